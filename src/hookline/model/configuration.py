@@ -1,0 +1,151 @@
+"""Configuration objects: what people set up. Each is a document with an id, an organization and revisions.
+
+Hot rows (events, deliveries, executions) are columns; these are documents, because there are many kinds of them,
+few of each, and every reader holds them decoded in memory (docs/decisions/0004).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from hookline.model.ids import Key
+from hookline.model.states import Kind, Origin, Scope, WebhookStatus
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all configuration objects.
+
+    kind: the object word; also the prefix word in ``ids``.
+    """
+
+    kind: ClassVar[str] = ""
+
+
+class Organization(Document, frozen=True, kw_only=True):
+    """A tenant. external_id: the platform's own name for it, unique, or None."""
+
+    kind: ClassVar[str] = "organization"
+    name: str
+    external_id: str | None = None
+
+
+class Member(Document, frozen=True, kw_only=True):
+    """A person of an organization, who gets its alert mails."""
+
+    kind: ClassVar[str] = "member"
+    name: str
+    email: str
+
+
+class ApiKey(Document, frozen=True, kw_only=True):
+    """A management key. digest: SHA-256 of the key's text; the text itself is shown once and never kept.
+
+    hint: its first characters, for people.  expires_at: None for never.
+    """
+
+    kind: ClassVar[str] = "api_key"
+    name: str
+    digest: bytes
+    hint: str
+    scopes: tuple[Scope, ...]
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class TriggerAuth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a trigger knows its callers.
+
+    type: ``token``, ``basic``, ``api_key``, ``signature`` or ``none``.
+    digests: SHA-256 of each live token or API key; a second one while a rotation overlaps.
+    username, password_digest: for basic; the digest is salted scrypt, hex.
+    options: sealed secret and scheme fields of a signature, JSON-ready.
+    """
+
+    type: str
+    digests: tuple[bytes, ...] = ()
+    username: str | None = None
+    password_digest: str | None = None
+    options: dict[str, Any] = {}
+
+
+class Trigger(Document, frozen=True, kw_only=True):
+    """An inbound URL that verifies a request and starts an execution.
+
+    path_id: URL-safe base64 of 16 random bytes for ``/trigger/…``; None for the agenticflow profile, which is
+    addressed by automation.  settings: the rest of CONTRACT section 3, each field optional.
+    """
+
+    kind: ClassVar[str] = "trigger"
+    name: str
+    automation_kind: Kind
+    automation_id: str
+    profile: str
+    auth: TriggerAuth
+    path_id: str | None = None
+    is_enabled: bool = True
+    settings: dict[str, Any] = {}
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """AF-7's form of a schedule: 60 s x multiplier^n, at most 6 retries (AF-X2)."""
+
+    max_retries: int
+    backoff_multiplier: float
+
+
+class Webhook(Document, frozen=True, kw_only=True):
+    """An outgoing registration (also a render's ``webhook_uri`` and a trigger's callback, told apart by origin).
+
+    events: patterns with ``*``.  authentication: type and public parts; ``sealed`` holds its secret, encrypted.
+    secret, previous_secret: sealed signing secrets; the previous one until previous_until (CONTRACT section 5).
+    conditions, include_fields, exclude_fields, batch, options: None or empty where unset.
+    max_in_flight: 1 to 1,000.  rate_per_second: None for no limit.  timeout_ms: None for the dialect's own.
+    status_changed_at, status_reason: of the last change of status, or None.
+    """
+
+    kind: ClassVar[str] = "webhook"
+    name: str
+    url: str
+    events: tuple[str, ...]
+    dialect: str = "agenticflow"
+    origin: Origin = Origin.REGISTERED
+    status: WebhookStatus = WebhookStatus.ACTIVE
+    status_reason: str | None = None
+    status_changed_at: datetime | None = None
+    automation_kind: Kind | None = None
+    automation_id: str | None = None
+    authentication: dict[str, Any] = {"type": "none"}
+    sealed_authentication: bytes | None = None
+    sealed_secret: bytes
+    sealed_previous_secret: bytes | None = None
+    previous_secret_until: datetime | None = None
+    retry_policy: RetryPolicy | None = None
+    conditions: dict[str, Any] | None = None
+    include_fields: tuple[str, ...] | None = None
+    exclude_fields: tuple[str, ...] | None = None
+    batch: dict[str, Any] | None = None
+    headers: dict[str, str] = {}
+    metadata: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    rate_per_second: float | None = None
+    max_in_flight: int = 32
+    is_ordered: bool = False
+    timeout_ms: int | None = None
+    max_redirects: int | None = None
+
+
+D = TypeVar("D", bound=Document)
+
+
+class Stored(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
+    """A document with what the store knows of it. revision: 1 at first, rises by 1 with every change."""
+
+    id: Key
+    organization_id: Key
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    document: D

@@ -1,0 +1,157 @@
+"""Automations, executions, and what a run leaves behind: steps, logs, trigger requests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from hookline.model.ids import Key
+from hookline.model.states import ExecutionStatus, Kind
+
+
+class Automation(msgspec.Struct, frozen=True, kw_only=True):
+    """A thing that can run, as the user's code declares it; shared by all organizations.
+
+    timeout_ms: longest run, 1 or more.  concurrency: most runs at once on one node, None for the node's own limit.
+    is_shared: async code that accepts to share a child process with others.
+    is_resumable: a run whose process died starts again and skips finished steps, instead of ending ``lost``.
+    max_attempts: processes started for one execution before it ends ``lost``, resumable or not; 1 or more.
+    """
+
+    kind: Kind
+    id: str
+    name: str
+    timeout_ms: int = 900_000
+    concurrency: int | None = None
+    is_shared: bool = False
+    is_resumable: bool = False
+    max_attempts: int = 10
+    description: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an execution did not succeed.
+
+    code: ``FAILED KILLED TIMED_OUT LOST`` or the runner's own.  type: the exception's class, else None.
+    limit: for ``TIMED_OUT`` which one: agent, org or global.
+    """
+
+    code: str
+    message: str
+    type: str | None = None
+    stack: str | None = None
+    limit: str | None = None
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of an automation.
+
+    input, output: JSON text; None means absent (JSON null is ``b"null"``).
+    trigger: JSON text of what ``ctx.trigger`` shows (method, headers, query, …), or None.
+    source: ``trigger``, ``api``, ``replay`` or ``schedule``.
+    attempt: processes started for it so far.  steps: finished steps.  credits_used: summed by ``ctx.add_credits``.
+    event_sequence: number of its events so far.
+    wake_at, wait_name: why it is ``waiting``: until an instant, or for an event of that name.
+    """
+
+    id: Key
+    organization_id: Key
+    kind: Kind
+    automation_id: str
+    automation_name: str
+    status: ExecutionStatus = ExecutionStatus.QUEUED
+    source: str = "api"
+    trigger_id: Key | None = None
+    request_id: Key | None = None
+    replay_of: Key | None = None
+    conversation_id: Key | None = None
+    callback_id: Key | None = None
+    input: bytes | None = None
+    trigger: bytes | None = None
+    output: bytes | None = None
+    error: Failure | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    wake_at: datetime | None = None
+    wait_name: str | None = None
+    is_cancel_requested: bool = False
+    launch_ms: int | None = None
+    run_ms: int | None = None
+    attempt: int = 0
+    steps: int = 0
+    credits_used: float = 0.0
+    event_sequence: int = 0
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One memoized ``ctx`` call: (op, name, occurrence) is unique in its execution.
+
+    op: ``step``, ``sleep``, ``wait``, ``emit``, ``log`` or ``credits``.  occurrence: counts from 0 per (op, name).
+    value: JSON text of what the call returned; for a sleep the instant it ends; None while a wait is open.
+    started_at, duration_ms: for steps; else when it was recorded and 0.
+    """
+
+    op: str
+    name: str
+    occurrence: int
+    value: bytes | None
+    started_at: datetime
+    duration_ms: int = 0
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an execution's log.
+
+    position: counts from 0 within the execution; a reader asks for what follows the last one it has.
+    stream: ``log``, ``stdout`` or ``stderr``.  fields: JSON text of extra values, or None.
+    """
+
+    position: int
+    at: datetime
+    stream: str
+    level: str
+    text: str
+    fields: bytes | None = None
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """Turns between one user and one agent; each turn is an execution.
+
+    status: ``open`` or ``resolved``.  resolution: JSON text, or None.
+    """
+
+    id: Key
+    organization_id: Key
+    agent_id: str
+    user_id: str | None
+    status: str
+    started_at: datetime
+    completed_at: datetime | None = None
+    message_count: int = 0
+    credits_used: float = 0.0
+    satisfaction_score: float | None = None
+    resolution: bytes | None = None
+
+
+class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One inbound request as it came, secrets redacted, accepted or refused.
+
+    execution_id: what it started, or None.  reason: why it was refused, None when accepted.
+    body: the exact bytes (a refused request keeps at most 64 KiB).
+    """
+
+    id: Key
+    organization_id: Key
+    trigger_id: Key | None
+    execution_id: Key | None
+    received_at: datetime
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    remote_address: str
+    status: int
+    reason: str | None = None

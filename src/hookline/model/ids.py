@@ -1,0 +1,63 @@
+"""How things are named: 16-byte UUIDv7 keys inside, prefixed text at the edges.
+
+A key is ``bytes`` everywhere in the program and in both stores, so indexes stay small and rows of one moment
+stay together; the prefix exists only in what people and programs read (CONTRACT section 2).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Final
+
+import uuid_utils
+
+Key = bytes
+"""A UUIDv7, 16 bytes. Keys made in one process rise strictly."""
+
+PREFIXES: Final = {
+    "execution": "exec_",
+    "event": "evt_",
+    "webhook": "wh_",
+    "delivery": "dlv_",
+    "attempt": "att_",
+    "trigger": "trg_",
+    "log": "log_",
+    "conversation": "conv_",
+    "api_key": "key_",
+    "organization": "org_",
+    "member": "mem_",
+    "request": "req_",
+    "batch": "bat_",
+    "replay": "rpl_",
+}
+"""Object word to public prefix."""
+
+OWN_EVENT_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+"""What a publisher's own event id may look like (CONTRACT section 2)."""
+
+_UUID_TEXT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+def new_key() -> Key:
+    """Return a fresh key."""
+    return uuid_utils.uuid7().bytes
+
+
+def bare(key: Key) -> str:
+    """Return the key as a bare lower-case UUID: a render's ``job_id``, a robot's ``run_id``."""
+    digits = key.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def public(word: str, key: Key) -> str:
+    """Return the public id of an object, such as ``exec_0190…``. word: a key of PREFIXES."""
+    return PREFIXES[word] + bare(key)
+
+
+def parse(word: str, text: str) -> Key | None:
+    """Return the key inside a public id of that word; a bare UUID is taken too. None for anything else."""
+    digits = text.removeprefix(PREFIXES[word])
+    if _UUID_TEXT.fullmatch(digits) is None:
+        return None
+    return uuid.UUID(digits).bytes
