@@ -117,7 +117,7 @@ class Webhook(Document, frozen=True, kw_only=True):
     status_changed_at: datetime | None = None
     automation_kind: Kind | None = None
     automation_id: str | None = None
-    authentication: dict[str, Any] = {"type": "none"}
+    authentication: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "none"})
     sealed_authentication: bytes | None = None
     sealed_secret: bytes
     sealed_previous_secret: bytes | None = None
