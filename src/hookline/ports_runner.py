@@ -1,0 +1,204 @@
+"""What the engine needs of whatever runs executions, and what a runner owes the engine.
+
+The engine implements ``RunListener`` (one for each execution) and calls ``Runner``; an adapter in ``runners/``
+implements ``Runner``. Nothing here starts a process, reads a clock or stores anything.
+
+What a run records, in order: entries, log lines, credits and events. ``recorded`` is called with everything
+that has arrived since the last call, and nothing recorded after it reaches the engine before it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from hookline.model.executions import Automation, Failure, JournalEntry
+from hookline.model.ids import Key
+from hookline.model.states import Kind
+
+
+class RunJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of one execution: everything the user's function may see.
+
+    input: JSON text of ``ctx.input``, None when absent.
+    trigger: JSON text of an object with the names of ``ctx.trigger`` (``headers``, ``raw_body`` …), None when
+    nothing triggered it. Bytes are written ``{"$base64": "…"}`` and come out as bytes.
+    journal: what earlier processes of this execution recorded, in any order; a wait that has been answered, even
+    before it was asked for, carries its value.
+    attempt: which process of the execution this is, 1 for the first.
+    timeout_ms: longest wall time of this process, 1 or more, None for the automation's own.
+    limit: whose limit ``timeout_ms`` is: agent, org or global.
+    """
+
+    execution_id: Key
+    kind: Kind
+    automation_id: str
+    input: bytes | None = None
+    trigger: bytes | None = None
+    journal: tuple[JournalEntry, ...] = ()
+    attempt: int = 1
+    timeout_ms: int | None = None
+    limit: str = "agent"
+
+
+class LogDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A log line before the store gives it its position.
+
+    stream: ``log``, ``stdout`` or ``stderr``.  level: debug, info, warning or error.
+    fields: JSON text of an object, or None.
+    """
+
+    at: datetime
+    stream: str
+    level: str
+    text: str
+    fields: bytes | None = None
+
+
+class EmitDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event from ``ctx.emit``.
+
+    data: JSON text.  occurrence: counts from 0 per type; (execution, type, occurrence) never comes twice with
+    the journal that was handed in, so it also names the event.
+    """
+
+    type: str
+    data: bytes
+    occurrence: int
+    at: datetime
+
+
+class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``ctx.wait_for_event`` without an answer.
+
+    It has a journal entry (op ``wait``, this name and occurrence, value None). An answer sets the entry's value.
+    deadline: when the call gives up and returns None, or None for never.
+    """
+
+    name: str
+    occurrence: int
+    deadline: datetime | None = None
+
+
+class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
+    """The function returned.
+
+    output: JSON text of what it returned (``b"null"`` for None).
+    resolution: JSON text of an object with ``type``, ``category``, ``tags`` and ``satisfaction_score`` when an agent
+    called ``ctx.resolve``, else None.
+    """
+
+    output: bytes
+    resolution: bytes | None = None
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """The function raised, returned what is not JSON, or could not be started; trying again will not help."""
+
+    failure: Failure
+
+
+class Suspended(msgspec.Struct, frozen=True, kw_only=True):
+    """The run let its process go and wants to be run again, at an instant or when a wait is answered.
+
+    wake_at: the earliest end of a sleep or deadline of a wait, None when only an answer can wake it.
+    waits: every wait that is open, oldest first; empty for a mere sleep. One of them may have been answered
+    already: look before going to rest.
+    """
+
+    wake_at: datetime | None
+    waits: tuple[OpenWait, ...] = ()
+
+    @property
+    def wait_name(self) -> str | None:
+        """Name of the oldest open wait, None for a sleep."""
+        return self.waits[0].name if self.waits else None
+
+
+class TimedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The time limit passed and the process was killed. ``failure.limit`` is the job's ``limit``."""
+
+    failure: Failure
+
+
+class Killed(msgspec.Struct, frozen=True, kw_only=True):
+    """``cancel`` ended it."""
+
+    failure: Failure
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """The process died without an answer (crash, out of memory, ``os._exit``, the node stopping).
+
+    has_started: False when no user code of this execution can have run, so starting it again is safe for any
+    automation and need not count as an attempt.
+    """
+
+    failure: Failure
+    has_started: bool = True
+
+
+Outcome = Succeeded | Failed | Suspended | TimedOut | Killed | Lost
+
+
+class RunListener(Protocol):
+    """The engine's end of one run. Calls come one after another, never overlapping, in order."""
+
+    async def started(self, *, at: datetime) -> None:
+        """A process is ready and the user's function begins as soon as this returns.
+
+        Called at most once, and not at all when the run ends before it could begin. If it raises, no user code
+        runs and ``run`` raises the same.
+        """
+
+    async def recorded(
+        self,
+        entries: Sequence[JournalEntry],
+        logs: Sequence[LogDraft],
+        credits: float,  # noqa: A002 -- the word users know
+        emits: Sequence[EmitDraft],
+    ) -> None:
+        """Commit what the run did; steps continue after it returns. If it raises, the run is ended and ``run``
+        raises the same.
+
+        entries: new ones, or an open wait closed by its deadline (value ``null`` for one that was None: keep
+        an answer that came first). For ops ``log`` and ``credits`` an entry with occurrence n stands for all
+        of 0 to n, so only the latest needs to be kept; emits and steps have one each. Lines of stdout and
+        stderr have no entry.
+        credits: sum of the new ``ctx.add_credits`` calls, 0.0 when none.
+        """
+
+
+class Runner(Protocol):
+    """Runs executions of user code somewhere, away from the node's process.
+
+    Guarantees: exactly one outcome per ``run``; everything the function recorded reached the listener before
+    a ``Succeeded``, ``Failed`` or ``Suspended`` is returned; at most one process per run at a time, and none
+    is left when ``run`` returns or is cancelled.
+    Does not guarantee: that ``Lost``, ``Killed`` and ``TimedOut`` runs had nothing more to record; any bound on
+    how many runs one automation has at once (claim no more than ``Automation.concurrency``).
+    """
+
+    @property
+    def automations(self) -> tuple[Automation, ...]:
+        """What it can run, sorted by kind and id. Empty before ``start``."""
+
+    async def start(self) -> None:
+        """Read the user's code and warm up. Raises SettingError when it cannot be imported."""
+
+    async def close(self, grace: float) -> None:
+        """Stop: refuse new runs at once (they are ``Lost`` and not started), give those under way ``grace``
+        seconds, then kill them (``Lost``).
+        """
+
+    async def run(self, job: RunJob, listener: RunListener) -> Outcome:
+        """Run one execution until it ends or suspends. Waits for a free process if all are busy."""
+
+    def cancel(self, execution_id: Key) -> bool:
+        """Ask a run to end; its ``run`` returns ``Killed`` soon, or its own outcome if that came first.
+
+        Returns False when no such run is under way here.
+        """
