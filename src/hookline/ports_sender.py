@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.model.states import AttemptOutcome
+from hookline.model.states import AttemptOutcome  # noqa: TC001 -- msgspec resolves annotations at run time
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -65,7 +65,8 @@ class Answer(msgspec.Struct, frozen=True):
     error: one plain sentence for people, without secrets; None when delivered.
     address: the IP that was dialled or refused, None if it never came to that.
     headers: as received.  body: the first 64 KiB at most, as it came, never decompressed.
-    is_cut: more of the body followed, or it broke off.  location: target of a redirect as received, else None.
+    is_cut: more of the body followed, or it broke off.
+    location: target of a redirect as received, None when the answer is not one or names none.
     """
 
     outcome: AttemptOutcome
