@@ -1,0 +1,431 @@
+"""Say how this node is set up: one frozen object, from flags, environment and ``hookline.toml``.
+
+An earlier source wins. A value that cannot be used stops the start with its key, what was expected and what was
+found; the text of a secret is never part of that message, nor of ``repr``. Nothing here opens a database.
+
+Importing this module imports pydantic: the command line does it only once a command needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tomllib
+from difflib import get_close_matches
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from hookline.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX: Final = "HOOKLINE_"
+FILE: Final = "hookline.toml"
+FILE_VARIABLE: Final = "HOOKLINE_CONFIG"
+"""Names another file than ``hookline.toml`` in the working directory; then that file must exist."""
+
+Role = Literal["receive", "execute", "deliver"]
+ALL_ROLES: Final[tuple[Role, ...]] = ("receive", "execute", "deliver")
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_VISIBLE_ASCII = re.compile(r"[!-~]{1,256}")
+# Failpoints kill the process on purpose, so they need a database whose name says it is thrown away.
+_THROWAWAY = re.compile(r"hookline[-_]crashtest")
+
+
+def _split(value: object) -> object:
+    """Take a comma-separated text as a list; an empty one is an empty list."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _unset_when_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+def _url(text: str, schemes: tuple[str, ...]) -> SplitResult:
+    parts = urlsplit(text)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"not a URL of {' or '.join(schemes)}")
+    _ = parts.port  # raises ValueError for one that is no number
+    return parts
+
+
+def _public_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    parts = _url(text, ("http", "https"))
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("has a query, a fragment or credentials")
+    return text.rstrip("/")
+
+
+def _smtp_url(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        _url(secret.get_secret_value(), ("smtp", "smtps"))
+    return secret
+
+
+def _database(text: str) -> str:
+    if text.startswith("sqlite:///"):
+        if text.removeprefix("sqlite:///") in {"", ":memory:"}:
+            raise ValueError("names no file")
+        return text
+    parts = _url(text, ("postgresql", "postgres"))
+    if not parts.path.strip("/"):
+        raise ValueError("names no database")
+    return text
+
+
+def _admin_key(secret: SecretStr | None) -> SecretStr | None:
+    # It travels in a header, so only what a header can carry.
+    if secret is not None and not _VISIBLE_ASCII.fullmatch(secret.get_secret_value()):
+        raise ValueError("not visible ASCII")
+    return secret
+
+
+def _secret_key(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and len(secret.get_secret_value()) < 16:
+        raise ValueError("too short")
+    return secret
+
+
+def _variable(name: str) -> str:
+    if not _VARIABLE_NAME.fullmatch(name) or name.startswith(PREFIX):
+        raise ValueError("not a variable that may be passed on")
+    return name
+
+
+def _roles(roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    if not roles:
+        raise ValueError("no role left")
+    return tuple(role for role in ALL_ROLES if role in roles)
+
+
+def _setting(expected: str, does: str, default: object) -> Any:
+    """Describe one setting. expected: completes "must be …".  does: a sentence or two for the reference."""
+    return Field(default, description=does, json_schema_extra={"expected": expected})
+
+
+_Optional = BeforeValidator(_unset_when_empty)
+_List = BeforeValidator(_split)
+_Port = Annotated[int, Field(ge=0, le=65_535)]
+_Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Settings(BaseModel):
+    """How this node is set up. Fields stand in the order of the reference page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database: Annotated[str, AfterValidator(_database)] = _setting(
+        "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
+        "Where everything is kept. `sqlite:///hookline.db` is a file in the working directory, "
+        "`sqlite:////var/lib/hookline.db` an absolute path.",
+        "sqlite:///hookline.db",
+    )
+    host: Annotated[str, Field(min_length=1)] = _setting(
+        "an address or host name to listen on",
+        "Address the server listens on. The default is reachable from this machine only.",
+        "127.0.0.1",
+    )
+    port: _Port = _setting(
+        "a whole number from 0 to 65535",
+        "Port the server listens on; 0 takes any free one and prints it.",
+        8700,
+    )
+    app: Annotated[str | None, _Optional] = _setting(
+        "APP.py or APP.py:NAME",
+        "The file with your automations, and the name of the `App` in it (`app` when left out).",
+        None,
+    )
+    roles: Annotated[tuple[Role, ...], _List, AfterValidator(_roles)] = _setting(
+        "a list of receive, execute, deliver",
+        "What this node does. Fewer than all three need PostgreSQL: on SQLite one node is the whole system.",
+        ALL_ROLES,
+    )
+    admin_key: Annotated[SecretStr | None, _Optional, AfterValidator(_admin_key)] = _setting(
+        "1 to 256 visible ASCII characters without spaces",
+        "A fixed admin key, for automation. Without it the first start with an empty database prints one, "
+        "once.",
+        None,
+    )
+    secret_key: Annotated[SecretStr | None, _Optional, AfterValidator(_secret_key)] = _setting(
+        "at least 16 characters",
+        "Encrypts secrets at rest and signs links. On SQLite it is made beside the file (`FILE.key`, readable "
+        "by you alone) when absent; on PostgreSQL it is required and must be the same on every node.",
+        None,
+    )
+    public_url: Annotated[str | None, _Optional, AfterValidator(_public_url)] = _setting(
+        "an http or https URL without query",
+        "The address callers reach this server by, for the URLs it hands out; the listening address when "
+        "absent.",
+        None,
+    )
+    allow_networks: Annotated[tuple[Network, ...], _List] = _setting(
+        "a list of CIDRs such as 10.1.0.0/16",
+        "Private or loopback networks that webhooks may be sent to. All are refused by default; cloud "
+        "metadata addresses always are.",
+        (),
+    )
+    source_ips: Annotated[tuple[Address, ...], _List] = _setting(
+        "a list of IP addresses",
+        "Addresses that deliveries come from, shown by `GET /api/v1/meta` so that receivers can allow them.",
+        (),
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], _List] = _setting(
+        "a list of CIDRs such as 10.1.0.0/16",
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; nobody's are by default.",
+        (),
+    )
+    smtp_url: Annotated[SecretStr | None, _Optional, AfterValidator(_smtp_url)] = _setting(
+        "smtp://USER:PASSWORD@HOST:PORT or smtps://…", "Mail server for alerts.", None
+    )
+    retry_time_scale: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = _setting(
+        "a number above 0, at most 1000",
+        "Multiplies the waits between attempts and nothing else. For tests; `/readyz` shows it when not 1.",
+        1.0,
+    )
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = _setting(
+        "a whole number of bytes from 1024 to 1073741824",
+        "Largest request body; a larger one is answered 413 before it is read to its end.",
+        1 << 20,
+    )
+    max_in_flight_total: _Count = _setting(
+        "a whole number from 1 to 1000000", "Most deliveries on their way at once from this node.", 512
+    )
+    max_executions: _Count = _setting(
+        "a whole number from 1 to 1000000", "Most executions running at once on this node.", 16
+    )
+    lease_seconds: Annotated[float, Field(ge=3, le=300, allow_inf_nan=False)] = _setting(
+        "a number from 3 to 300",
+        "A node that has not been heard of for this long is taken for dead and its work is given to others. "
+        "It reports five times as often.",
+        10.0,
+    )
+    grace_seconds: _Seconds = _setting(
+        "a number above 0, at most 3600",
+        "How long a stopping node waits for what is in flight before it gives it back to the queue.",
+        20.0,
+    )
+    env_passthrough: Annotated[tuple[Annotated[str, AfterValidator(_variable)], ...], _List] = _setting(
+        "a list of names of environment variables, none beginning with HOOKLINE_",
+        "Environment variables that your automations may see; all others are kept from them.",
+        (),
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "one of debug, info, warning, error", "Least severe log line that is written.", "info"
+    )
+    log_format: Literal["auto", "text", "json"] = _setting(
+        "one of auto, text, json", "`auto` writes text to a terminal and JSON elsewhere.", "auto"
+    )
+    failpoints: Annotated[str | None, _Optional] = _setting(
+        "left out: failpoints belong to `hookline crashtest`",
+        "Used by `hookline crashtest` to kill the node at a chosen point; refused with any other database.",
+        None,
+    )
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.is_sqlite and self.roles != ALL_ROLES:
+            raise SettingError(
+                "HOOKLINE_ROLES must be all of receive,execute,deliver on SQLite, where one node is the whole "
+                f"system, got {','.join(self.roles)!r}: use PostgreSQL to split them",
+                field="roles",
+                expected="receive,execute,deliver",
+                received=",".join(self.roles),
+            )
+        if self.failpoints is not None and not _THROWAWAY.search(urlsplit(self.database).path):
+            raise SettingError(
+                "HOOKLINE_FAILPOINTS must be left out, got a value: they belong to `hookline crashtest`",
+                field="failpoints",
+                expected="nothing",
+                received="a value",
+            )
+        return self
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database.startswith("sqlite:")
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The database file. Raises ValueError on PostgreSQL."""
+        if not self.is_sqlite:
+            raise ValueError("the database is not a file")
+        return Path(self.database.removeprefix("sqlite:///"))
+
+    @property
+    def database_label(self) -> str:
+        """The database's URL without its password, for people."""
+        if self.is_sqlite:
+            return self.database
+        parts = urlsplit(self.database)
+        place = parts.netloc.rpartition("@")[2]
+        user = f"{parts.username}@" if parts.username else ""
+        return f"{parts.scheme}://{user}{place}{parts.path}"
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show what differs from the default, without secrets."""
+        shown = {name: getattr(self, name) for name in type(self).model_fields}
+        shown["database"] = self.database_label
+        fields = type(self).model_fields
+        return [(name, value) for name, value in shown.items() if value != fields[name].default]
+
+
+def load_settings(
+    overrides: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Settings:
+    """Return the settings of this process. Raises SettingError.
+
+    overrides: by field name, from flags; None values are ignored.  environ: the process's own when None.
+    directory: where ``hookline.toml`` is looked for; the working directory when None.
+    """
+    environ = os.environ if environ is None else environ
+    path, values = _read_file(environ, directory or Path())
+    origins = {name: f"{name} in {path}" for name in values}
+    for name in Settings.model_fields:
+        variable = PREFIX + name.upper()
+        if variable in environ:
+            values[name], origins[name] = environ[variable], variable
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            values[name], origins[name] = value, "--" + name.replace("_", "-")
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, values, origins) from None
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def expected_of(name: str) -> str:
+    """Return what a field's value must be, in words."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return str(extra["expected"]) if isinstance(extra, dict) else ""
+
+
+def _read_file(environ: Mapping[str, str], directory: Path) -> tuple[Path, dict[str, Any]]:
+    named = environ.get(FILE_VARIABLE)
+    path = Path(named) if named else directory / FILE
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not named:
+            return path, {}
+        raise SettingError(
+            f"{FILE_VARIABLE} must be a TOML file that exists, got {named!r}", field="config"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"{path} must be a readable TOML file: {error}", field="config") from error
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
+    """Word the first thing that is wrong. The library's own words are dropped: they would show a secret."""
+    problem = error.errors(include_input=False, include_url=False)[0]
+    name = str(problem["loc"][0])
+    if name not in Settings.model_fields:
+        near = get_close_matches(name, Settings.model_fields, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return SettingError(f"{origins.get(name, name)}: there is no such setting{hint}", field=name)
+    expected, received = expected_of(name), _shown(name, values[name])
+    return SettingError(
+        f"{origins[name]} must be {expected}, got {received}",
+        field=name,
+        expected=expected,
+        received=received,
+    )
+
+
+def _shown(name: str, value: object) -> str:
+    if name in {"admin_key", "secret_key", "smtp_url"}:
+        return "nothing" if not value else f"a secret of {len(str(value))} characters"
+    if name == "database" and "@" in str(value):
+        return "a URL that cannot be read" if "://" not in str(value) else _without_password(str(value))
+    return repr(value)
+
+
+def _without_password(url: str) -> str:
+    return repr(re.sub(r"//.*@", "//…@", url))
+
+
+def secret_key_of(settings: Settings) -> SecretStr:
+    """Return the key that seals secrets at rest; on SQLite make and keep one where there is none.
+
+    Raises SettingError: absent on PostgreSQL, unreadable, or missing beside a database that was sealed with one.
+    """
+    if settings.secret_key is not None:
+        return settings.secret_key
+    if not settings.is_sqlite:
+        expected = expected_of("secret_key")
+        raise SettingError(
+            f"HOOKLINE_SECRET_KEY must be {expected} on PostgreSQL, the same on every node, got nothing",
+            field="secret_key",
+            expected=expected,
+            received="nothing",
+        )
+    path = settings.sqlite_path.with_name(settings.sqlite_path.name + ".key")
+    try:
+        return _kept_key(path, settings.sqlite_path)
+    except OSError as error:
+        raise SettingError(
+            f"{path} must be a file that can be read, or made: {error.strerror}", field="secret_key"
+        ) from error
+
+
+def _kept_key(path: Path, database: Path) -> SecretStr:
+    if path.exists():
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+        if len(text) < 16:
+            raise SettingError(
+                f"{path} must hold at least 16 characters, got {len(text)}", field="secret_key"
+            )
+        return SecretStr(text)
+    if database.exists() and database.stat().st_size > 0:
+        raise SettingError(
+            f"{path} must be the key that sealed {database.name}, got no such file: put it back beside the "
+            "database, or set HOOKLINE_SECRET_KEY to what it held",
+            field="secret_key",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = secrets.token_urlsafe(32)
+    _write_durably(path, text + "\n")
+    return SecretStr(text)
+
+
+def _write_durably(path: Path, text: str) -> None:
+    # Readable by its owner from its first moment, and on disk before anything is sealed with it.
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
