@@ -1,7 +1,7 @@
 """Say how this node is set up: one frozen object, from flags, environment and ``hookline.toml``.
 
-An earlier source wins. A value that cannot be used stops the start with its key, what was expected and what was
-found; the text of a secret is never part of that message, nor of ``repr``. Nothing here opens a database.
+An earlier source wins. A value that cannot be used stops the start with its key, what was expected and what
+was found; the text of a secret is never part of that message, nor of ``repr``. Nothing here opens a database.
 
 Importing this module imports pydantic: the command line does it only once a command needs it.
 """
@@ -171,8 +171,8 @@ class Settings(BaseModel):
     )
     secret_key: Annotated[SecretStr | None, _Optional, AfterValidator(_secret_key)] = _setting(
         "at least 16 characters",
-        "Encrypts secrets at rest and signs links. On SQLite it is made beside the file (`FILE.key`, readable "
-        "by you alone) when absent; on PostgreSQL it is required and must be the same on every node.",
+        "Encrypts secrets at rest and signs links. On SQLite it is made beside the file (`FILE.key`, "
+        "readable by you alone) when absent; on PostgreSQL it is required and must be the same on every node.",
         None,
     )
     public_url: Annotated[str | None, _Optional, AfterValidator(_public_url)] = _setting(
@@ -248,8 +248,8 @@ class Settings(BaseModel):
     def _agrees_with_itself(self) -> Self:
         if self.is_sqlite and self.roles != ALL_ROLES:
             raise SettingError(
-                "HOOKLINE_ROLES must be all of receive,execute,deliver on SQLite, where one node is the whole "
-                f"system, got {','.join(self.roles)!r}: use PostgreSQL to split them",
+                "HOOKLINE_ROLES must be all of receive,execute,deliver on SQLite, where one node is the "
+                f"whole system, got {','.join(self.roles)!r}: use PostgreSQL to split them",
                 field="roles",
                 expected="receive,execute,deliver",
                 received=",".join(self.roles),
@@ -377,7 +377,7 @@ def _without_password(url: str) -> str:
 def secret_key_of(settings: Settings) -> SecretStr:
     """Return the key that seals secrets at rest; on SQLite make and keep one where there is none.
 
-    Raises SettingError: absent on PostgreSQL, unreadable, or missing beside a database that was sealed with one.
+    Raises SettingError: absent on PostgreSQL, unreadable, or missing beside a database sealed with one.
     """
     if settings.secret_key is not None:
         return settings.secret_key
@@ -420,7 +420,7 @@ def _kept_key(path: Path, database: Path) -> SecretStr:
 
 def _write_durably(path: Path, text: str) -> None:
     # Readable by its owner from its first moment, and on disk before anything is sealed with it.
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
