@@ -1,0 +1,108 @@
+"""Word the head of an outgoing request: nothing in it can become a second header or a second request.
+
+Header names must be tokens and none of those that frame a message, steer a proxy or unlock a cloud's metadata
+service; values must be visible ASCII. The same is checked when a webhook is saved; this is the check that counts.
+This module never opens a connection. Names that passed are remembered, because every delivery uses the same few.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntFlag
+from typing import TYPE_CHECKING
+
+from hookline.errors import InputError
+
+if TYPE_CHECKING:
+    from hookline.ports_sender import Outgoing
+
+# RFC 9110 section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
+# Framing and connection headers are ours alone (RFC 9110 section 7.6.1, RFC 9112 sections 6 and 9); an encoding
+# that we do not undo is not asked for; the rest would make a request to a metadata service acceptable there.
+_REFUSED = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "metadata",
+        "metadata-flavor",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-for",
+        "x-google-metadata-request",
+    }
+)
+_REFUSED_STARTS = ("x-aws-ec2-metadata-",)
+_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"})
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+# Names remembered as good: webhooks may choose their own, so the memory has an end.
+_NAMES = 2048
+
+
+class _Has(IntFlag):
+    NOTHING = 0
+    USER_AGENT = 1
+    ACCEPT = 2
+
+
+class Wording:
+    """Builds request heads.
+
+    user_agent: sent unless the request brings its own.
+    """
+
+    def __init__(self, user_agent: str) -> None:
+        self._agent_line = f"User-Agent: {user_agent}\r\n"
+        self._names: dict[str, int] = {}
+
+    def head(self, target: str, request: Outgoing) -> bytes:
+        """The request line and headers, ended by an empty line. Raises InputError.
+
+        target: what stands between the method and the first of the request's headers: path and query byte for
+        byte, the version and the Host line.
+        """
+        if request.method not in _METHODS:
+            raise InputError(f"The method {request.method[:20]!r} is not one of those we send.", field="method")
+        headers = request.headers
+        names = self._names
+        has = 0
+        for name, _ in headers:
+            kind = names.get(name)
+            has |= self._judge(name) if kind is None else kind
+        values = "".join([value for _, value in headers])
+        # Printable ASCII is 0x20 to 0x7e: no line feed, carriage return, NUL or tab can be among them.
+        if not (values.isascii() and values.isprintable()):
+            raise InputError("A header value is not visible ASCII.", field="headers")
+        parts = [request.method, target]
+        parts += [f"{name}: {value}\r\n" for name, value in headers]
+        if not has & _Has.USER_AGENT:
+            parts.append(self._agent_line)
+        if not has & _Has.ACCEPT:
+            parts.append("Accept: */*\r\n")
+        if request.body or request.method in _METHODS_WITH_BODY:
+            parts.append(f"Accept-Encoding: identity\r\nContent-Length: {len(request.body)}\r\n\r\n")
+        else:
+            parts.append("Accept-Encoding: identity\r\n\r\n")
+        return "".join(parts).encode("ascii")
+
+    def _judge(self, name: str) -> int:
+        if not _TOKEN.fullmatch(name):
+            raise InputError("A header name is not a token.", field="headers")
+        low = name.lower()
+        if low in _REFUSED or low.startswith(_REFUSED_STARTS):
+            raise InputError(f"The header {name} may not be set.", field="headers")
+        kind = {"user-agent": _Has.USER_AGENT, "accept": _Has.ACCEPT}.get(low, _Has.NOTHING)
+        if len(self._names) >= _NAMES:
+            self._names.clear()
+        # A plain int: the flags class costs more than the whole look-up on the hot path.
+        self._names[name] = int(kind)
+        return int(kind)
