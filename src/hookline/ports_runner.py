@@ -1,7 +1,7 @@
 """What the engine needs of whatever runs executions, and what a runner owes the engine.
 
-The engine implements ``RunListener`` (one for each execution) and calls ``Runner``; an adapter in ``runners/``
-implements ``Runner``. Nothing here starts a process, reads a clock or stores anything.
+The engine implements ``RunListener`` (one for each execution) and calls ``Runner``; an adapter in
+``runners/`` implements ``Runner``. Nothing here starts a process, reads a clock or stores anything.
 
 What a run records, in order: entries, log lines, credits and events. ``recorded`` is called with everything
 that has arrived since the last call, and nothing recorded after it reaches the engine before it returns.
@@ -26,8 +26,8 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     input: JSON text of ``ctx.input``, None when absent.
     trigger: JSON text of an object with the names of ``ctx.trigger`` (``headers``, ``raw_body`` …), None when
     nothing triggered it. Bytes are written ``{"$base64": "…"}`` and come out as bytes.
-    journal: what earlier processes of this execution recorded, in any order; a wait that has been answered, even
-    before it was asked for, carries its value.
+    journal: what earlier processes of this execution recorded, in any order; a wait that has been answered,
+    even before it was asked for, carries its value.
     attempt: which process of the execution this is, 1 for the first.
     timeout_ms: longest wall time of this process, 1 or more, None for the automation's own.
     limit: whose limit ``timeout_ms`` is: agent, org or global.
@@ -74,7 +74,7 @@ class EmitDraft(msgspec.Struct, frozen=True, kw_only=True):
 class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
     """A ``ctx.wait_for_event`` without an answer.
 
-    It has a journal entry (op ``wait``, this name and occurrence, value None). An answer sets the entry's value.
+    It has a journal entry (op ``wait``, this name and occurrence, value None). An answer sets that value.
     deadline: when the call gives up and returns None, or None for never.
     """
 
@@ -87,8 +87,8 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
     """The function returned.
 
     output: JSON text of what it returned (``b"null"`` for None).
-    resolution: JSON text of an object with ``type``, ``category``, ``tags`` and ``satisfaction_score`` when an agent
-    called ``ctx.resolve``, else None.
+    resolution: JSON text of an object with ``type``, ``category``, ``tags``, ``satisfaction_score`` when an
+    agent called ``ctx.resolve``, else None.
     """
 
     output: bytes
@@ -150,8 +150,8 @@ class RunListener(Protocol):
     async def started(self, *, at: datetime) -> None:
         """A process is ready and the user's function begins as soon as this returns.
 
-        Called at most once, and not at all when the run ends before it could begin. If it raises, no user code
-        runs and ``run`` raises the same.
+        Called at most once, and not at all when the run ends before it could begin. If it raises, no user
+        code runs and ``run`` raises the same.
         """
 
     async def recorded(
@@ -161,8 +161,9 @@ class RunListener(Protocol):
         credits: float,  # noqa: A002 -- the word users know
         emits: Sequence[EmitDraft],
     ) -> None:
-        """Commit what the run did; steps continue after it returns. If it raises, the run is ended and ``run``
-        raises the same.
+        """Commit what the run did; steps continue after it returns.
+
+        If it raises, the run is ended and ``run`` raises the same.
 
         entries: new ones, or an open wait closed by its deadline (value ``null`` for one that was None: keep
         an answer that came first). For ops ``log`` and ``credits`` an entry with occurrence n stands for all
@@ -178,8 +179,8 @@ class Runner(Protocol):
     Guarantees: exactly one outcome per ``run``; everything the function recorded reached the listener before
     a ``Succeeded``, ``Failed`` or ``Suspended`` is returned; at most one process per run at a time, and none
     is left when ``run`` returns or is cancelled.
-    Does not guarantee: that ``Lost``, ``Killed`` and ``TimedOut`` runs had nothing more to record; any bound on
-    how many runs one automation has at once (claim no more than ``Automation.concurrency``).
+    Does not guarantee: that ``Lost``, ``Killed`` and ``TimedOut`` runs had nothing more to record; any bound
+    on how many runs one automation has at once (claim no more than ``Automation.concurrency``).
     """
 
     @property

@@ -1,0 +1,140 @@
+"""Carry out steps, sleeps and waits of async functions.
+
+A run suspends when a sleep or wait holds its function and no step is in progress; when other tasks of the run
+wait instead, only after a quiet moment, so that those still on their way to a step get there. A run that
+suspended hears nothing more: its calls never return, and no ``finally`` of the user runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from hookline.model.executions import JournalEntry
+from hookline.runners import values
+from hookline.runners.session import QUIET, Pause, RunSession, StepInProgress, closed, in_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hookline.runners.protocol import Start, ToNode
+
+
+class AsyncSession(RunSession):
+    """The session behind a ``Context``. Made and used in one event loop; only the plain calls may come from
+    other threads.
+
+    on_suspended: called once when the run has suspended; the process leaves or keeps the coroutine unresumed.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        entries: Iterable[JournalEntry],
+        send: Callable[[ToNode], None],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        on_suspended: Callable[[AsyncSession], None],
+    ) -> None:
+        super().__init__(start, entries, send)
+        self.task: asyncio.Task[None] | None = None
+        self.held: list[asyncio.Future[None]] = []
+        self._loop = loop
+        self._on_suspended = on_suspended
+        self._acks: dict[int, asyncio.Future[None]] = {}
+        self._steps_in_progress = 0
+        self._pauses: list[Pause] = []
+        self._check: asyncio.Handle | None = None
+
+    def acknowledge(self, sequence: int) -> None:
+        """Let the steps up to this number go on."""
+        for number in [number for number in self._acks if number <= sequence]:
+            acked = self._acks.pop(number)
+            if not acked.done():
+                acked.set_result(None)
+
+    async def step(self, name: str, fn: Callable[[], Any]) -> Any:
+        begun = self.begin_step(name)
+        if isinstance(begun, StepInProgress):
+            if self.is_over:
+                await self._forever()
+            self._steps_in_progress += 1
+            token = in_step.set(True)
+            try:
+                result = fn()
+                if isawaitable(result):
+                    result = await result
+                begun = begun.entry(result)
+                await self._commit(begun)
+            finally:
+                in_step.reset(token)
+                self._steps_in_progress -= 1
+                self._look_for_rest(QUIET)
+        return values.decode(begun.value)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._rest(self.begin_sleep(seconds))
+
+    async def wait(self, name: str, timeout_seconds: float | None) -> Any:
+        begun = self.begin_wait(name, timeout_seconds)
+        if isinstance(begun, JournalEntry):
+            return values.decode(begun.value)
+        await self._rest(begun)
+        assert begun.wait is not None
+        await self._commit(closed(begun.wait))
+        return None
+
+    async def _commit(self, entry: JournalEntry) -> None:
+        """Send the entry and wait until it is stored."""
+        with self._lock:
+            sequence = self._record([entry])
+        acked = self._acks[sequence] = self._loop.create_future()
+        await acked
+
+    async def _rest(self, pause: Pause) -> None:
+        """Return when the pause ends, or never: the run suspends and goes on elsewhere."""
+        if self.is_over:
+            await self._forever()
+        left = pause.remaining()
+        if left <= pause.patience:
+            await asyncio.sleep(max(0.0, left))
+            return
+        over: asyncio.Future[None] = self._loop.create_future()
+        alarm = None if pause.wake_at is None else self._loop.call_later(left, _end, over)
+        self._pauses.append(pause)
+        self.held.append(over)
+        self._look_for_rest(0.0 if asyncio.current_task() is self.task else QUIET)
+        try:
+            await over
+        finally:
+            self._pauses.remove(pause)
+            self.held.remove(over)
+            if alarm is not None:
+                alarm.cancel()
+
+    def _look_for_rest(self, delay: float) -> None:
+        """Suspend after the delay unless a step has begun by then."""
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
+        if self._pauses and not self._steps_in_progress and not self.is_over:
+            self._check = (
+                self._loop.call_later(delay, self._suspend) if delay else self._loop.call_soon(self._suspend)
+            )
+
+    def _suspend(self) -> None:
+        if self._pauses and not self._steps_in_progress and not self.is_over:
+            self.suspend(self._pauses)
+            self._on_suspended(self)
+
+    async def _forever(self) -> None:
+        """Hold a task of a run that is over. The session is kept as long as the process."""
+        never: asyncio.Future[None] = self._loop.create_future()
+        self.held.append(never)
+        await never
+
+
+def _end(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)

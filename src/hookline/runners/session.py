@@ -1,0 +1,275 @@
+"""Remember what an execution already did, and report what it does now.
+
+``Memory`` answers from the journal. ``RunSession`` is the part of a ``ctx`` that never waits: log lines,
+credits and events go out at once and in order. How a step, sleep or wait holds up its caller differs between
+plain and async code: plain_session.py, async_session.py.
+"""
+
+from __future__ import annotations
+
+import math
+from _thread import RLock
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hookline.model.executions import JournalEntry
+from hookline.model.ids import public
+from hookline.ports_runner import EmitDraft, LogDraft, OpenWait
+from hookline.runners import values
+from hookline.runners.protocol import Finished, Recorded, Suspend
+from hookline.sdk import Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hookline.runners.protocol import Start, ToNode
+
+SHORT_SLEEP: Final = 0.1
+"""Seconds a sleep may hold its process: less than it takes to start another."""
+
+PATIENCE: Final = 5.0
+"""Seconds a resumed run waits in its process for an instant it was woken for. The node that woke it may have
+a clock that runs ahead of ours: without this the run would suspend and wake in a tight circle."""
+
+QUIET: Final = 0.2
+"""Seconds without a step before a run with several tasks or threads suspends: others reach their calls."""
+
+MAX_LINE: Final = 64 * 1024
+"""Characters of one log line."""
+
+LOG_BUDGET: Final = 10 * 1024 * 1024
+"""Characters of log text one process may write: a loop that logs must not fill the disk."""
+
+MAX_NAME: Final = 200
+"""Characters of the name of a step, wait or event."""
+
+MAX_SLEEP: Final = 10 * 366 * 86400
+"""Seconds: ten years, so that the instant exists."""
+
+in_step: Final[ContextVar[bool]] = ContextVar("hookline_in_step", default=False)
+"""Whether this code runs inside a step: it cannot suspend, half a step cannot be taken up again."""
+
+
+class Memory:
+    """What the journal says of each call, and how often each was made in this process."""
+
+    def __init__(self, entries: Iterable[JournalEntry]) -> None:
+        self._entries = {(entry.op, entry.name, entry.occurrence): entry for entry in entries}
+        self._calls: dict[tuple[str, str], int] = {}
+        self._covered: dict[str, int] = {}
+        for op, _, occurrence in self._entries:
+            self._covered[op] = max(occurrence, self._covered.get(op, -1))
+
+    def next(self, op: str, name: str) -> tuple[int, JournalEntry | None]:
+        """Count a call; return its occurrence and what is recorded of it."""
+        occurrence = self._calls.get((op, name), 0)
+        self._calls[op, name] = occurrence + 1
+        return occurrence, self._entries.get((op, name, occurrence))
+
+    def next_of_many(self, op: str) -> int | None:
+        """Count a call of an op whose latest entry stands for all earlier ones; None when it is recorded."""
+        occurrence, _ = self.next(op, "")
+        return None if occurrence <= self._covered.get(op, -1) else occurrence
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """A sleep or wait that must hold its caller.
+
+    wake_at: None for never.  patience: seconds worth staying for.  wait: None for a sleep.
+    """
+
+    wake_at: datetime | None
+    patience: float
+    wait: OpenWait | None = None
+
+    def remaining(self) -> float:
+        """Seconds until it ends, at most 0 when it is over."""
+        return math.inf if self.wake_at is None else (self.wake_at - _now()).total_seconds()
+
+
+class StepInProgress:
+    """The record of a step that runs now."""
+
+    __slots__ = ("_began", "_name", "_occurrence", "_started_at")
+
+    def __init__(self, name: str, occurrence: int) -> None:
+        self._name, self._occurrence = name, occurrence
+        self._started_at, self._began = _now(), perf_counter()
+
+    def entry(self, result: Any) -> JournalEntry:
+        """Return the entry for its result. Raises TypeError or ValueError when that is not JSON."""
+        return JournalEntry(
+            op="step",
+            name=self._name,
+            occurrence=self._occurrence,
+            value=values.encode(result, f"the result of step {self._name!r}"),
+            started_at=self._started_at,
+            duration_ms=round((perf_counter() - self._began) * 1000),
+        )
+
+
+class RunSession:
+    """One run in this process: its memory, and its line to the node.
+
+    send: takes messages in order, never fails, from any thread.
+    """
+
+    def __init__(self, start: Start, entries: Iterable[JournalEntry], send: Callable[[ToNode], None]) -> None:
+        self.run = start.run
+        self.execution_id = public("execution", start.execution_id)
+        self.attempt = start.attempt
+        self.input = values.decode(start.input)
+        self.trigger = Trigger(values.decode_trigger(start.trigger) if start.trigger else None)
+        self.resolution: dict[str, Any] | None = None
+        self.is_over = False
+        self._memory = Memory(entries)
+        self._send = send
+        self._lock = RLock()
+        self._sequence = 0
+        self._log_left = LOG_BUDGET
+
+    def log(self, text: str, level: str, fields: dict[str, Any]) -> None:
+        """Send a line, unless it is recorded, the run is over or its budget is used up."""
+        with self._lock:
+            occurrence = self._memory.next_of_many("log")
+            if occurrence is None or self._log_left <= 0:
+                return
+            line = values.clean(text[:MAX_LINE])
+            shown = values.encode_fields(fields)
+            self._log_left -= len(line) + len(shown or b"") + 64
+            if self._log_left <= 0:
+                level, line, shown = "warning", "too much was logged: the rest is dropped", None
+            at = _now()
+            draft = LogDraft(at=at, stream="log", level=level, text=line, fields=shown)
+            self._record([_done("log", "", occurrence, at)], logs=[draft])
+
+    def add_credits(self, amount: float) -> None:
+        if isinstance(amount, bool) or not isinstance(amount, int | float):
+            raise TypeError(f"credits must be a number; got {amount!r}")
+        if not 0 <= amount < math.inf:
+            raise ValueError(f"credits must be finite and not negative; got {amount!r}")
+        with self._lock:
+            occurrence = self._memory.next_of_many("credits")
+            if occurrence is not None:
+                self._record([_done("credits", "", occurrence, _now())], credits=float(amount))
+
+    def emit(self, type_: str, data: Any) -> None:
+        check_name(type_, "an event's type")
+        encoded = values.encode(data, f"the data of event {type_!r}")
+        with self._lock:
+            occurrence, entry = self._memory.next("emit", type_)
+            if entry is not None:
+                return
+            at = _now()
+            draft = EmitDraft(type=type_, data=encoded, occurrence=occurrence, at=at)
+            self._record([_done("emit", type_, occurrence, at)], emits=[draft])
+
+    def output(self, drafts: list[LogDraft]) -> None:
+        """Send lines of stdout or stderr (shared children; else they come through a pipe)."""
+        with self._lock:
+            self._record([], logs=drafts)
+
+    def finished(self, result: Any) -> Finished:
+        """Return the last message of a run that returned. Raises TypeError or ValueError."""
+        resolution = None if self.resolution is None else values.encode(self.resolution, "ctx.resolve")
+        return Finished(self.run, values.encode(result, "the return value"), resolution)
+
+    def begin_step(self, name: str) -> StepInProgress | JournalEntry:
+        """Return the recorded entry of this call, or what will make one."""
+        check_name(name, "a step's name")
+        with self._lock:
+            occurrence, entry = self._memory.next("step", name)
+        return StepInProgress(name, occurrence) if entry is None else entry
+
+    def begin_sleep(self, seconds: float) -> Pause:
+        """Record and return a sleep, or the one this call already began. Raises ValueError, TypeError."""
+        _check_can_pause("ctx.sleep")
+        delay = timedelta(seconds=_checked_seconds(seconds, "ctx.sleep"))
+        with self._lock:
+            occurrence, entry = self._memory.next("sleep", "")
+            if entry is not None and entry.value is not None:
+                return Pause(msgspec.json.decode(entry.value, type=datetime), PATIENCE)
+            at = _now()
+            value = msgspec.json.encode(at + delay)
+            entry = JournalEntry(op="sleep", name="", occurrence=occurrence, value=value, started_at=at)
+            self._record([entry])
+        return Pause(at + delay, SHORT_SLEEP)
+
+    def begin_wait(self, name: str, timeout_seconds: float | None) -> Pause | JournalEntry:
+        """Return the answered entry of this call, or the pause for it. Raises ValueError, TypeError."""
+        _check_can_pause("ctx.wait_for_event")
+        check_name(name, "the name of an awaited event")
+        limit = None if timeout_seconds is None else _checked_seconds(timeout_seconds, "timeout_seconds")
+        with self._lock:
+            occurrence, entry = self._memory.next("wait", name)
+            if entry is not None and entry.value is not None:
+                return entry
+            is_new = entry is None
+            if entry is None:
+                at = _now()
+                entry = JournalEntry(op="wait", name=name, occurrence=occurrence, value=None, started_at=at)
+                self._record([entry])
+        deadline = None if limit is None else entry.started_at + timedelta(seconds=limit)
+        wait = OpenWait(name=name, occurrence=occurrence, deadline=deadline)
+        return Pause(deadline, SHORT_SLEEP if is_new else PATIENCE, wait)
+
+    def suspend(self, pauses: Iterable[Pause]) -> None:
+        """End the run here: it goes on when one of the pauses ends."""
+        with self._lock:
+            self.is_over = True
+            ends = [pause.wake_at for pause in pauses if pause.wake_at is not None]
+            waits = [pause.wait for pause in pauses if pause.wait is not None]
+            self._send(Suspend(self.run, min(ends, default=None), waits))
+
+    def _record(
+        self,
+        entries: list[JournalEntry],
+        *,
+        logs: list[LogDraft] | None = None,
+        credits: float = 0.0,  # noqa: A002 -- the word users know
+        emits: list[EmitDraft] | None = None,
+    ) -> int:
+        """Send what was done, unless the run is over; return its sequence number. The lock is held."""
+        if not self.is_over:
+            message = Recorded(self.run, self._sequence + 1, entries, logs or [], credits, emits or [])
+            self._send(message)  # raises FrameTooLargeError: the number is not used then
+            self._sequence += 1
+        return self._sequence
+
+
+def closed(wait: OpenWait) -> JournalEntry:
+    """Return the entry of a wait whose time is up."""
+    return _done("wait", wait.name, wait.occurrence, _now())
+
+
+def check_name(name: object, what: str) -> None:
+    """Raise TypeError or ValueError unless it is a text of 1 to MAX_NAME characters."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a text; got {name!r}")
+    if not 1 <= len(name) <= MAX_NAME:
+        raise ValueError(f"{what} must have 1 to {MAX_NAME} characters; got {len(name)}")
+
+
+def _check_can_pause(call: str) -> None:
+    if in_step.get():
+        raise RuntimeError(f"{call} cannot be called inside a step: call it between steps")
+
+
+def _checked_seconds(seconds: object, what: str) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{what} takes a number of seconds; got {seconds!r}")
+    if not seconds <= MAX_SLEEP:  # also refuses NaN
+        raise ValueError(f"{what} takes at most ten years in seconds; got {seconds!r}")
+    return max(0.0, seconds)
+
+
+def _done(op: str, name: str, occurrence: int, at: datetime) -> JournalEntry:
+    return JournalEntry(op=op, name=name, occurrence=occurrence, value=b"null", started_at=at)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

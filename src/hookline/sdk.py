@@ -1,0 +1,408 @@
+"""What users write: an ``App``, its workflows and agents, and the ``ctx`` they are given.
+
+    from hookline import App
+
+    app = App()
+
+    @app.workflow("orders")
+    async def orders(ctx):
+        charge = await ctx.step("charge", charge_card, ctx.input["order"])
+        ctx.log("charged", amount=charge["amount"])
+        return {"paid": True}
+
+A function may run more than once for one execution: after ``ctx.sleep`` or ``ctx.wait_for_event`` let its
+process go, or when its process died and the workflow is resumable. Every ``ctx`` call is then recognized by
+its kind, its name and how often that name came before, and is not done again: a finished step returns its recorded
+result without calling the function, and what was logged, emitted or charged stays as it is. So keep calls of
+one name in a stable order, and put what must not happen twice into a step.
+
+This module only declares; a session made by the process that runs the code does the work. It is loaded into
+every child process, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, Unpack
+
+from hookline.errors import SettingError
+from hookline.model.executions import Automation
+from hookline.model.states import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+"""What ``ctx.log`` accepts as level."""
+
+
+class Cancelled(BaseException):
+    """Raised inside a plain function whose execution is cancelled; an async one gets ``CancelledError``.
+
+    Clean up in ``finally`` and let it through: five seconds later the process is killed.
+    """
+
+
+class Headers(Mapping[str, str]):
+    """Request headers; names are compared without regard to case."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = {name.lower(): value for name, value in values.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Headers({self._values!r})"
+
+
+class Record:
+    """Values shown as attributes, and by ``[name]``; one that is missing is None."""
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._values.get(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values.get(name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(sorted(self._values))})"
+
+
+class Part(Record):
+    """A body, or one part of a multipart body.
+
+    data: parsed JSON or form, or the exact bytes; a path when it is above the memory cap.
+    content_type, filename: None when unknown.
+    """
+
+    data: Any
+    content_type: str | None
+    filename: str | None
+
+
+# The annotations above tell type checkers what __getattr__ answers; they create no attributes.
+
+
+def _parts(value: Any) -> Any:
+    """Return the fields of a multipart body as Parts, where they are described as such."""
+    if isinstance(value, list):
+        return [_parts(item) for item in value]
+    if isinstance(value, dict) and "data" in value and value.keys() <= {"data", "content_type", "filename"}:
+        return Part(value)
+    return value
+
+
+class Trigger:
+    """What started the execution. What is missing is None, or empty where it is a mapping.
+
+    raw_body.data: the bytes as they came.  body.data: parsed when JSON, form or multipart, else those bytes.
+    path_fragment: what follows the trigger's own path, no slash at either end.
+    customer, instance, flow: records with ``id``, ``name`` and what else is known of them.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        got = self._values = dict(values or {})
+        self.headers = Headers(got.get("headers") or {})
+        self.query_parameters: dict[str, Any] = got.get("query_parameters") or {}
+        self.path_fragment: str | None = got.get("path_fragment")
+        self.raw_body = Part(got.get("raw_body"))
+        self.body = Part(got.get("body"))
+        self.webhook_urls: dict[str, str] = got.get("webhook_urls") or {}
+        self.webhook_api_keys: dict[str, list[str]] = got.get("webhook_api_keys") or {}
+        self.invoke_url: str | None = got.get("invoke_url")
+        self.execution_id: str | None = got.get("execution_id")
+        self.customer, self.instance, self.flow = (
+            Record(got.get(name)) for name in ("customer", "instance", "flow")
+        )
+        at = got.get("started_at")
+        self.started_at: datetime | None = datetime.fromisoformat(at) if isinstance(at, str) else at
+        if str(self.body.content_type).lower().startswith("multipart/") and isinstance(self.body.data, dict):
+            fields = {name: _parts(value) for name, value in self.body.data.items()}
+            self.body = Part({**got["body"], "data": fields})
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for names not set above: what an engine newer than this code also sends.
+        values = self.__dict__.get("_values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"ctx.trigger has no {name!r}")
+
+    def __repr__(self) -> str:
+        return f"Trigger({', '.join(sorted(self._values))})"
+
+
+class Session(Protocol):
+    """The running process's side of a ``ctx``: it remembers, reports and suspends.
+
+    ``step``, ``sleep`` and ``wait`` return an awaitable for async code and the value itself for plain code.
+    """
+
+    execution_id: str
+    attempt: int
+    input: Any
+    trigger: Trigger
+    resolution: dict[str, Any] | None
+
+    def log(self, text: str, level: str, fields: dict[str, Any]) -> None: ...
+    def add_credits(self, amount: float) -> None: ...
+    def emit(self, type_: str, data: Any) -> None: ...
+    def step(self, name: str, fn: Callable[[], Any]) -> Any: ...
+    def sleep(self, seconds: float) -> Any: ...
+    def wait(self, name: str, timeout_seconds: float | None) -> Any: ...
+
+
+class BaseContext:
+    """What every ``ctx`` has.
+
+    input: what the execution was started with, parsed; None when there was nothing.
+    attempt: which process of this execution runs now, 1 for the first.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.input: Any = session.input
+        self.trigger: Trigger = session.trigger
+        self.execution_id: str = session.execution_id
+        self.attempt: int = session.attempt
+
+    def log(self, text: object, level: str = "info", **fields: Any) -> None:
+        """Write a line to the execution's log. level: debug, info, warning or error; else ValueError."""
+        if level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        self._session.log(str(text), level, fields)
+
+    def add_credits(self, amount: float) -> None:
+        """Add to what the execution has used. amount: finite, 0 or more; else ValueError."""
+        self._session.add_credits(amount)
+
+    def emit(self, type: str, data: Any = None) -> None:  # noqa: A002 -- the word users know
+        """Emit an event of the execution. data: what JSON can hold; else TypeError or ValueError."""
+        self._session.emit(type, data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.execution_id} attempt {self.attempt}>"
+
+
+class Context(BaseContext):
+    """The ``ctx`` of an async function: ``step``, ``sleep`` and ``wait_for_event`` are awaited.
+
+    A sleep or wait lets the process go once nothing else is under way: at once when the function itself
+    waits, else 0.2 s after a task of it last ended a step. A step is never cut off; other work is, and starts
+    over when the run resumes: limit a wait by ``timeout_seconds``, not by ``asyncio.timeout``.
+    """
+
+    async def step(self, name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``fn(*args)`` once per execution and return its result as JSON gives it back.
+
+        fn: sync or async; its result must be what JSON can hold, else TypeError or ValueError. What it raises
+        is passed on and not recorded: a later run calls it again.
+        """
+        return await self._session.step(name, lambda: fn(*args, **kwargs))
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause; longer than 0.1 s holds no process."""
+        await self._session.sleep(seconds)
+
+    async def wait_for_event(self, name: str, timeout_seconds: float | None = None) -> Any:
+        """Return the data that ``POST …/resume`` gives for this name; None when the time is up first.
+
+        Holds no process. An answer that comes before the call is kept for it.
+        """
+        return await self._session.wait(name, timeout_seconds)
+
+
+class PlainContext(BaseContext):
+    """The ``ctx`` of a plain function: nothing is awaited. Threads of the function may share it."""
+
+    def step(self, name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``fn(*args)`` once per execution; as ``Context.step``, for plain functions only."""
+        return self._session.step(name, lambda: fn(*args, **kwargs))
+
+    def sleep(self, seconds: float) -> None:
+        """Pause; longer than 0.1 s holds no process."""
+        self._session.sleep(seconds)
+
+    def wait_for_event(self, name: str, timeout_seconds: float | None = None) -> Any:
+        """Return the data that a resume gives for this name; as ``Context.wait_for_event``."""
+        return self._session.wait(name, timeout_seconds)
+
+
+class _Conversation:
+    """What the ``ctx`` of an agent has besides, taken from its input."""
+
+    _session: Session
+    input: Any
+
+    def _given(self, name: str) -> Any:
+        return self.input.get(name) if isinstance(self.input, dict) else None
+
+    @property
+    def message(self) -> str:
+        """The user's words."""
+        return self._given("message") or ""
+
+    @property
+    def user_id(self) -> str | None:
+        return self._given("user_id")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self._given("metadata") or {}
+
+    @property
+    def context(self) -> dict[str, Any]:
+        return self._given("context") or {}
+
+    def resolve(
+        self,
+        type: str | None = None,  # noqa: A002 -- the seed's word
+        category: str | None = None,
+        tags: Iterable[str] = (),
+        satisfaction_score: float | None = None,
+    ) -> None:
+        """Say that the conversation is settled when this turn succeeds. The last call counts."""
+        self._session.resolution = {
+            "type": type,
+            "category": category,
+            "tags": list(tags),
+            "satisfaction_score": satisfaction_score,
+        }
+
+
+class AgentContext(_Conversation, Context):
+    """The ``ctx`` of an async agent."""
+
+
+class PlainAgentContext(_Conversation, PlainContext):
+    """The ``ctx`` of a plain agent."""
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Say whether calling it gives a coroutine, also for an object with an async ``__call__``."""
+    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def context_for(session: Session, kind: Kind, *, asynchronous: bool) -> BaseContext:
+    """Return the ``ctx`` that a function of this kind expects."""
+    if kind is Kind.AGENT:
+        return AgentContext(session) if asynchronous else PlainAgentContext(session)
+    return Context(session) if asynchronous else PlainContext(session)
+
+
+class Options(TypedDict, total=False):
+    """How an automation runs.
+
+    timeout_seconds: longest run of one process, above 0; 900.
+    concurrency: most runs at once on one node, 1 or more; None for the node's own limit.
+    shared: let async code share a child process with others: much cheaper to start, but they die together.
+    resumable: start again when the process dies, skipping finished steps, instead of ending as lost.
+    max_attempts: processes for one execution before it ends as lost, 1 or more; 10.
+    description: one line for people; the first line of the function's docstring.
+    """
+
+    timeout_seconds: float
+    concurrency: int | None
+    shared: bool
+    resumable: bool
+    max_attempts: int
+    description: str
+
+
+class App:
+    """A user's automations. Make one per file and name it ``app``."""
+
+    def __init__(self) -> None:
+        self._functions: dict[tuple[Kind, str], Callable[..., Any]] = {}
+        self._automations: dict[tuple[Kind, str], Automation] = {}
+
+    def workflow(
+        self,
+        id: str,  # noqa: A002 -- the word users know
+        name: str | None = None,
+        **options: Unpack[Options],
+    ) -> Callable[[Function], Function]:
+        """Declare a workflow; it returns anything that JSON can hold. Raises SettingError."""
+        return self._declare(Kind.WORKFLOW, id, name, options)
+
+    def agent(
+        self,
+        id: str,  # noqa: A002 -- the word users know
+        name: str | None = None,
+        **options: Unpack[Options],
+    ) -> Callable[[Function], Function]:
+        """Declare an agent; it returns its reply, a text or a JSON object. Raises SettingError."""
+        return self._declare(Kind.AGENT, id, name, options)
+
+    @property
+    def automations(self) -> tuple[Automation, ...]:
+        """What was declared, sorted by kind and id."""
+        return tuple(self._automations[key] for key in sorted(self._automations))
+
+    def function(self, kind: Kind, automation_id: str) -> Callable[..., Any] | None:
+        """Return the function behind an automation, None when there is none."""
+        return self._functions.get((kind, automation_id))
+
+    def _declare(
+        self, kind: Kind, automation_id: str, name: str | None, options: Options
+    ) -> Callable[[Function], Function]:
+        where = f"{kind} {automation_id!r}"
+        _check_options(where, automation_id, options)
+        if (kind, automation_id) in self._automations:
+            raise SettingError(f"{where} is declared twice: give one of them another id")
+
+        def register(function: Function) -> Function:
+            if options.get("shared") and not is_async(function):
+                raise SettingError(
+                    f"{where} is shared, so it must be an async function; got the plain function "
+                    f"{getattr(function, '__name__', function)!r}: write 'async def', or leave shared out"
+                )
+            self._functions[kind, automation_id] = function
+            self._automations[kind, automation_id] = Automation(
+                kind=kind,
+                id=automation_id,
+                name=name or automation_id,
+                timeout_ms=max(1, round(options.get("timeout_seconds", 900) * 1000)),
+                concurrency=options.get("concurrency"),
+                is_shared=options.get("shared", False),
+                is_resumable=options.get("resumable", False),
+                max_attempts=options.get("max_attempts") or 10,
+                description=options.get("description") or (function.__doc__ or "").strip().partition("\n")[0],
+            )
+            return function
+
+        return register
+
+
+def _check_options(where: str, automation_id: object, options: Options) -> None:
+    if not isinstance(automation_id, str) or not 1 <= len(automation_id) <= 128:
+        raise SettingError(f"an automation's id must be a text of 1 to 128 characters; got {automation_id!r}")
+    unknown = options.keys() - Options.__annotations__.keys()
+    if unknown:
+        raise SettingError(f"{where} has no option {', '.join(sorted(unknown))}")
+    timeout = options.get("timeout_seconds", 900)
+    if not isinstance(timeout, int | float) or not 0 < timeout < 10**9:
+        raise SettingError(f"{where}: timeout_seconds must be a number above 0; got {timeout!r}")
+    for option in ("concurrency", "max_attempts"):
+        value = options.get(option)
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise SettingError(f"{where}: {option} must be a whole number, 1 or more; got {value!r}")
