@@ -1,0 +1,198 @@
+"""Wire one node: the only module that knows concrete stores, runners and senders.
+
+Optional adapters are imported inside their factory, so a plain install needs none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from hookline import __version__, failpoints
+from hookline.api.app import build_application
+from hookline.api.server import HttpServer
+from hookline.api.services import ApiSettings
+from hookline.config import Settings, secret_key_of
+from hookline.core.addresses import AddressPolicy
+from hookline.engine.clock import SystemClock
+from hookline.engine.manage import first_start
+from hookline.engine.node import Limits, Node
+from hookline.engine.vault import Vault
+from hookline.runners.host import RunnerHost
+from hookline.senders.http import HttpSender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookline.ports import Clock, Store
+
+_log = structlog.get_logger("hookline.app")
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that answers. admin_key: only when this start made one; it is shown once and never again."""
+
+    url: str
+    epoch: int
+    admin_key: str | None = None
+
+
+class Server:
+    """A whole server in this process: store, node, HTTP."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock if clock is not None else SystemClock()
+        self._http: HttpServer | None = None
+        self._store: Store | None = None
+        self.node: Node | None = None
+        self.running: Running | None = None
+
+    def __repr__(self) -> str:
+        return f"Server({self.url or 'not started'})"
+
+    @property
+    def url(self) -> str | None:
+        """Where it answers; None before it does."""
+        return self.running.url if self.running is not None else None
+
+    async def start(self) -> Running:
+        """Open the store, start the node, listen. Raises SettingError or StorageError; then nothing is left open."""
+        settings = self._settings
+        failpoints.arm(settings.failpoints)
+        raise_file_limit()
+        vault = Vault(secret_key_of(settings).get_secret_value())
+        store = self._store = open_store(settings, self._clock)
+        await store.open()
+        try:
+            return await self._start_node(store, vault)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start_node(self, store: Store, vault: Vault) -> Running:
+        settings = self._settings
+        admin_key = await first_start(store, vault, clock=self._clock, fixed_admin_key=_text(settings.admin_key))
+        listening = _listen(settings.host, settings.port)
+        port = listening.getsockname()[1]
+        url = settings.public_url or f"http://{_shown_host(settings.host)}:{port}"
+        policy = AddressPolicy(settings.allow_networks)
+        node = self.node = Node(
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            store=store,
+            runner=RunnerHost(settings.app, env_passthrough=settings.env_passthrough),
+            sender=HttpSender(policy),
+            vault=vault,
+            clock=self._clock,
+            limits=Limits(
+                max_in_flight=settings.max_in_flight_total,
+                max_executions=settings.max_executions,
+                retry_time_scale=settings.retry_time_scale,
+                grace_seconds=settings.grace_seconds,
+            ),
+        )
+        await node.start()
+        application = build_application(
+            node,
+            ApiSettings(
+                version=__version__,
+                public_url=url,
+                admin_key=_text(settings.admin_key),
+                source_ips=tuple(str(address) for address in settings.source_ips),
+                retry_time_scale=settings.retry_time_scale,
+                max_body_bytes=settings.max_body_bytes,
+            ),
+            policy,
+        )
+        self._http = HttpServer(application, sock=listening)
+        await self._http.start()
+        self.running = Running(url=url, epoch=node.epoch, admin_key=admin_key)
+        return self.running
+
+    async def stop(self) -> None:
+        """Stop accepting, finish or give back what is under way, close. Loses nothing, repeats nothing."""
+        if self.node is not None:
+            self.node.is_ready = False
+        if self._http is not None:
+            await self._http.stop(self._settings.grace_seconds)
+        if self.node is not None:
+            await self.node.stop()
+        if self._store is not None:
+            await self._store.close()
+
+
+async def serve(settings: Settings, *, ready: Callable[[Running], None] | None = None) -> int:
+    """Run a server until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code."""
+    server = Server(settings)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            os._exit(130)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    running = await server.start()
+    if ready is not None:
+        ready(running)
+    await stopping.wait()
+    _log.info("stopping")
+    await server.stop()
+    return 0
+
+
+def open_store(settings: Settings, clock: Clock) -> Store:
+    """The store that the settings name, not opened yet."""
+    if settings.is_sqlite:
+        from hookline.stores.sqlite.store import SqliteStore
+
+        return SqliteStore(settings.sqlite_path, clock=clock)
+    from hookline.stores.postgres.store import PostgresStore
+
+    return PostgresStore(settings.database, clock=clock)
+
+
+def raise_file_limit() -> None:
+    """Take as many file descriptors as we may: every delivery under way is a socket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as exc:
+        listening.close()
+        from hookline.errors import SettingError
+
+        raise SettingError(
+            f"HOOKLINE_HOST and HOOKLINE_PORT must name a free address: {host}:{port}: {exc.strerror}", field="port"
+        ) from exc
+    return listening
+
+
+def _shown_host(host: str) -> str:
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _text(secret: Any) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+

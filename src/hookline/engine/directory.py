@@ -1,0 +1,195 @@
+"""What is configured, decoded and at hand: the one cache in front of the registry.
+
+It is never the truth: it follows the registry's change feed, at once for changes made here, on a wake-up for
+those of other nodes, and by asking every second in case a wake-up was lost. A name that is not cached is looked up,
+so what was just created is found by the very next request on any node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from hookline.core.canonical import decode
+from hookline.engine.target import Target
+from hookline.errors import InputError
+from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
+from hookline.model.states import Origin
+
+if TYPE_CHECKING:
+    from hookline.engine.vault import Vault
+    from hookline.model.events import Event
+    from hookline.model.ids import Key
+    from hookline.model.states import Kind
+    from hookline.ports import Change, Registry
+
+D = TypeVar("D", bound=Document)
+
+_MOST_NAMES: Final = 10_000
+"""Cached names and documents of each kind; past this the cache starts anew, which costs a look-up each."""
+
+_MOST_TYPES: Final = 2_000
+"""Event types remembered per organization: publishers may invent types without end."""
+
+_CACHED: Final = {kind.kind: kind for kind in (ApiKey, Trigger, Organization)}
+
+
+class _Webhooks:
+    """An organization's webhooks, and for each event type those that want it, in order of id."""
+
+    def __init__(self) -> None:
+        self.targets: dict[Key, Target] = {}
+        self._by_type: dict[str, tuple[Target, ...]] = {}
+
+    def put(self, target: Target) -> None:
+        self.targets[target.id] = target
+        self._by_type.clear()
+
+    def drop(self, id: Key) -> None:
+        self.targets.pop(id, None)
+        self._by_type.clear()
+
+    def wanting(self, event_type: str) -> tuple[Target, ...]:
+        found = self._by_type.get(event_type)
+        if found is None:
+            if len(self._by_type) >= _MOST_TYPES:
+                self._by_type.clear()
+            found = self._by_type[event_type] = tuple(
+                target
+                for _, target in sorted(self.targets.items())
+                if target.webhook.origin is Origin.REGISTERED and target.wants(event_type)
+            )
+        return found
+
+
+class Directory:
+    """One per node."""
+
+    def __init__(self, registry: Registry, vault: Vault) -> None:
+        self._registry = registry
+        self._vault = vault
+        self._version = 0
+        self._organizations: dict[Key, _Webhooks] = {}
+        self._loading: dict[Key, asyncio.Lock] = {}
+        self._names: dict[str, dict[tuple[str, str] | Key, Stored[Any]]] = {kind: {} for kind in _CACHED}
+        self._refreshing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"Directory(version={self._version}, organizations={len(self._organizations)})"
+
+    async def open(self) -> None:
+        self._version = await self._registry.version()
+
+    # --- following the registry ---
+
+    async def refresh(self) -> None:
+        """Take in what changed since the last time."""
+        async with self._refreshing:
+            while changes := await self._registry.changes(self._version):
+                for change in changes:
+                    await self._take_in(change)
+                self._version = changes[-1].version
+
+    async def _take_in(self, change: Change) -> None:
+        if change.kind in self._names:
+            self._names[change.kind].clear()
+        elif change.kind == Webhook.kind:
+            webhooks = self._organizations.get(change.organization_id)
+            if webhooks is None:
+                return
+            stored = await self._registry.get(Webhook, change.id, organization_id=None)
+            if stored is None:
+                webhooks.drop(change.id)
+            else:
+                webhooks.put(Target(stored, self._vault))
+
+    # --- webhooks ---
+
+    async def load(self, organization_id: Key) -> None:
+        """Have an organization's webhooks at hand. Cheap when they are."""
+        if organization_id in self._organizations:
+            return
+        async with self._loading.setdefault(organization_id, asyncio.Lock()):
+            if organization_id in self._organizations:
+                return
+            async with self._refreshing:
+                webhooks = _Webhooks()
+                for stored in await self._registry.list(Webhook, organization_id=organization_id):
+                    webhooks.put(Target(stored, self._vault))
+                self._organizations[organization_id] = webhooks
+        self._loading.pop(organization_id, None)
+
+    def matches(self, event: Event, automation: tuple[Kind, str] | None) -> list[Target]:
+        """The targets that are owed this event, in order of id. The organization must have been loaded.
+
+        This one function decides for live events, dry runs and explanations alike.
+        """
+        webhooks = self._organizations[event.organization_id]
+        if event.target_id is not None:
+            target = webhooks.targets.get(event.target_id)
+            return [] if target is None else [target]
+        wanting = webhooks.wanting(event.type)
+        if not wanting:
+            return []
+        data = _parsed(event.data) if any(target.has_condition for target in wanting) else None
+        return [target for target in wanting if target.admits(automation, data)]
+
+    def known_target(self, organization_id: Key, webhook_id: Key) -> Target | None:
+        """The newest revision of a webhook, or None when it is gone (or its organization not loaded)."""
+        webhooks = self._organizations.get(organization_id)
+        return None if webhooks is None else webhooks.targets.get(webhook_id)
+
+    async def target(self, webhook_id: Key) -> Target | None:
+        """The newest revision of a webhook of whatever organization, or None when it is gone."""
+        stored = await self._registry.get(Webhook, webhook_id, organization_id=None)
+        if stored is None:
+            return None
+        await self.load(stored.organization_id)
+        return self.known_target(stored.organization_id, webhook_id)
+
+    async def target_at(self, current: Target, revision: int) -> Target:
+        """The webhook as it was at a revision; the current one if that is no longer known."""
+        webhook = await self._registry.get_revision(Webhook, current.id, revision)
+        if webhook is None:
+            return current
+        old = Stored(
+            id=current.id,
+            organization_id=current.organization_id,
+            revision=revision,
+            created_at=current.stored.created_at,
+            updated_at=current.stored.updated_at,
+            document=webhook,
+        )
+        return Target(old, self._vault)
+
+    # --- keys, triggers, organizations ---
+
+    async def find(self, kind: type[D], space: str, value: str) -> Stored[D] | None:
+        """A document by unique name, through the cache."""
+        return await self._cached(kind, (space, value), self._registry.find(kind, space, value))
+
+    async def get(self, kind: type[D], id: Key) -> Stored[D] | None:
+        """A document by id, of whatever organization, through the cache."""
+        return await self._cached(kind, id, self._registry.get(kind, id, organization_id=None))
+
+    async def _cached(self, kind: type[D], name: tuple[str, str] | Key, look_up: Any) -> Stored[D] | None:
+        names = self._names[kind.kind]
+        found = names.get(name)
+        if found is not None:
+            look_up.close()
+            return found
+        version = self._version
+        found = await look_up
+        if found is not None and version == self._version:
+            if len(names) >= _MOST_NAMES:
+                names.clear()
+            names[name] = found
+        return found  # type: ignore[no-any-return]
+
+
+def _parsed(data: bytes) -> Any:
+    """Parsed data for conditions; what cannot be read satisfies none."""
+    try:
+        return decode(data)
+    except InputError:
+        return None

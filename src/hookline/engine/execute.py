@@ -1,0 +1,613 @@
+"""Execute: hand claimed executions to the runner, write down what they do, end each exactly once.
+
+States move only by guarded writes that carry this node's epoch, so a node that lost its lease changes nothing.
+The terminal state, its event and what that event owes are one transaction: nobody sees one without the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from hookline import failpoints
+from hookline.dialects import payloads
+from hookline.engine.receive import execution_event
+from hookline.errors import ConflictError, StorageError
+from hookline.model.executions import Automation, Execution, Failure, LogLine
+from hookline.model.states import ExecutionStatus, Kind
+from hookline.ports import (
+    AdoptExecutions,
+    Begin,
+    Cancel,
+    Cancelling,
+    ClaimExecutions,
+    Finish,
+    NewEvent,
+    Record,
+    Requeue,
+    Resume,
+    Suspend,
+)
+from hookline.ports_runner import Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from hookline.engine.commit import Committer
+    from hookline.engine.history import RunTimes
+    from hookline.engine.lease import Lease
+    from hookline.engine.publish import Outbox
+    from hookline.model.executions import Conversation, JournalEntry
+    from hookline.model.ids import Key
+    from hookline.ports import Archive, Clock, Epoch, Write
+    from hookline.ports_runner import EmitDraft, LogDraft, Outcome, Runner
+
+_log = structlog.get_logger("hookline.execute")
+
+_MOST_WAITING: Final = 1_024
+"""Claimed executions in memory that wait for their turn; the rest stays in the table."""
+
+_SCAN_SECONDS: Final = 2.0
+"""How often the table is asked for executions that nobody told us of."""
+
+_POSITIONS_PER_ATTEMPT: Final = 1 << 32
+"""Log positions of one process: each attempt starts above all of the one before, without asking what it wrote."""
+
+_STARTED: Final = {Kind.WORKFLOW: "workflow.execution.started"}
+_ENDED: Final = {
+    Kind.WORKFLOW: ("workflow.execution.completed", "workflow.execution.failed"),
+    Kind.AGENT: ("agent.message.sent", "agent.message.failed"),
+}
+"""Terminal events of a kind: when it succeeded, and otherwise (CONTRACT section 5)."""
+
+
+class ClaimGoneError(ConflictError):
+    """The execution is no longer ours: it was cancelled, or another node took it over."""
+
+    code = "CLAIM_GONE"
+
+
+class Executor:
+    """One per node."""
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        committer: Committer,
+        archive: Archive,
+        outbox: Outbox,
+        lease: Lease,
+        clock: Clock,
+        history: RunTimes,
+        max_running: int,
+    ) -> None:
+        self._runner = runner
+        self._committer = committer
+        self._archive = archive
+        self._outbox = outbox
+        self._lease = lease
+        self._clock = clock
+        self._history = history
+        self._max_running = max_running
+        self._automations: dict[tuple[Kind, str], Automation] = {}
+        self._queues: dict[tuple[Kind, str], deque[tuple[Execution, Epoch]]] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._running_of: dict[tuple[Kind, str], int] = {}
+        self._waiting = 0
+        self._wake = asyncio.Event()
+        self._claimer: asyncio.Task[None] | None = None
+        self._is_open = False
+        self.ended = 0
+
+    def __repr__(self) -> str:
+        return f"Executor(running={len(self._running)}, waiting={self._waiting})"
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Start the runner and the claimer. Raises SettingError when the user's code cannot be loaded."""
+        await self._runner.start()
+        self._automations = {(one.kind, one.id): one for one in self._runner.automations}
+        self._is_open = True
+        self._claimer = asyncio.create_task(self._claim_forever(), name="execution-claimer")
+
+    async def close(self, grace: float) -> None:
+        """Take nothing new, let what runs end within ``grace`` seconds, give the rest back to the queue."""
+        self._is_open = False
+        if self._claimer is not None:
+            self._claimer.cancel()
+        for queue in self._queues.values():
+            for execution, epoch in queue:
+                await self._try(Requeue(epoch=epoch, execution_id=execution.id))
+            queue.clear()
+        await self._runner.close(grace)
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=5)
+
+    def forget(self) -> None:
+        """The lease is lost: end what runs here, others have taken it over."""
+        self._queues.clear()
+        self._waiting = 0
+        for execution_id in self._running:
+            self._runner.cancel(execution_id)
+
+    # --- what can run ---
+
+    @property
+    def automations(self) -> tuple[Automation, ...]:
+        return tuple(self._automations.values())
+
+    def automation(self, kind: Kind, automation_id: str) -> Automation | None:
+        return self._automations.get((kind, automation_id))
+
+    # --- room ---
+
+    def reserve(self, kind: Kind, automation_id: str) -> bool:
+        """Promise room for an execution that is about to be committed as claimed by this node."""
+        if not self._is_open or self._waiting >= _MOST_WAITING or not self._lease.is_held():
+            return False
+        if (kind, automation_id) not in self._automations:
+            return False
+        self._waiting += 1
+        return True
+
+    def conclude(self, execution: Execution, epoch: Epoch, *, is_stored: bool) -> None:
+        """Take a reserved execution that is now stored, or free its room."""
+        self._waiting -= 1
+        if is_stored:
+            self._enqueue(execution, epoch)
+
+    def expect(self) -> None:
+        """The table holds something to run: look soon."""
+        self._wake.set()
+
+    def _enqueue(self, execution: Execution, epoch: Epoch) -> None:
+        place = (execution.kind, execution.automation_id)
+        self._queues.setdefault(place, deque()).append((execution, epoch))
+        self._waiting += 1
+        self._pump(place)
+
+    def _pump(self, place: tuple[Kind, str]) -> None:
+        """Start what may run now: within the node's limit and the automation's own."""
+        queue = self._queues.get(place)
+        automation = self._automations.get(place)
+        limit = automation.concurrency if automation is not None else None
+        while queue and self._is_open and len(self._running) < self._max_running:
+            if limit is not None and self._running_of.get(place, 0) >= limit:
+                return
+            execution, epoch = queue.popleft()
+            self._waiting -= 1
+            self._running_of[place] = self._running_of.get(place, 0) + 1
+            task = asyncio.create_task(self._run(execution, epoch))
+            self._running[execution.id] = task
+            task.add_done_callback(lambda _, id_=execution.id, place=place: self._ended(id_, place))
+
+    def _ended(self, execution_id: Key, place: tuple[Kind, str]) -> None:
+        self._running.pop(execution_id, None)
+        self._running_of[place] -= 1
+        self._pump(place)
+        if len(self._running) == self._max_running - 1:
+            for other in self._queues:
+                self._pump(other)
+        if self._waiting < _MOST_WAITING // 2:
+            self._wake.set()
+
+    # --- one execution: load, run, finish ---
+
+    async def _run(self, execution: Execution, epoch: Epoch) -> None:
+        try:
+            if execution.is_cancel_requested:
+                await self._finish(execution, epoch, _KILLED, None)
+                return
+            run = _Run(self, execution, epoch)
+            outcome = await self._outcome(run, execution)
+            await self._conclude(run, outcome)
+        except ClaimGoneError:
+            await self._finish_if_cancelled(execution, epoch)
+        except StorageError as exc:
+            _log.warning("execution_unsaved", execution=execution.id.hex(), reason=exc.message)
+            await self._requeue_or_lose(execution, epoch)
+        except Exception:
+            _log.exception("execution_crashed", execution=execution.id.hex())
+            failure = Failure(code="LOST", message="The engine failed while it ran this execution.")
+            await self._finish(execution, epoch, Lost(failure=failure), None)
+
+    async def _outcome(self, run: _Run, execution: Execution) -> Outcome:
+        """Run it; a run that never began (no process could be had) is tried again a few times."""
+        journal: tuple[JournalEntry, ...] = ()
+        if execution.attempt:
+            journal = tuple(await self._archive.journal(execution.id))
+        job = RunJob(
+            execution_id=execution.id,
+            kind=execution.kind,
+            automation_id=execution.automation_id,
+            input=execution.input,
+            trigger=execution.trigger,
+            journal=journal,
+            attempt=execution.attempt + 1,
+        )
+        for delay in (0.2, 1.0, 5.0, None):
+            outcome = await self._runner.run(job, run)
+            if not isinstance(outcome, Lost) or outcome.has_started or delay is None or not self._is_open:
+                return outcome
+            await asyncio.sleep(delay)
+        raise AssertionError("unreachable")
+
+    async def _conclude(self, run: _Run, outcome: Outcome) -> None:
+        execution = run.execution
+        failpoints.hit("before_finish")
+        if isinstance(outcome, Suspended):
+            await self._suspend(run, outcome)
+        elif isinstance(outcome, Lost) and self._may_run_again(run, outcome):
+            await self._try(Requeue(epoch=run.epoch, execution_id=execution.id))
+            self._wake.set()
+        else:
+            await self._finish(execution, run.epoch, outcome, run)
+
+    def _may_run_again(self, run: _Run, lost: Lost) -> bool:
+        if not lost.has_started and not run.has_begun:
+            return not self._is_open  # the node stops: another start is free
+        automation = self.automation(run.execution.kind, run.execution.automation_id)
+        return automation is not None and automation.is_resumable and run.attempt < automation.max_attempts
+
+    async def _suspend(self, run: _Run, outcome: Suspended) -> None:
+        result = await self._committer.commit(
+            Suspend(
+                epoch=run.epoch,
+                execution_id=run.execution.id,
+                waits=tuple((wait.name, wait.occurrence) for wait in outcome.waits),
+                wake_at=outcome.wake_at,
+            )
+        )
+        if result is False:
+            raise ClaimGoneError("The execution belongs to another node now.")
+        self._wake.set()
+
+    async def _finish(self, execution: Execution, epoch: Epoch, outcome: Outcome, run: _Run | None) -> None:
+        """Write the terminal state with its event. Tried until it is stored: a run has only one end."""
+        now = self._clock.now()
+        ended = run.ended(outcome, now) if run is not None else _ended_unrun(execution, outcome, now)
+        conversation = await self._resolved(ended, outcome, now)
+        await self._outbox.ready(execution.organization_id)
+        for delay in (0.1, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, None):
+            events = self._terminal_events(ended, conversation, now)
+            finish = Finish(
+                epoch=epoch,
+                execution_id=execution.id,
+                status=ended.status,
+                completed_at=now,
+                run_ms=ended.run_ms,
+                output=ended.output,
+                error=ended.error,
+                conversation=conversation,
+                events=events,
+                event_sequence=ended.event_sequence + len(events),
+            )
+            try:
+                await self._committer.commit(
+                    finish, after=lambda result, events=events: self._outbox.conclude(events, epoch, result)
+                )
+                break
+            except StorageError as exc:
+                if exc.code == "WRITE_REFUSED":
+                    failure = Failure(code="FAILED", message="The result cannot be stored.")
+                    ended = msgspec.structs.replace(ended, status=ExecutionStatus.FAILED, output=None, error=failure)
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+        self.ended += 1
+        if ended.status is ExecutionStatus.SUCCEEDED:
+            self._history.note(execution.kind, execution.automation_id, now - execution.created_at)
+
+    async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
+        """An agent's conversation after its turn, or None for other kinds."""
+        if ended.conversation_id is None:
+            return None
+        conversation = await self._archive.conversation(ended.conversation_id, organization_id=ended.organization_id)
+        if conversation is None:
+            return None
+        resolution = outcome.resolution if isinstance(outcome, Succeeded) else None
+        return payloads.after_turn(conversation, ended, resolution=resolution, now=now)
+
+    def _terminal_events(
+        self, ended: Execution, conversation: Conversation | None, now: datetime
+    ) -> tuple[NewEvent, ...]:
+        completed, failed = _ENDED[ended.kind]
+        is_success = ended.status is ExecutionStatus.SUCCEEDED
+        if conversation is None:
+            facts = [(completed if is_success else failed, payloads.workflow_terminal(ended))]
+        elif is_success:
+            facts = [(completed, payloads.message_sent(conversation, ended))]
+        else:
+            facts = [(failed, payloads.message_failed(conversation, ended))]
+        if conversation is not None and conversation.completed_at is not None:
+            facts.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
+        return self.owe(ended, facts, now)
+
+    def owe(self, execution: Execution, facts: Sequence[tuple[str, bytes]], at: datetime) -> tuple[NewEvent, ...]:
+        """Number the events of an execution and say what each owes."""
+        automation = (execution.kind, execution.automation_id)
+        return tuple(
+            [
+                self._outbox.owe(
+                    execution_event(execution, type_, data, execution.event_sequence + place, at), automation
+                )
+                for place, (type_, data) in enumerate(facts, start=1)
+            ]
+        )
+
+    async def guarded(self, write: Begin | Record, events: tuple[NewEvent, ...]) -> None:
+        """Commit a write of a running execution. Raises ClaimGoneError when it is not ours any more."""
+        result = await self._committer.commit(
+            write, after=lambda result: self._outbox.conclude(events, write.epoch, result)
+        )
+        if result is not True:
+            raise ClaimGoneError("The execution belongs to another node now.")
+
+    async def ready(self, organization_id: Key) -> None:
+        await self._outbox.ready(organization_id)
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    # --- ending early ---
+
+    async def cancel(self, organization_id: Key, execution_id: Key) -> Execution | None:
+        """Ask an execution to end. Returns it as it then stands, or None when there is none."""
+        epoch = self._lease.epoch
+        result = await self._committer.commit(
+            Cancel(epoch=epoch, organization_id=organization_id, execution_id=execution_id)
+        )
+        if not isinstance(result, Cancelling):
+            return None
+        if result.is_seized:
+            await self._finish(result.execution, epoch, _KILLED, None)
+        elif result.holder == epoch:
+            await self._cancel_here(result.execution, epoch)
+        return await self._archive.execution(execution_id, organization_id=organization_id)
+
+    async def _cancel_here(self, execution: Execution, epoch: Epoch) -> None:
+        for queue in self._queues.values():
+            for item in queue:
+                if item[0].id == execution.id:
+                    queue.remove(item)
+                    self._waiting -= 1
+                    await self._finish(execution, epoch, _KILLED, None)
+                    return
+        self._runner.cancel(execution.id)
+
+    async def cancel_requested_elsewhere(self) -> None:
+        """Another node asked for executions of ours to end."""
+        for execution_id in await self._archive.cancel_requested(self._lease.epoch):
+            if execution_id in self._running:
+                self._runner.cancel(execution_id)
+
+    async def resume(self, organization_id: Key, execution_id: Key, name: str, value: bytes) -> str:
+        """Answer a wait: ``resumed``, ``stored``, ``conflict`` or ``missing``."""
+        result = await self._committer.commit(
+            Resume(
+                organization_id=organization_id, execution_id=execution_id, name=name, value=value, at=self._clock.now()
+            )
+        )
+        if result == "resumed":
+            self._wake.set()
+        return str(result)
+
+    async def _finish_if_cancelled(self, execution: Execution, epoch: Epoch) -> None:
+        """A claim that is gone because the execution was cancelled before it began still needs its end."""
+        stored = await self._archive.execution(execution.id, organization_id=None)
+        if stored is not None and stored.is_cancel_requested and not stored.status.is_terminal:
+            await self._finish(stored, epoch, _KILLED, None)
+
+    async def _requeue_or_lose(self, execution: Execution, epoch: Epoch) -> None:
+        """The store was away while it ran: what it did may be unknown to us, so it ends as a dead process would."""
+        automation = self.automation(execution.kind, execution.automation_id)
+        while self._is_open and epoch == self._lease.epoch:
+            try:
+                stored = await self._archive.execution(execution.id, organization_id=None)
+                if stored is None or stored.status.is_terminal:
+                    return
+                may_run = stored.status is ExecutionStatus.QUEUED or (automation is not None and automation.is_resumable)
+                if may_run:
+                    await self._committer.commit(Requeue(epoch=epoch, execution_id=execution.id))
+                    self._wake.set()
+                else:
+                    failure = Failure(code="LOST", message="The database was away while this execution ran.")
+                    await self._finish(stored, epoch, Lost(failure=failure), None)
+            except StorageError:
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _try(self, write: Write) -> None:
+        try:
+            await self._committer.commit(write)
+        except StorageError as exc:
+            _log.warning("write_failed", write=type(write).__name__, reason=exc.message)
+
+    # --- claiming ---
+
+    async def _claim_forever(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                more = await self._claim_some()
+            except StorageError as exc:
+                _log.warning("execution_claim_failed", reason=exc.message)
+                more = False
+            if more:
+                continue
+            try:
+                async with asyncio.timeout(await self._pause()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _pause(self) -> float:
+        """Seconds until the next sleeper wakes, at most the scan interval."""
+        try:
+            wake_at = await self._archive.next_wake_at()
+        except StorageError:
+            return _SCAN_SECONDS
+        if wake_at is None:
+            return _SCAN_SECONDS
+        return max(0.001, min(_SCAN_SECONDS, (wake_at - self._clock.now()) / timedelta(seconds=1)))
+
+    async def _claim_some(self) -> bool:
+        """Claim what can run; True when there may be more and there is room for it."""
+        room = min(_MOST_WAITING - self._waiting, 256)
+        if room <= 0 or not self._lease.is_held() or not self._automations:
+            return False
+        epoch = self._lease.epoch
+        claimed = await self._committer.commit(ClaimExecutions(epoch=epoch, limit=room, now=self._clock.now()))
+        assert isinstance(claimed, tuple)
+        for execution in claimed:
+            self._enqueue(execution, epoch)
+        return len(claimed) == room
+
+    async def adopt(self) -> None:
+        """Take over what dead nodes were running: run it again where that is allowed, else end it as lost."""
+        epoch = self._lease.epoch
+        while True:
+            adopted = await self._committer.commit(AdoptExecutions(epoch=epoch, limit=256))
+            assert isinstance(adopted, tuple)
+            for execution in adopted:
+                await self._settle_adopted(execution, epoch)
+            if len(adopted) < 256:
+                return
+
+    async def _settle_adopted(self, execution: Execution, epoch: Epoch) -> None:
+        automation = self.automation(execution.kind, execution.automation_id)
+        if execution.is_cancel_requested:
+            await self._finish(execution, epoch, _KILLED, None)
+        elif execution.status is ExecutionStatus.QUEUED or (
+            automation is not None and automation.is_resumable and execution.attempt < automation.max_attempts
+        ):
+            await self._try(Requeue(epoch=epoch, execution_id=execution.id))
+            self._wake.set()
+        else:
+            failure = Failure(code="LOST", message="The node that ran this execution stopped.")
+            await self._finish(execution, epoch, Lost(failure=failure), None)
+
+
+_KILLED: Final = Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
+
+
+class _Run:
+    """One process of one execution: the runner's listener, and the execution as it now stands."""
+
+    def __init__(self, executor: Executor, execution: Execution, epoch: Epoch) -> None:
+        self._executor = executor
+        self.execution = execution
+        self.epoch = epoch
+        self.attempt = execution.attempt + 1
+        self.has_begun = False
+        self._began_at: datetime | None = None
+        self._position = execution.attempt * _POSITIONS_PER_ATTEMPT
+
+    async def started(self, *, at: datetime) -> None:
+        """queued → running, with the started event on the first attempt."""
+        execution = self.execution
+        await self._executor.ready(execution.organization_id)
+        launch_ms = _ms(at - execution.created_at)
+        is_first = execution.attempt == 0
+        running = msgspec.structs.replace(
+            execution,
+            status=ExecutionStatus.RUNNING,
+            attempt=self.attempt,
+            started_at=at if is_first else execution.started_at,
+            launch_ms=launch_ms if is_first else execution.launch_ms,
+        )
+        type_ = _STARTED.get(execution.kind) if is_first else None
+        events = self._executor.owe(running, [(type_, payloads.workflow_started(running))], at) if type_ else ()
+        running = msgspec.structs.replace(running, event_sequence=running.event_sequence + len(events))
+        begin = Begin(
+            epoch=self.epoch,
+            execution_id=execution.id,
+            started_at=at,
+            launch_ms=launch_ms,
+            events=events,
+            event_sequence=running.event_sequence,
+        )
+        await self._executor.guarded(begin, events)
+        self.execution = running
+        self.has_begun = True
+        self._began_at = at
+
+    async def recorded(
+        self,
+        entries: Sequence[JournalEntry],
+        logs: Sequence[LogDraft],
+        credits: float,  # noqa: A002 -- the word users know
+        emits: Sequence[EmitDraft],
+    ) -> None:
+        """Write down what the run did, with an event for each step and each emit, in order."""
+        now = self._executor.now()
+        steps = [entry for entry in entries if entry.op == "step"]
+        execution = msgspec.structs.replace(
+            self.execution,
+            steps=self.execution.steps + len(steps),
+            credits_used=self.execution.credits_used + credits,
+        )
+        facts = [("workflow.step.completed", payloads.step_completed(execution, entry)) for entry in steps]
+        facts += [(emit.type, emit.data) for emit in emits]
+        events = self._executor.owe(execution, facts, now)
+        execution = msgspec.structs.replace(execution, event_sequence=execution.event_sequence + len(events))
+        lines = tuple(self._line(draft) for draft in logs)
+        record = Record(
+            epoch=self.epoch,
+            execution_id=execution.id,
+            entries=tuple(entries),
+            logs=lines,
+            steps=len(steps),
+            credits_used=credits,
+            events=events,
+            event_sequence=execution.event_sequence,
+        )
+        await self._executor.guarded(record, events)
+        self.execution = execution
+
+    def _line(self, draft: LogDraft) -> LogLine:
+        position = self._position
+        self._position += 1
+        return LogLine(
+            position=position, at=draft.at, stream=draft.stream, level=draft.level, text=draft.text, fields=draft.fields
+        )
+
+    def ended(self, outcome: Outcome, now: datetime) -> Execution:
+        """The execution as its outcome leaves it."""
+        ended = _ended_unrun(self.execution, outcome, now)
+        run_ms = _ms(now - self._began_at) if self._began_at is not None else None
+        return msgspec.structs.replace(ended, run_ms=run_ms)
+
+
+_STATUS: Final = {
+    Succeeded: ExecutionStatus.SUCCEEDED,
+    Failed: ExecutionStatus.FAILED,
+    Killed: ExecutionStatus.KILLED,
+    TimedOut: ExecutionStatus.TIMED_OUT,
+    Lost: ExecutionStatus.LOST,
+}
+
+
+def _ended_unrun(execution: Execution, outcome: Outcome, now: datetime) -> Execution:
+    """An execution that ends with this outcome now."""
+    assert not isinstance(outcome, Suspended)
+    return msgspec.structs.replace(
+        execution,
+        status=_STATUS[type(outcome)],
+        completed_at=now,
+        output=outcome.output if isinstance(outcome, Succeeded) else None,
+        error=None if isinstance(outcome, Succeeded) else outcome.failure,
+    )
+
+
+def _ms(duration: timedelta) -> int:
+    return max(0, round(duration / timedelta(milliseconds=1)))

@@ -1,0 +1,309 @@
+"""One node: the use cases wired to each other, and what the API may ask of them.
+
+Nothing here knows a concrete store, runner or sender; ``app.py`` hands them in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from hookline.engine.commit import Committer
+from hookline.engine.deliver import Deliverer
+from hookline.engine.directory import Directory
+from hookline.engine.execute import Executor
+from hookline.engine.history import RunTimes
+from hookline.engine.lease import Lease
+from hookline.engine.publish import EventDraft, Outbox, PublishedEvent, Publisher
+from hookline.engine.receive import ExecutionStart, Receiver
+from hookline.engine.supervise import Supervisor
+from hookline.errors import ConflictError, StorageError
+from hookline.model.configuration import ApiKey, Organization, Webhook
+from hookline.model.states import DeliveryState, Lane, WebhookStatus
+from hookline.ports import DeliveryFilter, KeepRequest, Once, Reopen, Repeat, Shift
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from hookline.engine.target import Target
+    from hookline.engine.vault import Vault
+    from hookline.model.configuration import Stored
+    from hookline.model.events import Delivery
+    from hookline.model.executions import Automation, Execution, TriggerRequest
+    from hookline.model.ids import Key
+    from hookline.model.states import Kind
+    from hookline.ports import Clock, Store
+    from hookline.ports_runner import Runner
+    from hookline.ports_sender import Sender
+
+_log = structlog.get_logger("hookline.node")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much this node takes on. grace_seconds: how long a stop waits for what is under way."""
+
+    max_in_flight: int = 512
+    max_executions: int = 64
+    retry_time_scale: float = 1.0
+    grace_seconds: float = 20.0
+
+
+class TestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a test delivery went. response_code: None without an answer."""
+
+    __test__ = False
+
+    status: str
+    response_code: int | None
+    response_time_ms: int | None
+    error: str | None
+    delivery_id: Key
+
+
+class Node:
+    """One per process."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        runner: Runner,
+        sender: Sender,
+        vault: Vault,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self.store = store
+        self.vault = vault
+        self.clock = clock
+        self._limits = limits
+        self._sender = sender
+        self.lease = Lease(store, clock, node_name=name)
+        self.committer = Committer(store)
+        self.directory = Directory(store, vault)
+        self.history = RunTimes(store)
+        self.deliverer = Deliverer(
+            committer=self.committer,
+            archive=store,
+            directory=self.directory,
+            sender=sender,
+            lease=self.lease,
+            clock=clock,
+            max_in_flight=limits.max_in_flight,
+            retry_time_scale=limits.retry_time_scale,
+            on_webhook_gone=self._disable,
+        )
+        self._outbox = Outbox(self.directory, self.deliverer, self.lease, clock)
+        self._publisher = Publisher(self._outbox, self.committer, self.lease, clock)
+        self.executor = Executor(
+            runner=runner,
+            committer=self.committer,
+            archive=store,
+            outbox=self._outbox,
+            lease=self.lease,
+            clock=clock,
+            history=self.history,
+            max_running=limits.max_executions,
+        )
+        self._receiver = Receiver(
+            outbox=self._outbox, executor=self.executor, committer=self.committer, lease=self.lease, clock=clock
+        )
+        self._supervisor = Supervisor(
+            store=store,
+            lease=self.lease,
+            directory=self.directory,
+            deliverer=self.deliverer,
+            executor=self.executor,
+            outbox=self._outbox,
+        )
+        self.is_ready = False
+
+    def __repr__(self) -> str:
+        return f"Node({self.lease!r}, {self.deliverer!r}, {self.executor!r})"
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Take the lease, load what is configured, start every part. The store is open already."""
+        await self.lease.open()
+        await self.directory.open()
+        self.committer.start()
+        self.deliverer.start()
+        await self.executor.start()
+        self._supervisor.start()
+        self.is_ready = True
+
+    async def stop(self) -> None:
+        """Finish or give back what is under way, within the grace; nothing of it is lost or sent twice."""
+        self.is_ready = False
+        grace = self._limits.grace_seconds
+        await self.executor.close(grace)
+        await self.deliverer.close(grace)
+        await self._supervisor.close()
+        await self.committer.close()
+        try:
+            await self.lease.close()
+        except StorageError as exc:
+            _log.warning("lease_not_given_up", reason=exc.message)
+        await self._sender.close()
+
+    @property
+    def epoch(self) -> int:
+        return self.lease.epoch
+
+    # --- configuration, through the cache ---
+
+    async def api_key(self, digest: bytes) -> Stored[ApiKey] | None:
+        """A key by the SHA-256 of its text; revoked and expired ones are returned too."""
+        return await self.directory.find(ApiKey, "digest", digest.hex())
+
+    async def organization(self, id: Key) -> Stored[Organization] | None:
+        return await self.directory.get(Organization, id)
+
+    # --- events and executions ---
+
+    async def publish(
+        self, organization_id: Key, drafts: Sequence[EventDraft], *, once: Once | None = None
+    ) -> Repeat | list[PublishedEvent]:
+        """Store events with all they owe; durable when it returns. Raises StorageError."""
+        return await self._publisher.publish(organization_id, drafts, once=once)
+
+    def automation(self, kind: Kind, automation_id: str) -> Automation | None:
+        return self.executor.automation(kind, automation_id)
+
+    @property
+    def automations(self) -> tuple[Automation, ...]:
+        return self.executor.automations
+
+    async def start_execution(
+        self, start: ExecutionStart, *, answer: Callable[[Execution], bytes] | None = None
+    ) -> Execution | Repeat:
+        """Store an execution that will run; durable when it returns. Raises StorageError."""
+        return await self._receiver.start(start, answer=answer)
+
+    async def estimated_completion(self, kind: Kind, automation_id: str) -> datetime:
+        return await self.history.estimate(kind, automation_id, at=self.clock.now())
+
+    async def cancel(self, organization_id: Key, execution_id: Key) -> Execution | None:
+        return await self.executor.cancel(organization_id, execution_id)
+
+    async def resume(self, organization_id: Key, execution_id: Key, name: str, value: bytes) -> str:
+        return await self.executor.resume(organization_id, execution_id, name, value)
+
+    async def keep_request(self, request: TriggerRequest) -> None:
+        """Keep a refused request; a store that is away must not turn a 401 into a 503."""
+        try:
+            await self.committer.commit(KeepRequest(request=request))
+        except StorageError as exc:
+            _log.warning("refused_request_not_kept", reason=exc.message)
+
+    # --- deliveries ---
+
+    async def reopen(self, organization_id: Key, delivery_id: Key) -> Delivery | None:
+        """Make one delivery due now. None when there is none in that organization."""
+        now = self.clock.now()
+        result = await self.committer.commit(
+            Reopen(organization_id=organization_id, delivery_id=delivery_id, lane=Lane.RETRY, at=now)
+        )
+        if result is None:
+            return None
+        delivery: Delivery = result  # type: ignore[assignment]
+        if delivery.state is DeliveryState.PENDING:
+            self.deliverer.expect(delivery.webhook_id, delivery.lane, now)
+        return delivery
+
+    async def shift_webhook(self, webhook: Stored[Webhook], to: DeliveryState) -> int:
+        """Hold, drain or cancel what waits for a webhook, in bounded steps. Returns how many moved."""
+        sources = {
+            DeliveryState.HELD: (DeliveryState.PENDING,),
+            DeliveryState.PENDING: (DeliveryState.HELD,),
+            DeliveryState.CANCELLED: (DeliveryState.PENDING, DeliveryState.HELD),
+        }[to]
+        reason = {
+            DeliveryState.HELD: f"webhook_{webhook.document.status}",
+            DeliveryState.CANCELLED: "webhook_deleted",
+        }.get(to)
+        total = 0
+        while True:
+            now = self.clock.now()
+            moved = await self.committer.commit(
+                Shift(
+                    webhook_id=webhook.id,
+                    sources=sources,
+                    to=to,
+                    reason=reason,
+                    next_attempt_at=now if to is DeliveryState.PENDING else None,
+                    at=now,
+                )
+            )
+            assert isinstance(moved, int)
+            total += moved
+            if moved == 0:
+                break
+            await asyncio.sleep(0)
+        if to is DeliveryState.PENDING:
+            self.deliverer.rescan()
+        return total
+
+    async def send_test(self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes) -> TestResult | None:
+        """Send one event to one webhook through the live path and wait for its first attempt.
+
+        Returns None when there is no such webhook.
+        """
+        published = await self._publisher.publish(
+            organization_id, [EventDraft(type=event_type, data=data)], target_id=webhook_id
+        )
+        assert isinstance(published, list)
+        event = await self.store.event(organization_id, published[0].public_id)
+        assert event is not None
+        deadline = self.clock.elapsed() + 35
+        while self.clock.elapsed() < deadline:
+            found = await self.store.deliveries(
+                organization_id, DeliveryFilter(event_key=event.key), before=None, limit=1
+            )
+            if not found:
+                return None
+            delivery = found[0]
+            attempts = await self.store.attempts(delivery.id)
+            if attempts:
+                last = attempts[-1]
+                return TestResult(
+                    status="success" if delivery.state is DeliveryState.SUCCEEDED else "failed",
+                    response_code=last.status,
+                    response_time_ms=last.duration_ms,
+                    error=last.error,
+                    delivery_id=delivery.id,
+                )
+            if delivery.state is DeliveryState.HELD:
+                return TestResult(
+                    status="held", response_code=None, response_time_ms=None, error=delivery.state_reason,
+                    delivery_id=delivery.id,
+                )
+            await asyncio.sleep(0.02)
+        return TestResult(
+            status="pending", response_code=None, response_time_ms=None, error="no attempt has ended yet",
+            delivery_id=delivery.id,
+        )
+
+    async def _disable(self, target: Target, reason: str) -> None:
+        """Take a webhook out of service because its receiver said so; its events are held, not dropped."""
+        try:
+            stored = await self.store.get(Webhook, target.id, organization_id=None)
+            if stored is None or stored.document.status is not WebhookStatus.ACTIVE:
+                return
+            disabled = msgspec.structs.replace(
+                stored.document,
+                status=WebhookStatus.DISABLED,
+                status_reason=reason,
+                status_changed_at=self.clock.now(),
+            )
+            stored = await self.store.put(msgspec.structs.replace(stored, document=disabled), at=self.clock.now())
+            await self.directory.refresh()
+            await self.shift_webhook(stored, DeliveryState.HELD)
+        except (ConflictError, StorageError) as exc:
+            _log.warning("webhook_not_disabled", webhook=target.public_id, reason=exc.message)

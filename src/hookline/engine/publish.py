@@ -1,0 +1,230 @@
+"""Publish: turn facts into events, and every event into the deliveries it owes, in one transaction.
+
+``Outbox.owe`` decides (which webhooks, claimed by this node at once or left in the table), the caller's write
+stores, and ``Outbox.conclude`` hands what this node claimed to the deliverer. Nothing is sent before the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime  # noqa: TC003 -- msgspec resolves annotations at run time
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from hookline.errors import StorageError
+from hookline.model.events import Delivery, Event
+from hookline.model.ids import Key, new_key
+from hookline.model.states import DeliveryState, Lane, WebhookStatus
+from hookline.ports import FANOUT_IN_TRANSACTION, FanOut, NewEvent, Once, Owed, Publish, Published, Repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hookline.engine.commit import Committer
+    from hookline.engine.deliver import Deliverer
+    from hookline.engine.directory import Directory
+    from hookline.engine.lease import Lease
+    from hookline.engine.target import Target
+    from hookline.model.states import Kind
+    from hookline.ports import Archive, Clock, Epoch
+
+_log = structlog.get_logger("hookline.publish")
+
+
+class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that somebody wants published. data: JSON text, checked.  own_id: the publisher's, or None.
+    occurred_at: None for now."""
+
+    type: str
+    data: bytes
+    own_id: str | None = None
+    occurred_at: datetime | None = None
+    execution_id: Key | None = None
+    ordering_key: str | None = None
+
+
+class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """is_new: False when an event of that own id was there before."""
+
+    public_id: str
+    is_new: bool
+
+
+class Outbox:
+    """Decides what an event owes. One per node, shared by all that write events."""
+
+    def __init__(self, directory: Directory, deliverer: Deliverer, lease: Lease, clock: Clock) -> None:
+        self._directory = directory
+        self._deliverer = deliverer
+        self._lease = lease
+        self._clock = clock
+        self._fan_outs: set[asyncio.Task[None]] = set()
+
+    async def ready(self, organization_id: Key) -> None:
+        """Call before ``owe``: has the organization's webhooks at hand."""
+        await self._directory.load(organization_id)
+
+    def owe(self, event: Event, automation: tuple[Kind, str] | None = None) -> NewEvent:
+        """Return the event with its deliveries. The room in memory that claimed ones take is reserved until
+        ``conclude`` is called with the outcome of the write."""
+        targets = self._directory.matches(event, automation)
+        if not targets:
+            return NewEvent(event=event)
+        first = targets[:FANOUT_IN_TRANSACTION]
+        return NewEvent(
+            event=event,
+            deliveries=tuple([self._owed_to(target, event) for target in first]),
+            fanout_after=first[-1].id if len(targets) > len(first) else None,
+        )
+
+    def _owed_to(self, target: Target, event: Event) -> Delivery:
+        is_claimed = self._deliverer.reserve(target)
+        return new_delivery(target, event, is_claimed=is_claimed, now=event.received_at)
+
+    def conclude(self, new: Sequence[NewEvent], epoch: Epoch, result: object) -> None:
+        """Follow up on the write that carried these events. result: what the store said, or its StorageError.
+
+        Hands over what was claimed when it is stored, frees the reserved room when it is not.
+        """
+        if isinstance(result, Published):
+            for owing, is_new in zip(new, result.is_new, strict=True):
+                self._hand_over(owing, epoch) if is_new else self._free(owing)
+            return
+        for owing in new:
+            self._hand_over(owing, epoch) if result is True else self._free(owing)
+
+    def _hand_over(self, owing: NewEvent, epoch: Epoch) -> None:
+        for delivery in owing.deliveries:
+            if delivery.state is DeliveryState.IN_FLIGHT:
+                self._deliverer.take(Owed(delivery=delivery, event=owing.event), epoch)
+            elif delivery.state is DeliveryState.PENDING:
+                self._deliverer.expect(delivery.webhook_id, delivery.lane, owing.event.received_at)
+        if owing.fanout_after is not None:
+            self.fan_out_later(owing.event, owing.fanout_after)
+
+    def _free(self, owing: NewEvent) -> None:
+        for delivery in owing.deliveries:
+            if delivery.state is DeliveryState.IN_FLIGHT:
+                self._deliverer.unreserve(delivery.webhook_id)
+
+    # --- more matches than one transaction holds ---
+
+    def fan_out_later(self, event: Event, after: Key) -> None:
+        task = asyncio.create_task(self._fan_out(event, after), name="fan-out")
+        self._fan_outs.add(task)
+        task.add_done_callback(self._fan_outs.discard)
+
+    async def resume_fan_outs(self, archive: Archive) -> None:
+        """Go on with cursors that a crash left open."""
+        if self._fan_outs:
+            return
+        for fanout in await archive.fanouts():
+            self.fan_out_later(fanout.event, fanout.after)
+
+    async def _fan_out(self, event: Event, after: Key) -> None:
+        try:
+            await self.ready(event.organization_id)
+            rest = [target for target in self._directory.matches(event, None) if target.id > after]
+            while True:
+                chunk, rest = rest[:FANOUT_IN_TRANSACTION], rest[FANOUT_IN_TRANSACTION:]
+                await self._fan_out_chunk(event, chunk, is_last=not rest)
+                if not rest:
+                    return
+        except StorageError:
+            _log.warning("fan_out_interrupted", event_id=event.public_id)  # the cursor is durable: it goes on later
+
+    async def _fan_out_chunk(self, event: Event, chunk: list[Target], *, is_last: bool) -> None:
+        now = self._clock.now()
+        deliveries = tuple([new_delivery(target, event, is_claimed=False, now=now) for target in chunk])
+        await self._deliverer.committer.commit(
+            FanOut(
+                epoch=self._lease.epoch,
+                event_key=event.key,
+                deliveries=deliveries,
+                after=None if is_last else chunk[-1].id,
+            )
+        )
+        for delivery in deliveries:
+            if delivery.state is DeliveryState.PENDING:
+                self._deliverer.expect(delivery.webhook_id, delivery.lane, now)
+
+
+def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetime) -> Delivery:
+    """A fresh delivery: claimed, waiting, or held because its webhook is not active."""
+    state, reason, due = DeliveryState.PENDING, None, now
+    if not target.is_active:
+        state, reason, due = DeliveryState.HELD, _held_reason(target.webhook.status), None
+    elif is_claimed:
+        state, due = DeliveryState.IN_FLIGHT, None
+    return Delivery(
+        id=new_key(),
+        organization_id=event.organization_id,
+        webhook_id=target.id,
+        event_key=event.key,
+        event_type=event.type,
+        state=state,
+        state_reason=reason,
+        lane=Lane.FIRST,
+        webhook_revision=target.revision if state is DeliveryState.IN_FLIGHT else 0,
+        ordering_key=event.ordering_key,
+        created_at=now,
+        next_attempt_at=due,
+    )
+
+
+def _held_reason(status: WebhookStatus) -> str:
+    return f"webhook_{status}"
+
+
+class Publisher:
+    """POST /api/v1/events, and whatever else publishes events of its own."""
+
+    def __init__(self, outbox: Outbox, committer: Committer, lease: Lease, clock: Clock) -> None:
+        self._outbox = outbox
+        self._committer = committer
+        self._lease = lease
+        self._clock = clock
+
+    async def publish(
+        self,
+        organization_id: Key,
+        drafts: Sequence[EventDraft],
+        *,
+        once: Once | None = None,
+        target_id: Key | None = None,
+    ) -> Repeat | list[PublishedEvent]:
+        """Store events with all they owe; durable when it returns. Raises StorageError when it may not be.
+
+        target_id: send to this webhook only (a test).
+        """
+        await self._outbox.ready(organization_id)
+        now = self._clock.now()
+        owing = tuple([self._outbox.owe(_event(organization_id, draft, now, target_id)) for draft in drafts])
+        epoch = self._lease.epoch
+        result = await self._committer.commit(
+            Publish(epoch=epoch, events=owing, once=once), after=lambda result: self._outbox.conclude(owing, epoch, result)
+        )
+        if isinstance(result, Repeat):
+            return result
+        assert isinstance(result, Published)
+        return [
+            PublishedEvent(public_id=new.event.public_id, is_new=is_new)
+            for new, is_new in zip(owing, result.is_new, strict=True)
+        ]
+
+
+def _event(organization_id: Key, draft: EventDraft, now: datetime, target_id: Key | None) -> Event:
+    return Event(
+        key=new_key(),
+        organization_id=organization_id,
+        own_id=draft.own_id,
+        type=draft.type,
+        data=draft.data,
+        occurred_at=draft.occurred_at or now,
+        received_at=now,
+        execution_id=draft.execution_id,
+        ordering_key=draft.ordering_key,
+        target_id=target_id,
+    )

@@ -1,0 +1,155 @@
+"""Receive: a verified request becomes an execution, in one transaction with everything that goes with it.
+
+A 2xx may be said only after ``start`` has returned: trigger request, execution, conversation and first events are
+then on disk. Whether the request was allowed to come this far is not decided here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hookline.dialects import payloads
+from hookline.model.events import Event
+from hookline.model.executions import Conversation, Execution, TriggerRequest
+from hookline.model.ids import Key, new_key
+from hookline.model.states import Kind
+from hookline.ports import Accept, NewEvent, Once, Repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from hookline.engine.commit import Committer
+    from hookline.engine.execute import Executor
+    from hookline.engine.lease import Lease
+    from hookline.engine.publish import Outbox
+    from hookline.ports import Clock
+
+
+class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that starting an execution needs.
+
+    input: JSON text or None.  trigger: JSON text of what ``ctx.trigger`` shows, or None.  source: ``trigger``,
+    ``api`` or ``replay``.  request: kept with the execution; its id and execution_id are filled in here.
+    once: makes the start happen once.
+    """
+
+    organization_id: Key
+    kind: Kind
+    automation_id: str
+    input: bytes | None = None
+    source: str = "api"
+    trigger: bytes | None = None
+    trigger_id: Key | None = None
+    request: TriggerRequest | None = None
+    replay_of: Key | None = None
+    once: Once | None = None
+
+
+class Receiver:
+    """One per node."""
+
+    def __init__(
+        self, *, outbox: Outbox, executor: Executor, committer: Committer, lease: Lease, clock: Clock
+    ) -> None:
+        self._outbox = outbox
+        self._executor = executor
+        self._committer = committer
+        self._lease = lease
+        self._clock = clock
+
+    async def start(
+        self, start: ExecutionStart, *, answer: Callable[[Execution], bytes] | None = None
+    ) -> Execution | Repeat:
+        """Store the execution; durable when it returns. Returns Repeat when ``start.once`` was there before.
+
+        answer: words the answer that a repeat will get, since it names the execution. Raises StorageError.
+        """
+        await self._outbox.ready(start.organization_id)
+        now = self._clock.now()
+        is_claimed = self._executor.reserve(start.kind, start.automation_id)
+        execution, conversation, events = self._prepare(start, now)
+        once = start.once
+        if once is not None and answer is not None:
+            once = msgspec.structs.replace(once, answer=answer(execution))
+        epoch = self._lease.epoch
+        accept = Accept(
+            epoch=epoch,
+            execution=execution,
+            request=_with_execution(start.request, execution),
+            is_claimed=is_claimed,
+            conversation=conversation,
+            events=events,
+            once=once,
+        )
+
+        def concluded(result: object) -> None:
+            self._outbox.conclude(events, epoch, result)
+            if is_claimed:
+                self._executor.conclude(execution, epoch, is_stored=result is True)
+            elif result is True:
+                self._executor.expect()
+
+        result = await self._committer.commit(accept, after=concluded)
+        return result if isinstance(result, Repeat) else execution
+
+    def _prepare(
+        self, start: ExecutionStart, now: datetime
+    ) -> tuple[Execution, Conversation | None, tuple[NewEvent, ...]]:
+        automation = self._executor.automation(start.kind, start.automation_id)
+        execution = Execution(
+            id=new_key(),
+            organization_id=start.organization_id,
+            kind=start.kind,
+            automation_id=start.automation_id,
+            automation_name=automation.name if automation is not None else start.automation_id,
+            source=start.source,
+            trigger_id=start.trigger_id,
+            request_id=start.request.id if start.request is not None else None,
+            replay_of=start.replay_of,
+            input=start.input,
+            trigger=start.trigger,
+            created_at=now,
+        )
+        if start.kind is not Kind.AGENT:
+            return execution, None, ()
+        return self._open_conversation(execution, now)
+
+    def _open_conversation(
+        self, execution: Execution, now: datetime
+    ) -> tuple[Execution, Conversation, tuple[NewEvent, ...]]:
+        """An agent's turn opens its conversation: started, then message received."""
+        conversation = payloads.new_conversation(execution, id=new_key(), now=now)
+        execution = msgspec.structs.replace(execution, conversation_id=conversation.id, event_sequence=2)
+        facts = (
+            ("agent.conversation.started", payloads.conversation_started(conversation, execution)),
+            ("agent.message.received", payloads.message_received(conversation, execution)),
+        )
+        automation = (execution.kind, execution.automation_id)
+        events = tuple(
+            [
+                self._outbox.owe(execution_event(execution, type_, data, sequence, now), automation)
+                for sequence, (type_, data) in enumerate(facts, start=1)
+            ]
+        )
+        return execution, conversation, events
+
+
+def execution_event(execution: Execution, type_: str, data: bytes, sequence: int, at: datetime) -> Event:
+    """An event of an execution, with its place in the execution's order."""
+    return Event(
+        key=new_key(),
+        organization_id=execution.organization_id,
+        type=type_,
+        data=data,
+        occurred_at=at,
+        received_at=at,
+        execution_id=execution.id,
+        sequence=sequence,
+    )
+
+
+def _with_execution(request: TriggerRequest | None, execution: Execution) -> TriggerRequest | None:
+    return None if request is None else msgspec.structs.replace(request, execution_id=execution.id)

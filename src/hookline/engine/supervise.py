@@ -1,0 +1,117 @@
+"""Supervise: keep this node's lease, take over from nodes that died, follow what other nodes do.
+
+When the lease is lost (the machine slept, the database was away for long), everything claimed under the old epoch
+is forgotten and a new epoch is opened: late results of the old one are refused by the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from hookline.engine.lease import RENEW_SECONDS
+from hookline.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hookline.engine.deliver import Deliverer
+    from hookline.engine.directory import Directory
+    from hookline.engine.execute import Executor
+    from hookline.engine.lease import Lease
+    from hookline.engine.publish import Outbox
+    from hookline.ports import Store
+
+_log = structlog.get_logger("hookline.supervise")
+
+_FOLLOW_SECONDS: Final = 1.0
+"""A lost wake-up may hide a change for this long: a revoked key is refused within a second on every node."""
+
+_RECOVER_SECONDS: Final = 2.0
+
+
+class Supervisor:
+    """One per node."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lease: Lease,
+        directory: Directory,
+        deliverer: Deliverer,
+        executor: Executor,
+        outbox: Outbox,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._directory = directory
+        self._deliverer = deliverer
+        self._executor = executor
+        self._outbox = outbox
+        self._tasks: list[asyncio.Task[None]] = []
+        self.lease_losses = 0
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._every(RENEW_SECONDS, self._renew), name="renew"),
+            asyncio.create_task(self._every(_RECOVER_SECONDS, self._recover), name="recover"),
+            asyncio.create_task(self._every(_FOLLOW_SECONDS, self._directory.refresh), name="follow"),
+            asyncio.create_task(self._listen(), name="listen"),
+        ]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except StorageError as exc:
+                _log.warning("supervision_failed", work=work.__name__, reason=exc.message)
+            except Exception:
+                _log.exception("supervision_crashed", work=work.__name__)
+            await asyncio.sleep(seconds)
+
+    async def _renew(self) -> None:
+        if await self._lease.renew():
+            return
+        self.lease_losses += 1
+        _log.warning("lease_lost", epoch=self._lease.epoch)
+        self._deliverer.forget()
+        self._executor.forget()
+        await self._lease.open()
+
+    async def _recover(self) -> None:
+        """Give back to the table what dead nodes held, and go on with it."""
+        recovered = 0
+        while released := await self._store.recover(self._lease.epoch):
+            recovered += released
+        if recovered:
+            _log.info("deliveries_recovered", count=recovered)
+            self._deliverer.rescan()
+        await self._executor.adopt()
+        await self._outbox.resume_fan_outs(self._store)
+
+    async def _listen(self) -> None:
+        async for wake in self._store.wakes():
+            match wake.topic:
+                case "configuration":
+                    with suppress(StorageError):
+                        await self._directory.refresh()
+                case "deliveries":
+                    self._deliverer.rescan()
+                case "executions":
+                    self._executor.expect()
+                case "cancel":
+                    with suppress(StorageError):
+                        await self._executor.cancel_requested_elsewhere()
+                case _:
+                    pass

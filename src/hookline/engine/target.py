@@ -1,0 +1,130 @@
+"""A webhook as the hot path needs it: compiled once per revision, asked thousands of times a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hookline.core.conditions import compile_conditions
+from hookline.core.filters import compile_filter
+from hookline.core.matching import compile_patterns
+from hookline.core.retry import from_policy
+from hookline.dialects import get as get_dialect
+from hookline.engine.vault import AUTHENTICATION, SIGNING_SECRET
+from hookline.model.ids import public
+from hookline.model.states import WebhookStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hookline.engine.vault import Vault
+    from hookline.model.configuration import Stored, Webhook
+    from hookline.model.events import Event
+    from hookline.model.ids import Key
+    from hookline.model.states import Kind
+
+
+class Target:
+    """One revision of one webhook.
+
+    status, url, headers and secrets are those of this revision: the newest is read at each attempt, while the
+    revision frozen into a delivery words its body.
+    """
+
+    __slots__ = (
+        "_accepts",
+        "_condition",
+        "_trim",
+        "dialect",
+        "headers",
+        "id",
+        "organization_id",
+        "public_id",
+        "revision",
+        "schedule",
+        "secret",
+        "previous_secret",
+        "stored",
+        "timeout_seconds",
+        "webhook",
+    )
+
+    def __init__(self, stored: Stored[Webhook], vault: Vault) -> None:
+        webhook = stored.document
+        self.stored = stored
+        self.webhook = webhook
+        self.id: Key = stored.id
+        self.organization_id: Key = stored.organization_id
+        self.revision = stored.revision
+        self.public_id = public("webhook", stored.id)
+        self.dialect = get_dialect(webhook.dialect)
+        policy = webhook.retry_policy
+        self.schedule = (
+            from_policy(policy.max_retries, policy.backoff_multiplier) if policy else self.dialect.schedule
+        )
+        self.timeout_seconds = (
+            webhook.timeout_ms / 1000 if webhook.timeout_ms is not None else self.dialect.timeout_seconds
+        )
+        self._accepts = compile_patterns(webhook.events)
+        self._condition = compile_conditions(webhook.conditions) if webhook.conditions else None
+        self._trim = (
+            compile_filter(webhook.include_fields, webhook.exclude_fields)
+            if webhook.include_fields or webhook.exclude_fields
+            else None
+        )
+        self.secret = vault.open(webhook.sealed_secret, SIGNING_SECRET).decode()
+        self.previous_secret = (
+            vault.open(webhook.sealed_previous_secret, SIGNING_SECRET).decode()
+            if webhook.sealed_previous_secret is not None
+            else None
+        )
+        self.headers = (*_authentication_headers(webhook, vault), *webhook.headers.items())
+
+    def __repr__(self) -> str:
+        return f"Target({self.public_id}, revision={self.revision})"
+
+    @property
+    def is_active(self) -> bool:
+        return self.webhook.status is WebhookStatus.ACTIVE
+
+    @property
+    def has_condition(self) -> bool:
+        return self._condition is not None
+
+    def wants(self, event_type: str) -> bool:
+        return self._accepts(event_type)
+
+    def admits(self, automation: tuple[Kind, str] | None, data: Any) -> bool:
+        """Say whether an event of a wanted type passes. data: the parsed event data, read only with a condition."""
+        webhook = self.webhook
+        if webhook.automation_kind is not None and automation != (webhook.automation_kind, webhook.automation_id):
+            return False
+        return self._condition is None or (isinstance(data, dict) and self._condition(data))
+
+    def body(self, event: Event) -> bytes:
+        """Word the event: a pure function of event and revision."""
+        return self.dialect.body(event, self.public_id, self._trim)
+
+    def signed_headers(self, message_id: str, at: datetime, body: bytes) -> tuple[tuple[str, str], ...]:
+        """All headers of one attempt, signed for its instant."""
+        until = self.webhook.previous_secret_until
+        previous = self.previous_secret if until is not None and at < until else None
+        signatures = self.dialect.signature_headers(
+            secret=self.secret, previous_secret=previous, message_id=message_id, timestamp=int(at.timestamp()), body=body
+        )
+        return (("Content-Type", self.dialect.content_type), *self.headers, *signatures)
+
+
+def _authentication_headers(webhook: Webhook, vault: Vault) -> tuple[tuple[str, str], ...]:
+    """The headers by which the receiver knows us (AF-11)."""
+    if webhook.sealed_authentication is None:
+        return ()
+    secret = vault.open(webhook.sealed_authentication, AUTHENTICATION).decode()
+    match webhook.authentication.get("type"):
+        case "bearer":
+            return (("Authorization", f"Bearer {secret}"),)
+        case "basic":
+            return (("Authorization", f"Basic {secret}"),)
+        case "header":
+            return ((str(webhook.authentication["name"]), secret),)
+        case _:
+            return ()
