@@ -163,7 +163,8 @@ class Deliverer:
         for task in self._tasks:
             task.cancel()
         await self._give_all_back()
-        while self._unsettled:
+        deadline = asyncio.get_running_loop().time() + grace
+        while self._unsettled and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
 
     async def _give_all_back(self) -> None:
@@ -289,12 +290,11 @@ class Deliverer:
         current: WebhookLane | None = lane
         while current is not None:
             claim = current.queue.popleft()
-            counted_unproven = not current.cap.is_proven
             try:
                 await self._deliver(current, claim)
             finally:
                 current.active -= 1
-                self._active_unproven -= counted_unproven
+                self._active_unproven -= not current.cap.is_proven
                 self._load -= 1
                 self._active -= 1
                 self._refill(current)
@@ -316,11 +316,9 @@ class Deliverer:
     async def _deliver(self, lane: WebhookLane, claim: _Claim) -> None:
         target = lane.target
         delivery = claim.owed.delivery
-        if not target.is_active:
-            self._give_back(claim, self._clock.now())
+        if not target.is_active or not self._lease.is_held():
+            self._give_back(claim, self._clock.now())  # fenced by the store if others have taken it over
             return
-        if not self._lease.is_held():
-            return  # whoever takes our claims over sends it
         started_at = self._clock.now()
         try:
             body = delivery.body if delivery.body is not None else await self._word(target, claim)
@@ -346,10 +344,13 @@ class Deliverer:
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
         """Learn from an answer how much this receiver can take."""
+        was_proven = lane.cap.is_proven
         if answer.outcome is AttemptOutcome.TIMEOUT:
             lane.cap.timed_out()
         elif answer.status is not None:
             lane.cap.answered()
+        if lane.cap.is_proven != was_proven:
+            self._active_unproven += lane.active if was_proven else -lane.active
         if answer.status in (429, 503):
             wait = parse_retry_after(_header(answer, "retry-after"), self._clock.now())
             bounded = min(wait, max(lane.target.schedule.delays, default=timedelta()))

@@ -133,8 +133,8 @@ class Executor:
 
     def forget(self) -> None:
         """The lease is lost: end what runs here, others have taken it over."""
+        self._waiting -= sum(len(queue) for queue in self._queues.values())
         self._queues.clear()
-        self._waiting = 0
         for execution_id in self._running:
             self._runner.cancel(execution_id)
 
@@ -291,7 +291,7 @@ class Executor:
                 event_sequence=ended.event_sequence + len(events),
             )
             try:
-                await self._committer.commit(
+                is_ended = await self._committer.commit(
                     finish, after=lambda result, events=events: self._outbox.conclude(events, epoch, result)
                 )
                 break
@@ -303,7 +303,7 @@ class Executor:
                     raise
                 await asyncio.sleep(delay)
         self.ended += 1
-        if ended.status is ExecutionStatus.SUCCEEDED:
+        if is_ended is True and ended.status is ExecutionStatus.SUCCEEDED:
             self._history.note(execution.kind, execution.automation_id, now - execution.created_at)
 
     async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
@@ -551,12 +551,13 @@ class _Run:
         """Write down what the run did, with an event for each step and each emit, in order."""
         now = self._executor.now()
         steps = [entry for entry in entries if entry.op == "step"]
+        told = steps if self.execution.kind is Kind.WORKFLOW else []
         execution = msgspec.structs.replace(
             self.execution,
             steps=self.execution.steps + len(steps),
             credits_used=self.execution.credits_used + credits,
         )
-        facts = [("workflow.step.completed", payloads.step_completed(execution, entry)) for entry in steps]
+        facts = [("workflow.step.completed", payloads.step_completed(execution, entry)) for entry in told]
         facts += [(emit.type, emit.data) for emit in emits]
         events = self._executor.owe(execution, facts, now)
         execution = msgspec.structs.replace(execution, event_sequence=execution.event_sequence + len(events))

@@ -98,7 +98,9 @@ class Node:
             retry_time_scale=limits.retry_time_scale,
             on_webhook_gone=self._disable,
         )
-        self._outbox = Outbox(self.directory, self.deliverer, self.lease, clock)
+        self._outbox = Outbox(
+            directory=self.directory, archive=store, deliverer=self.deliverer, lease=self.lease, clock=clock
+        )
         self._publisher = Publisher(self._outbox, self.committer, self.lease, clock)
         self.executor = Executor(
             runner=runner,

@@ -55,8 +55,11 @@ class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Outbox:
     """Decides what an event owes. One per node, shared by all that write events."""
 
-    def __init__(self, directory: Directory, deliverer: Deliverer, lease: Lease, clock: Clock) -> None:
+    def __init__(
+        self, *, directory: Directory, archive: Archive, deliverer: Deliverer, lease: Lease, clock: Clock
+    ) -> None:
         self._directory = directory
+        self._archive = archive
         self._deliverer = deliverer
         self._lease = lease
         self._clock = clock
@@ -116,17 +119,18 @@ class Outbox:
         self._fan_outs.add(task)
         task.add_done_callback(self._fan_outs.discard)
 
-    async def resume_fan_outs(self, archive: Archive) -> None:
+    async def resume_fan_outs(self) -> None:
         """Go on with cursors that a crash left open."""
         if self._fan_outs:
             return
-        for fanout in await archive.fanouts():
+        for fanout in await self._archive.fanouts():
             self.fan_out_later(fanout.event, fanout.after)
 
     async def _fan_out(self, event: Event, after: Key) -> None:
         try:
             await self.ready(event.organization_id)
-            rest = [target for target in self._directory.matches(event, None) if target.id > after]
+            automation = await self._automation_of(event)
+            rest = [target for target in self._directory.matches(event, automation) if target.id > after]
             while True:
                 chunk, rest = rest[:FANOUT_IN_TRANSACTION], rest[FANOUT_IN_TRANSACTION:]
                 await self._fan_out_chunk(event, chunk, is_last=not rest)
@@ -134,6 +138,13 @@ class Outbox:
                     return
         except StorageError:
             _log.warning("fan_out_interrupted", event_id=event.public_id)  # the cursor is durable: it goes on later
+
+    async def _automation_of(self, event: Event) -> tuple[Kind, str] | None:
+        """Whose event it is; None for a published one, which has no place in an execution's sequence."""
+        if event.execution_id is None or event.sequence == 0:
+            return None
+        execution = await self._archive.execution(event.execution_id, organization_id=event.organization_id)
+        return None if execution is None else (execution.kind, execution.automation_id)
 
     async def _fan_out_chunk(self, event: Event, chunk: list[Target], *, is_last: bool) -> None:
         now = self._clock.now()

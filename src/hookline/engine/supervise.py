@@ -98,7 +98,7 @@ class Supervisor:
             _log.info("deliveries_recovered", count=recovered)
             self._deliverer.rescan()
         await self._executor.adopt()
-        await self._outbox.resume_fan_outs(self._store)
+        await self._outbox.resume_fan_outs()
 
     async def _listen(self) -> None:
         async for wake in self._store.wakes():
