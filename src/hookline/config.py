@@ -172,7 +172,7 @@ class Settings(BaseModel):
     secret_key: Annotated[SecretStr | None, _Optional, AfterValidator(_secret_key)] = _setting(
         "at least 16 characters",
         "Encrypts secrets at rest and signs links. On SQLite it is made beside the file (`FILE.key`, "
-        "readable by you alone) when absent; on PostgreSQL it is required and must be the same on every node.",
+        "readable by you alone) when absent; on PostgreSQL it is required, the same on every node.",
         None,
     )
     public_url: Annotated[str | None, _Optional, AfterValidator(_public_url)] = _setting(

@@ -1,0 +1,86 @@
+"""The command line: names every command and imports none of them until it is used.
+
+Commands speak HTTP to a running server; only ``serve``, ``demo``, ``bench`` and ``crashtest`` start one. Text
+for people goes to the terminal, ``--json`` prints one value for programs, and every error says the next step.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from cyclopts import App, Group, Parameter
+
+from hookline import __version__
+from hookline.errors import HooklineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RUN = Group.create_ordered("Run it")
+_WORK = Group.create_ordered("Work with it (speaks to a running server)")
+_TRUST = Group.create_ordered("Check it")
+_OPTIONS = Group.create_ordered("Options")
+
+COMMANDS: Final = (
+    ("serve", "serve:serve", _RUN, "Run a server: one process, one file."),
+    ("demo", "demo:demo", _RUN, "Watch the whole path once, with a kill -9 in the middle."),
+    ("trigger", "trigger:trigger", _WORK, "Run an automation and print what it answers."),
+    ("events", "events:app", _WORK, "Publish, list and follow events."),
+    ("webhooks", "webhooks:app", _WORK, "Say which events go to which URL."),
+    ("deliveries", "deliveries:app", _WORK, "See what was sent, and send it again."),
+    ("executions", "executions:app", _WORK, "See, cancel and resume runs."),
+    ("keys", "keys:app", _WORK, "Create, list and revoke API keys."),
+    ("orgs", "orgs:app", _WORK, "One organization for each of your customers."),
+    ("backup", "backup:backup", _WORK, "Copy the database while it is in use."),
+    ("verify", "verify:verify", _TRUST, "Check a captured request's signature, and say why it fails."),
+    ("doctor", "doctor:doctor", _TRUST, "Check this machine and say what to mend."),
+    ("crashtest", "measure:crashtest", _TRUST, "Kill the server over and over, and count what is lost."),
+    ("bench", "measure:bench", _TRUST, "Measure speed on this machine, beside a bare relay."),
+)
+"""Name, place in this package, group and one line of help of each command."""
+
+_HELP = """Webhooks in, work done, webhooks out, without losing one.
+
+First steps: `hookline demo` shows everything; `hookline serve` starts a server; `hookline COMMAND --help`
+has examples."""
+
+
+def _worth_showing(default: object) -> str | None:
+    """Return a default as the help shows it, None for one that says nothing."""
+    if default is False or default is None:
+        return None
+    return ", ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
+
+
+def build(called: str | None = None) -> App:
+    """Return the command line with every command named and none imported.
+
+    called: the command about to run; its help is its own docstring, with examples, instead of one line.
+    """
+    app = App(
+        name="hookline",
+        help=_HELP,
+        version=__version__,
+        help_format="markdown",
+        default_parameter=Parameter(negative="", show_default=_worth_showing),
+    )
+    app["--help"].group = app["--version"].group = _OPTIONS
+    for name, place, group, line in COMMANDS:
+        app.command(f"hookline.cli.{place}", name=name, group=group, help=None if name == called else line)
+    app.register_install_completion_command(group=_OPTIONS)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code: 0 done, 1 failed or asked for wrongly, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        build(given[0] if given else None)(given)
+    except HooklineError as error:
+        print(f"hookline: {error.message}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output left (`| head`); let nothing try to write to it again.
+        sys.stdout = None
+        sys.exit(1)

@@ -1,0 +1,151 @@
+"""``hookline executions``: runs, past and present."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cyclopts import App
+
+from hookline.cli import show
+from hookline.cli.client import Client, segment
+from hookline.cli.options import Data, Json, Limit, read_data
+from hookline.cli.sheets import show_execution
+
+app = App(name="executions", help="See, cancel and resume runs.")
+
+Status = Literal["queued", "running", "waiting", "succeeded", "failed", "killed", "timed_out", "lost"]
+
+
+@app.command(name="list")
+def list_(
+    *,
+    status: Status | None = None,
+    kind: Literal["workflow", "agent"] | None = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """List executions, newest first.
+
+    For example:
+
+    ```
+    hookline executions list --status failed
+    hookline executions list --kind workflow --limit 10
+    ```
+
+    Parameters
+    ----------
+    status
+        Only those with this status.
+    kind
+        Only those of this kind of automation.
+    """
+    found = Client.from_environment().pages(
+        "/api/v1/executions", "executions", limit=limit, status=status, kind=kind
+    )
+    if json:
+        show.as_json(found)
+        return
+    show.table(
+        show.columns(
+            "id",
+            ("automation.kind", "kind"),
+            ("automation.id", "automation"),
+            "status",
+            ("created_at", "created"),
+            ("run_duration_ms", "ms"),
+            "steps",
+            ("error.code", "error"),
+        ),
+        found,
+        empty="nothing has run yet: start something with `hookline trigger workflow ID`",
+    )
+
+
+@app.command(name="show")
+def show_(execution_id: str, /, *, json: Json = False) -> None:
+    """Show one execution with its result or error.
+
+    For example:
+
+    ```
+    hookline executions show exec_…
+    ```
+
+    Parameters
+    ----------
+    execution_id
+        Its id from `hookline executions list`.
+    """
+    execution = Client.from_environment().get(_path(execution_id))
+    show.as_json(execution) if json else show_execution(execution)
+
+
+@app.command
+def logs(execution_id: str, /, *, limit: Limit = 500, json: Json = False) -> None:
+    """Print what an execution logged.
+
+    For example:
+
+    ```
+    hookline executions logs exec_…
+    ```
+
+    Parameters
+    ----------
+    execution_id
+        Its id from `hookline executions list`.
+    """
+    page = Client.from_environment().get(_path(execution_id, "/logs"), limit=limit)
+    if json:
+        show.as_json(page)
+        return
+    for entry in page["logs"]:
+        at = entry.get("at") or entry.get("timestamp")
+        show.line(f"{at} {entry.get('level', ''):<7} {entry.get('text', '')}")
+    if not page["logs"]:
+        show.line("it has logged nothing", "dim")
+
+
+@app.command
+def cancel(execution_id: str, /) -> None:
+    """End an execution; its process gets a moment to clean up.
+
+    For example:
+
+    ```
+    hookline executions cancel exec_…
+    ```
+
+    Parameters
+    ----------
+    execution_id
+        Its id from `hookline executions list`.
+    """
+    Client.from_environment().post(_path(execution_id, "/cancel"))
+    show.line(f"{execution_id} is being cancelled", "yellow")
+
+
+@app.command
+def resume(execution_id: str, name: str, /, *, data: Data = None) -> None:
+    """Answer a `ctx.wait_for_event(NAME)`, so that the run goes on.
+
+    For example:
+
+    ```
+    hookline executions resume exec_… approval --data '{"approved": true}'
+    ```
+
+    Parameters
+    ----------
+    execution_id
+        Its id from `hookline executions list`.
+    name
+        Name that the run waits for.
+    """
+    Client.from_environment().post(_path(execution_id, "/resume"), {"name": name, "data": read_data(data)})
+    show.line(f"{execution_id} has its answer to {name}", "green")
+
+
+def _path(execution_id: str, rest: str = "") -> str:
+    return f"/api/v1/executions/{segment(execution_id)}{rest}"

@@ -1,0 +1,96 @@
+"""``hookline keys``: who may speak to the server."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cyclopts import App
+
+from hookline.cli import show
+from hookline.cli.client import Client, segment
+from hookline.cli.options import Json, Limit
+
+app = App(name="keys", help="Create, list and revoke API keys.")
+
+Scope = Literal["admin", "write", "read", "trigger"]
+
+
+@app.command
+def create(
+    name: str,
+    /,
+    *,
+    scope: list[Scope] = ["write"],  # noqa: B006 -- read only; shown in the help
+    expires_at: str | None = None,
+    json: Json = False,
+) -> None:
+    """Create a key and print it, once.
+
+    `admin` includes all others, `write` includes `read` and `trigger`.
+
+    For example:
+
+    ```
+    hookline keys create billing-service
+    hookline keys create dashboard --scope read
+    hookline keys create ci --scope trigger --expires-at 2030-01-01T00:00:00Z
+    ```
+
+    Parameters
+    ----------
+    name
+        What the key is for; people see it in lists.
+    scope
+        What the key may do; may be given more than once.
+    expires_at
+        RFC 3339 instant after which the key is refused; never when not given.
+    """
+    body: dict[str, object] = {"name": name, "scopes": scope}
+    if expires_at is not None:
+        body["expires_at"] = expires_at
+    made = Client.from_environment().post("/api/v1/keys", body)
+    if json:
+        show.as_json(made)
+        return
+    show.sheet([("key", made.get("key")), ("id", made.get("id")), ("scopes", made.get("scopes"))])
+    show.line("The key is shown once: keep it now.", "yellow")
+
+
+@app.command(name="list")
+def list_(*, limit: Limit = 50, json: Json = False) -> None:
+    """List keys; only their first characters are known.
+
+    For example:
+
+    ```
+    hookline keys list
+    ```
+    """
+    found = Client.from_environment().pages("/api/v1/keys", "keys", limit=limit)
+    if json:
+        show.as_json(found)
+        return
+    show.table(
+        show.columns("id", "name", "hint", "scopes", ("created_at", "created"), ("revoked_at", "revoked")),
+        found,
+        empty="no keys yet: make one with `hookline keys create NAME`",
+    )
+
+
+@app.command
+def revoke(key_id: str, /) -> None:
+    """Refuse a key from now on, on every node within a second.
+
+    For example:
+
+    ```
+    hookline keys revoke key_01990000-0000-7000-8000-000000000000
+    ```
+
+    Parameters
+    ----------
+    key_id
+        Its id from `hookline keys list`, not the key itself.
+    """
+    Client.from_environment().call("DELETE", f"/api/v1/keys/{segment(key_id)}")
+    show.line(f"{key_id} is revoked", "green")

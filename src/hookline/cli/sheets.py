@@ -1,0 +1,74 @@
+"""How one object is shown to people: an execution, a webhook, a delivery with its attempts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hookline.cli import show
+
+
+def show_execution(execution: dict[str, Any]) -> None:
+    """Print an execution."""
+    automation = execution.get("automation") or {}
+    error = execution.get("error") or {}
+    duration = execution.get("run_duration_ms")
+    show.sheet(
+        [
+            ("execution", execution.get("id")),
+            ("automation", f"{automation.get('kind')} {automation.get('id')}"),
+            ("status", execution.get("status")),
+            ("created", execution.get("created_at")),
+            ("ran for", None if duration is None else f"{duration} ms"),
+            ("steps", execution.get("steps")),
+            ("credits", execution.get("credits_used")),
+            ("processes", execution.get("attempt")),
+            ("output", execution.get("output")),
+            ("error", f"{error.get('code')}: {error.get('message')}" if error else None),
+        ]
+    )
+    if error.get("stack"):
+        for row in str(error["stack"]).splitlines():
+            show.line(f"  {row}", "dim")
+
+
+def show_webhook(webhook: dict[str, Any]) -> None:
+    """Print a webhook. Its secret is there only right after it was made."""
+    numbers = webhook.get("delivery_stats") or {}
+    show.sheet(
+        [
+            ("webhook", webhook.get("id")),
+            ("name", webhook.get("name")),
+            ("url", webhook.get("url")),
+            ("events", webhook.get("events")),
+            ("dialect", webhook.get("dialect")),
+            ("status", webhook.get("status")),
+            ("because", webhook.get("status_reason")),
+            ("last delivery", webhook.get("last_delivery")),
+            ("delivered", numbers.get("successful_deliveries")),
+            ("failed", numbers.get("failed_deliveries")),
+            ("secret", webhook.get("secret")),
+        ]
+    )
+    if webhook.get("secret"):
+        show.line("The secret is shown once: give it to whoever runs the receiver.", "yellow")
+
+
+def show_delivery(delivery: dict[str, Any]) -> None:
+    """Print a delivery and its attempts."""
+    show.sheet((name, value) for name, value in delivery.items() if name != "attempts")
+    attempts = delivery.get("attempts")
+    if isinstance(attempts, list):
+        show.line("")
+        show.table(
+            show.columns(
+                "number",
+                ("started_at", "when"),
+                "outcome",
+                ("status", "HTTP"),
+                ("duration_ms", "ms"),
+                "address",
+                "error",
+            ),
+            attempts,
+            empty="not attempted yet",
+        )

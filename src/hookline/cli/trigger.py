@@ -1,0 +1,81 @@
+"""``hookline trigger``: run an automation from a shell."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, Literal
+
+from hookline.cli import show
+from hookline.cli.client import Client, CommandError, segment
+from hookline.cli.options import Data, Json, read_data
+from hookline.cli.sheets import show_execution
+
+_ENDED: Final = {"succeeded", "failed", "killed", "timed_out", "lost"}
+# Long enough not to load the server, short enough that a person does not notice.
+_POLL_SECONDS: Final = 0.2
+
+_ROUTES: Final = {
+    "workflow": "/api/v1/workflows/{id}/executions",
+    "agent": "/api/v1/agents/{id}/executions",
+}
+
+
+def trigger(
+    kind: Literal["workflow", "agent"],
+    automation_id: str,
+    /,
+    *,
+    data: Data = None,
+    wait: bool = False,
+    timeout: float = 300.0,
+    json: Json = False,
+) -> int:
+    """Run an automation and print what the server answers; with `--wait`, what the run returned.
+
+    For example:
+
+    ```
+    hookline trigger workflow orders --data '{"order": 17}'
+    hookline trigger workflow orders --data @order.json --wait
+    hookline trigger agent support --data '{"message": "Where is my parcel?"}' --wait
+    ```
+
+    Parameters
+    ----------
+    kind
+        Kind of the automation.
+    automation_id
+        Its id, as in `@app.workflow("orders")`.
+    wait
+        Follow the run to its end; the exit code is 0 only if it succeeded.
+    timeout
+        Longest wait in seconds; the run goes on after it.
+    """
+    client = Client.from_environment()
+    given = read_data(data)
+    body = {} if given is None else {"input": given}
+    made = client.post(_ROUTES[kind].format(id=segment(automation_id)), body)
+    if not wait:
+        show.as_json(made) if json else show.sheet(made.items())
+        return 0
+    execution = wait_for(client, made["execution_id"], seconds=timeout)
+    if json:
+        show.as_json(execution)
+    else:
+        show_execution(execution)
+    return 0 if execution["status"] == "succeeded" else 1
+
+
+def wait_for(client: Client, execution_id: str, *, seconds: float) -> dict[str, Any]:
+    """Return the execution once it has ended. Raises CommandError when it has not in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        execution: dict[str, Any] = client.get(f"/api/v1/executions/{segment(execution_id)}")
+        if execution["status"] in _ENDED:
+            return execution
+        if time.monotonic() >= deadline:
+            raise CommandError(
+                f"{execution_id} is still {execution['status']} after {seconds:g} s; "
+                f"follow it with `hookline executions show {execution_id}`"
+            )
+        time.sleep(_POLL_SECONDS)
