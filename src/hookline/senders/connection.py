@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
                 self.end(Ending.STOPPED)
 
     def end(self, ending: Ending, detail: str = "") -> None:
-        """End the exchange under way, if there is one; anything but a complete answer aborts the connection."""
+        """End the exchange under way, if any; all but a complete answer aborts the connection."""
         if self.ending is None:
             self.ending = ending
             self.detail = detail
@@ -154,8 +154,10 @@ class Connection(asyncio.Protocol):
         self.end(Ending.STOPPED)
 
     def abort(self) -> None:
-        """Drop the connection and what is still to be written. A mere close would wait for a receiver that
-        does not read, for as long as the kernel keeps trying."""
+        """Drop the connection and what is still to be written.
+
+        A mere close would wait for a receiver that does not read, for as long as the kernel keeps trying.
+        """
         self._is_keepable = False
         if self._transport is not None:
             self._transport.abort()
@@ -259,7 +261,7 @@ class Connection(asyncio.Protocol):
             self.end(Ending.CUT)
 
     def _ends_with_connection(self) -> bool:
-        """RFC 9112 section 6.3: without a length and without chunks, the body ends where the connection does."""
+        """RFC 9112 section 6.3: without length and chunks, the body ends where the connection does."""
         return not any(
             name.lower() == b"content-length"
             or (name.lower() == b"transfer-encoding" and value.lower().endswith(b"chunked"))

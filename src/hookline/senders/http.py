@@ -1,13 +1,13 @@
 """Send one HTTP request to a receiver and say how it ended: what this cannot do is fail.
 
-The path of an attempt: word the head, take an idle connection or open one (name, guard, connect, TLS), exchange,
-classify. Every receiver is treated as hostile; the bounds are in connection.py, the addresses in guard.py.
-It does worse than a general client: HTTP/1.1 only, no proxy, no cookies, no decompression, no redirects.
+The path of an attempt: word the head, take an idle connection or open one (name, guard, connect, TLS),
+exchange, classify. Every receiver is treated as hostile: the bounds are in connection.py, the addresses in
+guard.py. It does worse than a general client: HTTP/1.1 only, no proxy, cookies, decompression or redirects.
 This module never signs, never retries on a schedule and never stores.
 
-It speaks to httptools and the event loop directly instead of through an HTTP client: the same path over aiohttp's
-public interface took four times the processor time, queued interim answers without bound, and let a closed
-connection linger while its receiver did not read.
+It uses httptools and the event loop directly instead of an HTTP client: over aiohttp's public interface the
+same path took three times the processor time (50 us against 15), interim answers were queued without bound,
+and a connection that was given up lingered for as long as its receiver did not read.
 """
 
 from __future__ import annotations
@@ -114,16 +114,14 @@ class HttpSender:
             head = self._wording.head(destination.target, request)
         except InputError as exc:
             return _unopened(_UnopenedError(AttemptOutcome.NOT_SENT, exc.message), started)
-        key: Hashable = (
-            destination.origin if request.tls is None else (destination.origin, request.tls)
-        )
+        key: Hashable = destination.origin if request.tls is None else (destination.origin, request.tls)
         connection = self._pool.take(key)
         if connection is not None:
             await self._exchange(connection, head, request, started)
             if connection.ending is not Ending.LOST or connection.is_answered:
                 return self._answer(connection, key, started)
-            # The receiver closed it while it was idle, in the moment in which we wrote: RFC 9112 section 9.3.1.
-            # Not one byte came back, so it is asked once more, on a connection of its own.
+            # The receiver closed it while it was idle, just as we wrote (RFC 9112 section 9.3.1). Not one
+            # byte came back, so it is asked once more, on a connection of its own.
         try:
             connection = await self._open(destination, request, started)
         except _UnopenedError as exc:
@@ -143,9 +141,7 @@ class HttpSender:
         """Close idle connections, because the rule they were opened under has changed."""
         self._pool.drop_all()
 
-    async def _exchange(
-        self, connection: Connection, head: bytes, request: Outgoing, started: float
-    ) -> None:
+    async def _exchange(self, connection: Connection, head: bytes, request: Outgoing, started: float) -> None:
         left = started + request.timeout_seconds - time.monotonic()
         timer = asyncio.get_running_loop().call_later(max(left, 0.0), connection.expire)
         self._busy.add(connection)

@@ -1,7 +1,7 @@
 """Idle connections to receivers, waiting for their next request.
 
-A connection is only ever used again for the origin and TLS options it was opened for, never for another name at
-the same address. The latest one used is taken first: it is the least likely to have been closed meanwhile.
+A connection is only ever used again for the origin and TLS options it was opened for, never for another name
+at the same address. The latest one used is taken first: it is the least likely to have been closed meanwhile.
 This module never opens a connection and never sends.
 """
 
@@ -80,9 +80,11 @@ class Pool:
         self._sweeper = None
         limit = time.monotonic() - _IDLE_SECONDS
         for key, idle in tuple(self._idle.items()):
-            kept = [one for one in idle if one.used_at > limit and one.is_reusable]
+            kept = []
             for connection in idle:
-                if connection not in kept:
+                if connection.used_at > limit and connection.is_reusable:
+                    kept.append(connection)
+                else:
                     connection.abort()
             self._count -= len(idle) - len(kept)
             if kept:

@@ -1,7 +1,7 @@
 """TLS settings for the connections of one webhook: always verified, never weaker than TLS 1.2.
 
 Contexts are costly (milliseconds to read the certificates), so they are built once and kept by their options.
-A private key is handed to OpenSSL through memory: it never touches a disk. There is no way to skip verification.
+A private key is handed to OpenSSL through memory: it never touches a disk. Verification cannot be skipped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TlsContexts:
         self._own: dict[TlsOptions, ssl.SSLContext] = {}
 
     def get(self, options: TlsOptions | None) -> ssl.SSLContext:
-        """Return the context for these options. Raises InputError when a certificate or key cannot be read."""
+        """Return the context for these options. Raises InputError when a certificate or key is bad."""
         if options is None:
             if self._default is None:
                 self._default = _build(None)
@@ -71,7 +71,7 @@ def _load_own_certificate(context: ssl.SSLContext, certificate_pem: str, key_pem
     # OpenSSL reads it from a path only; this one names memory of this process.
     memory = os.memfd_create("certificate", os.MFD_CLOEXEC)
     try:
-        with open(memory, "wb", closefd=False) as file:  # noqa: PTH123 -- a descriptor, not a path
+        with open(memory, "wb", closefd=False) as file:
             file.write(f"{key_pem.strip()}\n{certificate_pem.strip()}\n".encode())
         context.load_cert_chain(f"/proc/self/fd/{memory}")
     finally:

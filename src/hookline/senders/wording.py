@@ -1,14 +1,14 @@
 """Word the head of an outgoing request: nothing in it can become a second header or a second request.
 
-Header names must be tokens and none of those that frame a message, steer a proxy or unlock a cloud's metadata
-service; values must be visible ASCII. The same is checked when a webhook is saved; this is the check that counts.
-This module never opens a connection. Names that passed are remembered, because every delivery uses the same few.
+Header names must be tokens and none of those that frame a message, steer a proxy or unlock a cloud's
+metadata service; values must be visible ASCII. The same is checked when a webhook is saved; this is the check
+that counts. Names that passed are remembered, because every delivery uses the same few.
+This module never opens a connection.
 """
 
 from __future__ import annotations
 
 import re
-from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from hookline.errors import InputError
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # RFC 9110 section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
-# Framing and connection headers are ours alone (RFC 9110 section 7.6.1, RFC 9112 sections 6 and 9); an encoding
-# that we do not undo is not asked for; the rest would make a request to a metadata service acceptable there.
+# Framing and connection headers are ours alone (RFC 9110 section 7.6.1, RFC 9112 sections 6 and 9); an
+# encoding that we do not undo is not asked for; the rest would please a metadata service.
 _REFUSED = frozenset(
     {
         "accept-encoding",
@@ -48,10 +48,10 @@ _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NAMES = 2048
 
 
-class _Has(IntFlag):
-    NOTHING = 0
-    USER_AGENT = 1
-    ACCEPT = 2
+# What a header name tells about the request. Plain integers: an IntFlag cost as much as the rest of the head.
+_IS_USER_AGENT = 1
+_IS_ACCEPT = 2
+_KINDS = {"user-agent": _IS_USER_AGENT, "accept": _IS_ACCEPT}
 
 
 class Wording:
@@ -71,7 +71,9 @@ class Wording:
         byte, the version and the Host line.
         """
         if request.method not in _METHODS:
-            raise InputError(f"The method {request.method[:20]!r} is not one of those we send.", field="method")
+            raise InputError(
+                f"The method {request.method[:20]!r} is not one of those we send.", field="method"
+            )
         headers = request.headers
         names = self._names
         has = 0
@@ -84,9 +86,9 @@ class Wording:
             raise InputError("A header value is not visible ASCII.", field="headers")
         parts = [request.method, target]
         parts += [f"{name}: {value}\r\n" for name, value in headers]
-        if not has & _Has.USER_AGENT:
+        if not has & _IS_USER_AGENT:
             parts.append(self._agent_line)
-        if not has & _Has.ACCEPT:
+        if not has & _IS_ACCEPT:
             parts.append("Accept: */*\r\n")
         if request.body or request.method in _METHODS_WITH_BODY:
             parts.append(f"Accept-Encoding: identity\r\nContent-Length: {len(request.body)}\r\n\r\n")
@@ -100,9 +102,8 @@ class Wording:
         low = name.lower()
         if low in _REFUSED or low.startswith(_REFUSED_STARTS):
             raise InputError(f"The header {name} may not be set.", field="headers")
-        kind = {"user-agent": _Has.USER_AGENT, "accept": _Has.ACCEPT}.get(low, _Has.NOTHING)
+        kind = _KINDS.get(low, 0)
         if len(self._names) >= _NAMES:
             self._names.clear()
-        # A plain int: the flags class costs more than the whole look-up on the hot path.
-        self._names[name] = int(kind)
-        return int(kind)
+        self._names[name] = kind
+        return kind

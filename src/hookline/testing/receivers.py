@@ -281,7 +281,8 @@ class _Connection(asyncio.Protocol):
         self._number = self._receiver.connections
         self._receiver._open.add(self)  # noqa: SLF001 -- one module, two halves
         if self._receiver.is_silent:
-            self._transport.pause_reading()
+            # uvloop starts to read after this method, and would undo a pause made in it.
+            asyncio.get_running_loop().call_soon(self._transport.pause_reading)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         self._receiver._open.discard(self)  # noqa: SLF001 -- one module, two halves
@@ -299,6 +300,8 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._receiver.is_silent:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:

@@ -1,0 +1,115 @@
+"""What goes over the wire, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+
+from hookline import __version__
+from hookline.model.states import AttemptOutcome
+from hookline.testing.receivers import Receiver
+
+pytestmark = pytest.mark.asyncio
+
+
+async def captured(send: Any, path: str, **options: object) -> bytes:
+    """The bytes of one request as a plain socket sees them."""
+    arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = b"" if b"Length: 0\r" in head else await reader.read(1000)
+        arrived.set_result(head + body)
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    answer = await send(f"http://127.0.0.1:{port}{path}", **options)
+    server.close()
+    assert answer.outcome is AttemptOutcome.DELIVERED
+    return (await arrived).replace(str(port).encode(), b"PORT")
+
+
+async def test_a_request_is_these_bytes_and_no_others(send: Any) -> None:
+    headers = (("Content-Type", "application/json"), ("webhook-ID", "msg_1"))
+    assert await captured(send, "/in?a=1", headers=headers) == (
+        b"POST /in?a=1 HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nContent-Type: application/json\r\n"
+        b"webhook-ID: msg_1\r\nUser-Agent: Hookline/" + __version__.encode() + b"\r\nAccept: */*\r\n"
+        b'Accept-Encoding: identity\r\nContent-Length: 7\r\n\r\n{"a":1}'
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/a%2fb%2Fc", "/%41%61", "/a//b/./c", "/?x=%2B+%20&y=a%zz&&", "/a;b=c?d=/../e", "/~a!$'()*,:@-._"],
+)
+async def test_the_path_and_query_arrive_as_they_were_saved(send: Any, path: str) -> None:
+    assert (await captured(send, path)).split(b" ")[1] == path.encode()
+
+
+async def test_a_user_agent_of_the_dialect_replaces_ours(send: Any) -> None:
+    wire = await captured(send, "/", headers=(("user-agent", "Other/1"),))
+
+    assert b"user-agent: Other/1\r\n" in wire
+    assert b"Hookline" not in wire
+
+
+async def test_a_post_without_body_says_so(send: Any) -> None:
+    assert b"Content-Length: 0\r\n" in await captured(send, "/", body=b"")
+
+
+async def test_every_byte_value_survives_in_the_body(send: Any) -> None:
+    body = bytes(range(256)) * 4000
+    async with Receiver() as receiver:
+        await send(receiver.url, body=body)
+
+    assert receiver.received[0].body == body
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Host", "internal"),
+        ("content-length", "0"),
+        ("Transfer-Encoding", "chunked"),
+        ("connection", "close"),
+        ("Expect", "100-continue"),
+        ("accept-encoding", "gzip"),
+        ("Metadata-Flavor", "Google"),
+        ("Metadata", "true"),
+        ("X-aws-ec2-metadata-token", "t"),
+        ("X-aws-ec2-metadata-token-ttl-seconds", "60"),
+        ("bad name", "v"),
+        ("bad:name", "v"),
+        ("bad\r\nname", "v"),
+        ("", "v"),
+        ("X-A", "a\r\nX-B: b"),
+        ("X-A", "a\nb"),
+        ("X-A", "a\x00b"),
+        ("X-A", "a\x7fb"),
+        ("X-A", "é"),
+    ],
+)
+async def test_a_header_that_could_change_the_request_is_never_sent(
+    send: Any, header: tuple[str, str]
+) -> None:
+    async with Receiver() as receiver:
+        answer = await send(receiver.url, headers=(("X-Good", "1"), header))
+
+    assert answer.outcome is AttemptOutcome.NOT_SENT
+    assert receiver.connections == 0
+    assert "\n" not in answer.error
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "POST /", "post", ""])
+async def test_only_known_methods_are_sent(send: Any, method: str) -> None:
+    async with Receiver() as receiver:
+        answer = await send(receiver.url, method=method)
+
+    assert answer.outcome is AttemptOutcome.NOT_SENT
+    assert receiver.connections == 0
