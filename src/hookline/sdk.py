@@ -12,9 +12,9 @@
 
 A function may run more than once for one execution: after ``ctx.sleep`` or ``ctx.wait_for_event`` let its
 process go, or when its process died and the workflow is resumable. Every ``ctx`` call is then recognized by
-its kind, its name and how often that name came before, and is not done again: a finished step returns its recorded
-result without calling the function, and what was logged, emitted or charged stays as it is. So keep calls of
-one name in a stable order, and put what must not happen twice into a step.
+its kind, its name and how often that name came before, and is not done again: a finished step returns its
+recorded result without calling the function, and what was logged, emitted or charged stays as it is. So keep
+calls of one name in a stable order, and put what must not happen twice into a step.
 
 This module only declares; a session made by the process that runs the code does the work. It is loaded into
 every child process, so it imports nothing heavy.

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 def answer(session: RunSession, kind: Kind, result: Any, send: Callable[[ToNode], None]) -> None:
     """Send what the function returned, or why that cannot be sent."""
+    if kind is Kind.AGENT and not isinstance(result, str | dict):
+        message = f"an agent returns its reply, a text or a JSON object; got {type(result).__name__}"
+        send(Broken(session.run, values.failure(message, type_="TypeError")))
+        return
     try:
-        if kind is Kind.AGENT and not isinstance(result, str | dict):
-            raise TypeError(
-                f"an agent returns its reply, a text or a JSON object; got {type(result).__name__}"
-            )
         send(session.finished(result))
     except (TypeError, ValueError, FrameTooLargeError) as exc:
         send(Broken(session.run, values.failure(str(exc), type_=type(exc).__name__)))

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 BASIC: Final = frozenset(
-    """
-    PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH
-    SSL_CERT_FILE SSL_CERT_DIR
-    """.split()
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
+    | {"PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
 """What programs need to start, find their files and speak the user's language; none is a secret."""
 

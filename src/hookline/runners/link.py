@@ -1,8 +1,8 @@
 """The child's end of the line to its node, and what ends the child when the node is gone.
 
 Two guards, because either may fail to act. The kernel kills the whole process group as soon as the node's
-end of the lifeline closes, whatever user code does and whatever it has started (Linux). A thread that sleeps in
-``poll`` does the same when the socket's other end closes (everywhere; needs the interpreter to be free).
+end of the lifeline closes, whatever user code does and whatever it has started (Linux). A thread that sleeps
+in ``poll`` does the same when the socket's other end closes (everywhere; needs the interpreter to be free).
 PR_SET_PDEATHSIG is not used: it would kill only this process, and leave those it has started.
 """
 

@@ -173,7 +173,7 @@ class FrameReader(Generic[Message]):
         self._decoder = decoder
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that are complete now. Raises ProtocolError; the stream is useless after that."""
+        """Return the messages that are complete now. Raises ProtocolError; nothing can follow it."""
         self._buffer += data
         messages: list[Message] = []
         position = 0

@@ -1,0 +1,233 @@
+"""Follow one run in the node: hand what it records to the engine, and say how it ended.
+
+Nothing here touches processes or sockets; a ``Seat`` does (process.py). What arrives while the engine commits
+is gathered and handed over in one piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from hookline.model.executions import Failure
+from hookline.ports_runner import Failed, Killed, Lost, Succeeded, Suspended, TimedOut
+from hookline.runners.protocol import Broken, Finished, Recorded, Suspend
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hookline.model.executions import JournalEntry
+    from hookline.ports_runner import EmitDraft, LogDraft, Outcome, RunJob, RunListener
+    from hookline.runners.deadlines import Deadlines
+
+AWAITED: Final = frozenset({"step", "wait"})
+"""Ops whose caller waits until the entry is stored."""
+
+CANCEL_GRACE: Final = 5.0
+"""Seconds between asking a run to end and killing its process."""
+
+
+class Verdict(Enum):
+    """What the node decided about a run, whatever its process says after that."""
+
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    STOPPED = "stopped"
+
+
+class Seat(Protocol):
+    """A process, as its runs see it."""
+
+    @property
+    def is_shared(self) -> bool: ...
+    def stop(self, run: Run) -> None:
+        """Ask the run to end."""
+
+    def kill(self) -> None:
+        """End the process and all it has started."""
+
+    def acknowledge(self, run: Run, sequence: int) -> None: ...
+    def unsettled(self, change: int) -> None:
+        """Count runs with something the engine has not stored yet; reading stops while too much waits."""
+
+
+class Recording:
+    """What a run recorded and the engine does not have yet."""
+
+    __slots__ = ("_latest", "_others", "credits", "emits", "logs", "needs_ack", "sequence")
+
+    def __init__(self) -> None:
+        self._others: list[JournalEntry] = []
+        self._latest: dict[str, JournalEntry] = {}
+        self.logs: list[LogDraft] = []
+        self.credits = 0.0
+        self.emits: list[EmitDraft] = []
+        self.sequence = 0
+        self.needs_ack = False
+
+    def add(self, message: Recorded) -> None:
+        for entry in message.entries:
+            if entry.op in {"log", "credits"}:
+                self._latest[entry.op] = entry  # the latest stands for all before it
+            else:
+                self._others.append(entry)
+                self.needs_ack = self.needs_ack or entry.op in AWAITED
+        self.logs += message.logs
+        self.credits += message.credits
+        self.emits += message.emits
+        self.sequence = message.sequence
+
+    @property
+    def entries(self) -> Sequence[JournalEntry]:
+        return [*self._others, *self._latest.values()]
+
+
+class Run:
+    """One execution under way in this node."""
+
+    def __init__(self, number: int, job: RunJob, timeout_ms: int, deadlines: Deadlines) -> None:
+        self.number, self.job = number, job
+        self.seat: Seat | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        self.verdict: Verdict | None = None
+        self.has_started = False
+        self._timeout_ms = timeout_ms
+        self._deadlines = deadlines
+        self._recording: Recording | None = None
+        self._ending: Outcome | None = None
+        self._wake: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        state = self.verdict.value if self.verdict else "ended" if self.has_ended else "under way"
+        return f"<Run {self.number} of {self.job.kind} {self.job.automation_id!r}, {state}>"
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ending is not None
+
+    def begin(self) -> None:
+        """Start the clock: user code runs from now on."""
+        self.has_started = True
+        self._deadlines.set(self, self._timeout_ms / 1000)
+
+    def due(self) -> None:
+        """Act on the time limit, or on a request to end that was not followed."""
+        if self.seat is None or self.has_ended:
+            return
+        if self.verdict is not None or not self.seat.is_shared:
+            self.verdict = self.verdict or Verdict.TIMED_OUT
+            self.seat.kill()
+        else:
+            self.verdict = Verdict.TIMED_OUT
+            self._ask_to_end(self.seat)
+
+    def cancel(self) -> None:
+        """End it at the wish of the engine, also before it has begun."""
+        if self.verdict is None and not self.has_ended:
+            self.verdict = Verdict.KILLED
+            if self.has_started and self.seat is not None:
+                self._ask_to_end(self.seat)
+            self.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        """Let a run go that waits for a process; without a seat it ends as the verdict says."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def _ask_to_end(self, seat: Seat) -> None:
+        seat.stop(self)
+        self._deadlines.set(self, CANCEL_GRACE)
+
+    def recorded(self, message: Recorded) -> None:
+        """Take what the process sent."""
+        self._gather().add(message)
+
+    def printed(self, drafts: list[LogDraft]) -> None:
+        """Take lines of output."""
+        if drafts:
+            self._gather().logs += drafts
+
+    def answered(self, message: Finished | Suspend | Broken) -> None:
+        """Take the last message of the run."""
+        match message:
+            case Finished():
+                self.end(Succeeded(output=message.output, resolution=message.resolution))
+            case Suspend() if self.verdict is None:
+                self.end(Suspended(wake_at=message.wake_at, waits=tuple(message.waits)))
+            case Broken() if self.verdict is None:
+                self.end(Failed(failure=message.failure))
+            case _:
+                self.end(self.judged())
+
+    def lost(self, how: str) -> None:
+        """Take the news that the process is gone."""
+        self.end(self.judged(how))
+
+    def end(self, outcome: Outcome) -> None:
+        """Settle how the run ended; the first word counts."""
+        if self._ending is None:
+            self._ending = outcome
+            self._deadlines.discard(self)
+            self._rouse()
+
+    def outcome(self) -> Outcome:
+        """Return how a run ended that never began."""
+        return self._ending or self.judged()
+
+    def judged(self, how: str = "it did not start") -> Outcome:
+        """Return the outcome of a run without an answer of its own that counts."""
+        match self.verdict:
+            case Verdict.KILLED:
+                return Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
+            case Verdict.TIMED_OUT:
+                seconds = f"{self._timeout_ms / 1000:g}"
+                message = f"The execution took longer than its limit of {seconds} seconds."
+                return TimedOut(failure=Failure(code="TIMED_OUT", message=message, limit=self.job.limit))
+            case Verdict.STOPPED:
+                how = "the node was stopped"
+            case None:
+                pass
+        message = f"The execution was lost: {how}."
+        return Lost(failure=Failure(code="LOST", message=message), has_started=self.has_started)
+
+    def abandon(self) -> None:
+        """Drop what is left of a run nobody follows any more."""
+        self._deadlines.discard(self)
+        if self._recording is not None and self.seat is not None:
+            self.seat.unsettled(-1)
+        self._recording = None
+
+    async def follow(self, listener: RunListener) -> Outcome:
+        """Hand over what is recorded until the run has ended; return how."""
+        while True:
+            if self._recording is not None:
+                await self._hand_over(self._recording, listener)
+            elif self._ending is not None:
+                return self._ending
+            else:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+
+    async def _hand_over(self, recording: Recording, listener: RunListener) -> None:
+        self._recording = None
+        try:
+            await listener.recorded(recording.entries, recording.logs, recording.credits, recording.emits)
+        finally:
+            if self.seat is not None:
+                self.seat.unsettled(-1)
+        if recording.needs_ack and self.seat is not None and not self.has_ended:
+            self.seat.acknowledge(self, recording.sequence)
+
+    def _gather(self) -> Recording:
+        if self._recording is None:
+            self._recording = Recording()
+            if self.seat is not None:
+                self.seat.unsettled(+1)
+            self._rouse()
+        return self._recording
+
+    def _rouse(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None and not wake.done():
+            wake.set_result(None)
