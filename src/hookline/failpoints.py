@@ -4,8 +4,8 @@
 ``HOOKLINE_FAILPOINTS`` and only in a crash test's own database (``Settings`` refuses it elsewhere), the named
 passing acts. Nothing here is random: the crash test draws names and passings from its seed.
 
-``HOOKLINE_FAILPOINTS="after_commit:kill@37,before_send:sleep(200)"``: kill at the 37th passing, sleep 200 ms at
-the first. Actions are ``kill`` (SIGKILL to ourselves), ``raise`` (FailpointError) and ``sleep(MS)``.
+``HOOKLINE_FAILPOINTS="after_commit:kill@37,before_send:sleep(200)"``: kill at the 37th passing, sleep 200 ms
+at the first. Actions are ``kill`` (SIGKILL to ourselves), ``raise`` (FailpointError) and ``sleep(MS)``.
 """
 
 from __future__ import annotations
