@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Check everything, on a machine that has nothing but Python 3.11 or later.
+
+Makes ``.venv-check`` in this repository with every extra and test tool at the versions of ``constraints.txt``,
+then lints, checks formatting, types and import directions, and runs all tests. The last line is pytest's
+summary; the exit code is 0 only if everything passed.
+
+    python3 scripts/check.py            # everything
+    python3 scripts/check.py --fast     # without the tests marked slow
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv-check"
+BIN = VENV / "bin"
+STAMP = VENV / "installed"
+
+STEPS = (
+    ("lint", ["ruff", "check", "--quiet"]),
+    ("format", ["ruff", "format", "--check", "--quiet"]),
+    ("types", ["mypy"]),
+    ("imports", ["lint-imports"]),
+)
+
+
+def main() -> int:
+    """Run every step and return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
+    arguments = parser.parse_args()
+    if sys.version_info < (3, 11):  # noqa: UP036 -- this file is run by whatever python3 is there
+        print(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 2
+    install()
+    failed = [name for name, command in STEPS if not run(name, command)]
+    if failed:
+        print(f"failed before the tests: {', '.join(failed)}", flush=True)
+    selection = ["-m", "not slow"] if arguments.fast else []
+    # Two processes: the tests wait more than they compute, and more would upset those that measure time.
+    tests = subprocess.run([BIN / "pytest", "-q", "-n", "2", *selection], cwd=ROOT, check=False)
+    return 1 if failed else tests.returncode
+
+
+def install() -> None:
+    """Make the environment, or keep it when nothing that it depends on has changed."""
+    wanted = fingerprint()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    began = time.monotonic()
+    shutil.rmtree(VENV, ignore_errors=True)
+    make_venv()
+    subprocess.run(
+        [
+            *(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--constraint", ROOT / "constraints.txt", "--editable", f"{ROOT}[all,test]"),
+        ],
+        check=True,
+    )
+    STAMP.write_text(wanted)
+    print(f"install  done in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def make_venv() -> None:
+    """Make a virtual environment; Debian keeps a part of it in a package of its own."""
+    command = [sys.executable, "-m", "venv", str(VENV)]
+    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+        return
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        sys.exit("python3 -m venv does not work here: install the package python3-venv, then run this again")
+    subprocess.run([apt, "update", "-qq"], check=True)
+    subprocess.run([apt, "install", "-qq", "-y", "python3-venv"], check=True)
+    subprocess.run(command, check=True)
+
+
+def fingerprint() -> str:
+    """Return what the environment was made from."""
+    digest = hashlib.sha256(sys.version.encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def run(name: str, command: list[str]) -> bool:
+    """Run one tool; its output is shown only when it fails."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    passed = done.returncode == 0
+    print(f"{name:<8} {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s", flush=True)
+    if not passed:
+        print(done.stdout + done.stderr, flush=True)
+    return passed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,314 @@
+"""What ``hookline doctor`` looks at: one function for each subject, each yielding findings.
+
+Nothing here is fatal: a check that cannot be made is itself a finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from hookline.cli.client import Client, CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hookline.config import Settings
+
+Level = Literal["ok", "warn", "fail"]
+
+_OLDEST_SQLITE: Final = (3, 53, 0)
+"""Earlier ones can corrupt a write-ahead log that two connections checkpoint at once."""
+
+_OLDEST_POSTGRES: Final = 150_000
+_FEW_FILES: Final = 4096
+"""512 deliveries, as many callers, the children's pipes and the database fit with room to spare."""
+
+_SLOW_SYNC_MS: Final = 20.0
+"""Group commit makes up for a slow disk under load, but a single request waits for one of these."""
+
+_IMPOSSIBLE_SYNC_MS: Final = 0.02
+"""No device confirms a write this fast: something on the way answers before the data is safe."""
+
+_NETWORK_FILESYSTEMS: Final = {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """level: ok, warn or fail.  found: what is there.  mend: what to do, or empty."""
+
+    subject: str
+    level: Level
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Yield every finding, in the order in which they are shown."""
+    yield from _python()
+    yield from _sqlite_file(settings) if settings.is_sqlite else _postgres(settings)
+    yield from _server()
+    yield from _clock()
+    yield from _files()
+    yield from _addresses(settings)
+    yield from _unknown_variables()
+    yield from _sandbox()
+    yield from _programs()
+
+
+def _python() -> Iterator[Finding]:
+    import apsw
+
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.release()}")
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    level: Level = "ok" if version >= _OLDEST_SQLITE else "fail"
+    yield Finding(
+        "sqlite", level, apsw.sqlite_lib_version(), "" if level == "ok" else "pip install --upgrade apsw"
+    )
+
+
+def _sqlite_file(settings: Settings) -> Iterator[Finding]:
+    path = settings.sqlite_path.absolute()
+    folder = path.parent
+    if not folder.is_dir():
+        yield Finding("database", "fail", f"{folder} is no directory", f"mkdir -p {folder}")
+        return
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        yield Finding(
+            "database", "fail", f"{path} cannot be written", "give this user the right to write there"
+        )
+        return
+    state = (
+        f"{path}, {path.stat().st_size / 1e6:.1f} MB" if path.exists() else f"{path}, made at the first start"
+    )
+    yield Finding("database", "ok", state)
+    filesystem = _filesystem(folder)
+    if filesystem in _NETWORK_FILESYSTEMS:
+        yield Finding(
+            "disk",
+            "fail",
+            f"{filesystem} does not lock reliably",
+            "use a local disk, or PostgreSQL for many nodes",
+        )
+    yield from _durability(folder)
+    free = shutil.disk_usage(folder).free
+    level: Level = "ok" if free > 1 << 30 else "warn"
+    yield Finding("disk space", level, f"{free / 1e9:.1f} GB free", "" if level == "ok" else "make room")
+
+
+def _durability(folder: Path) -> Iterator[Finding]:
+    try:
+        times = _sync_times(folder)
+    except OSError as error:
+        yield Finding(
+            "fsync", "fail", f"cannot write in {folder}: {error.strerror}", "mend the disk or its rights"
+        )
+        return
+    middle, worst = statistics.median(times), max(times)
+    found = f"median {middle:.2f} ms, worst {worst:.2f} ms of {len(times)} writes of 4 KiB"
+    if middle < _IMPOSSIBLE_SYNC_MS:
+        yield Finding(
+            "fsync", "warn", found, "this disk answers before the data is safe; a power cut may lose it"
+        )
+    elif middle > _SLOW_SYNC_MS:
+        yield Finding("fsync", "warn", found, "every single request waits this long; a local SSD would help")
+    else:
+        yield Finding("fsync", "ok", found)
+
+
+def _sync_times(folder: Path, count: int = 50) -> list[float]:
+    times = []
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".hookline-doctor-") as file:
+        for _ in range(count):
+            file.write(b"x" * 4096)
+            file.flush()
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - began) * 1000)
+    return times
+
+
+def _filesystem(folder: Path) -> str:
+    """Return the type of the filesystem that holds a folder, empty when it cannot be told."""
+    best, kind = "", ""
+    try:
+        rows = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    for row in rows:
+        _, mount, type_, *_ = row.split()
+        if (folder == Path(mount) or Path(mount) in folder.parents) and len(mount) >= len(best):
+            best, kind = mount, type_
+    return kind
+
+
+def _postgres(settings: Settings) -> Iterator[Finding]:
+    if find_spec("asyncpg") is None:
+        yield Finding(
+            "database", "fail", "the PostgreSQL driver is not installed", "pip install 'hookline[postgres]'"
+        )
+        return
+    try:
+        facts = asyncio.run(_ask_postgres(settings.database))
+    except Exception as error:  # noqa: BLE001 -- whatever goes wrong is the finding
+        yield Finding(
+            "database",
+            "fail",
+            f"{settings.database_label}: {str(error) or type(error).__name__}",
+            "check the URL",
+        )
+        return
+    number = int(facts["server_version_num"])
+    level: Level = "ok" if number >= _OLDEST_POSTGRES else "fail"
+    yield Finding(
+        "database",
+        level,
+        f"{settings.database_label}, PostgreSQL {facts['server_version']}, answers in {facts['ms']} ms",
+        "" if level == "ok" else "PostgreSQL 15 or later is needed",
+    )
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        is_on = facts[name] not in {"off", "local"}
+        mend = "" if is_on else f"set {name} = on in postgresql.conf"
+        yield Finding(name, "ok" if is_on else "fail", facts[name], mend)
+    if settings.secret_key is None:
+        yield Finding("secret key", "fail", "none", "set HOOKLINE_SECRET_KEY, the same on every node")
+
+
+async def _ask_postgres(url: str) -> dict[str, str]:
+    import asyncpg
+
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        began = time.perf_counter()
+        await connection.fetchval("select 1")
+        facts = {"ms": f"{(time.perf_counter() - began) * 1000:.1f}"}
+        for name in (
+            "server_version",
+            "server_version_num",
+            "fsync",
+            "synchronous_commit",
+            "full_page_writes",
+        ):
+            facts[name] = str(await connection.fetchval(f"show {name}"))
+        return facts
+    finally:
+        await connection.close()
+
+
+def _server() -> Iterator[Finding]:
+    client = Client.from_environment()
+    try:
+        client.call("GET", "/readyz", timeout_seconds=2)
+    except CommandError as error:
+        is_away = "no server at" in error.message
+        found = f"none at {client.url}" if is_away else error.message
+        yield Finding("server", "ok" if is_away else "fail", found)
+        return
+    yield Finding("server", "ok", f"ready on {client.url}")
+
+
+def _clock() -> Iterator[Finding]:
+    # A signature holds a timestamp that receivers compare with their own clock, five minutes apart at most.
+    try:
+        answer = subprocess.run(
+            ["timedatectl", "show", "--property=NTPSynchronized", "--value"],  # noqa: S607 -- found on the path
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        yield Finding(
+            "clock", "ok", f"{time.strftime('%Y-%m-%d %H:%M:%S')} UTC%+.0f h" % (-time.timezone / 3600)
+        )
+        return
+    if answer == "yes":
+        yield Finding("clock", "ok", "synchronized")
+    else:
+        yield Finding(
+            "clock", "warn", "not synchronized", "start an NTP service: receivers refuse signatures 5 min off"
+        )
+
+
+def _files() -> Iterator[Finding]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    level: Level = "ok" if hard >= _FEW_FILES else "warn"
+    mend = "" if level == "ok" else f"ulimit -Hn {_FEW_FILES} or more: each delivery under way is a socket"
+    yield Finding("open files", level, f"{soft}, raised to {hard} at start", mend)
+
+
+def _addresses(settings: Settings) -> Iterator[Finding]:
+    if settings.allow_networks:
+        allowed = ", ".join(map(str, settings.allow_networks))
+        yield Finding("targets", "warn", f"webhooks may go to {allowed}", "keep this list short")
+    else:
+        yield Finding("targets", "ok", "public addresses only")
+    is_open = settings.host not in {"127.0.0.1", "localhost", "::1"}
+    if is_open and settings.public_url is None:
+        yield Finding(
+            "public url", "warn", f"listening on {settings.host} without one", "set HOOKLINE_PUBLIC_URL"
+        )
+
+
+def _unknown_variables() -> Iterator[Finding]:
+    from hookline.config import FILE_VARIABLE, Settings, variable_of
+
+    known = {variable_of(name) for name in Settings.model_fields} | {FILE_VARIABLE}
+    known |= {"HOOKLINE_URL", "HOOKLINE_API_KEY", "HOOKLINE_ORGANIZATION"}
+    for name in sorted(name for name in os.environ if name.startswith("HOOKLINE_") and name not in known):
+        yield Finding("environment", "warn", f"{name} is no setting", "see docs/reference/settings.md")
+
+
+def _sandbox() -> Iterator[Finding]:
+    """Say which layers could hold code that is not trusted. Nothing of this version needs them."""
+    layers = {
+        "bubblewrap": shutil.which("bwrap") is not None,
+        "user namespaces": _has_user_namespaces(),
+        "landlock": _landlock_abi() > 0,
+    }
+    there = ", ".join(name for name, is_there in layers.items() if is_there) or "none"
+    yield Finding("isolation", "ok" if any(layers.values()) else "warn", f"available: {there}")
+
+
+def _has_user_namespaces() -> bool:
+    try:
+        return int(Path("/proc/sys/user/max_user_namespaces").read_text(encoding="ascii")) > 0
+    except (OSError, ValueError):
+        return False
+
+
+def _landlock_abi() -> int:
+    """Return the kernel's Landlock version, 0 for none."""
+    import ctypes
+
+    if not sys.platform.startswith("linux"):
+        return 0
+    # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION); 444 on every architecture.
+    return max(int(ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)), 0)
+
+
+def _programs() -> Iterator[Finding]:
+    found = {
+        name: next((place for spelling in spellings if (place := shutil.which(spelling))), None)
+        for name, spellings in {
+            "node": ("node", "nodejs"),
+            "ffmpeg": ("ffmpeg",),
+            "chromium": ("chromium", "chromium-browser", "google-chrome"),
+        }.items()
+    }
+    text = ", ".join(f"{name} {place or 'not found'}" for name, place in found.items())
+    yield Finding("programs", "ok", f"{text}; nothing of this version needs them")
+    driver = "installed" if find_spec("asyncpg") else "not installed (pip install 'hookline[postgres]')"
+    yield Finding("postgres driver", "ok", driver)
