@@ -80,7 +80,9 @@ class Server:
 
     async def _start_node(self, store: Store, vault: Vault) -> Running:
         settings = self._settings
-        admin_key = await first_start(store, vault, clock=self._clock, fixed_admin_key=_text(settings.admin_key))
+        admin_key = await first_start(
+            store, vault, clock=self._clock, fixed_admin_key=_text(settings.admin_key)
+        )
         listening = _listen(settings.host, settings.port)
         port = listening.getsockname()[1]
         url = settings.public_url or f"http://{_shown_host(settings.host)}:{port}"
@@ -181,7 +183,8 @@ def _listen(host: str, port: int) -> socket.socket:
         from hookline.errors import SettingError
 
         raise SettingError(
-            f"HOOKLINE_HOST and HOOKLINE_PORT must name a free address: {host}:{port}: {exc.strerror}", field="port"
+            f"HOOKLINE_HOST and HOOKLINE_PORT must name a free address: {host}:{port}: {exc.strerror}",
+            field="port",
         ) from exc
     return listening
 
@@ -194,5 +197,3 @@ def _shown_host(host: str) -> str:
 
 def _text(secret: Any) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-

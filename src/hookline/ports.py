@@ -1,6 +1,6 @@
 """What the engine asks of a store. Two adapters answer, and one contract suite holds both to these words.
 
-The seam is small because hot writes are *values*: the engine hands over a batch of ``Write``\\ s and the store
+The seam is small because hot writes are *values*: the engine hands over a batch of values, each a ``Write``, and the store
 applies them in one transaction, giving one result each. Every write is **total**: a duplicate, a claim that is
 gone or a state that moved on is a result, never an exception. Only storage itself raises (``StorageError``), and
 then nothing of the batch is stored.
@@ -78,7 +78,8 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
     """Insert events. Result: ``Published`` or ``Repeat``. An event whose own id exists is not inserted again,
-    nor are its deliveries."""
+    nor are its deliveries.
+    """
 
     epoch: Epoch
     events: tuple[NewEvent, ...]
@@ -161,7 +162,8 @@ class Suspend(msgspec.Struct, frozen=True, kw_only=True):
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """Answer a wait. Result: ``"resumed"`` (the oldest open wait of that name has its value; a waiting execution is
     queued and unclaimed), ``"stored"`` (nothing waited for that name yet: kept as the answer of its occurrence 0),
-    ``"conflict"`` (that name was answered already and waits no more, or the execution has ended) or ``"missing"``."""
+    ``"conflict"`` (that name was answered already and waits no more, or the execution has ended) or ``"missing"``.
+    """
 
     organization_id: Key
     execution_id: Key
@@ -172,7 +174,8 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """running, queued or waiting → a terminal state, for the claim holder, with its events. Result: True, or False
-    when the claim is gone. conversation: replaces the stored row when given."""
+    when the claim is gone. conversation: replaces the stored row when given.
+    """
 
     epoch: Epoch
     execution_id: Key
@@ -188,7 +191,8 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
 class Requeue(msgspec.Struct, frozen=True, kw_only=True):
     """running or claimed → queued and unclaimed (its process died and it may resume; or the node stops).
-    Result: True, or False when the claim is gone."""
+    Result: True, or False when the claim is gone.
+    """
 
     epoch: Epoch
     execution_id: Key
@@ -196,7 +200,8 @@ class Requeue(msgspec.Struct, frozen=True, kw_only=True):
 
 class ClaimExecutions(msgspec.Struct, frozen=True, kw_only=True):
     """Claim runnable executions: queued and unclaimed, or waiting with wake_at due (these become queued), oldest
-    first. Result: tuple of Execution, status queued."""
+    first. Result: tuple of Execution, status queued.
+    """
 
     epoch: Epoch
     limit: int
@@ -205,7 +210,8 @@ class ClaimExecutions(msgspec.Struct, frozen=True, kw_only=True):
 
 class AdoptExecutions(msgspec.Struct, frozen=True, kw_only=True):
     """Take over executions claimed by epochs that are dead. Result: tuple of Execution as stored (queued or
-    running), now claimed by this epoch."""
+    running), now claimed by this epoch.
+    """
 
     epoch: Epoch
     limit: int
@@ -279,7 +285,8 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
 
 class Reopen(msgspec.Struct, frozen=True, kw_only=True):
     """Make one delivery due again, whatever its state, unless in flight. Result: the Delivery as it then is,
-    or None when there is none in that organization. In flight stays as it is."""
+    or None when there is none in that organization. In flight stays as it is.
+    """
 
     organization_id: Key
     delivery_id: Key
@@ -289,7 +296,8 @@ class Reopen(msgspec.Struct, frozen=True, kw_only=True):
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
     """Move up to ``limit`` deliveries of a webhook that are in one of ``sources`` to ``to`` (hold on pause, drain
-    on resume, cancel on delete). Never touches in-flight ones. Result: how many moved."""
+    on resume, cancel on delete). Never touches in-flight ones. Result: how many moved.
+    """
 
     webhook_id: Key
     sources: tuple[DeliveryState, ...]
@@ -302,7 +310,8 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
 
 class FanOut(msgspec.Struct, frozen=True, kw_only=True):
     """Go on with an event's fan-out: insert deliveries (a (event, webhook) that exists is skipped) and move the
-    cursor to ``after``, or close it with None. Result: number inserted."""
+    cursor to ``after``, or close it with None. Result: number inserted.
+    """
 
     epoch: Epoch
     event_key: Key
@@ -344,7 +353,8 @@ class Ledger(Protocol):
 
     async def commit(self, writes: Sequence[Write]) -> list[Result]:
         """Apply all writes or none. Raises StorageError: nothing is stored, or (connection lost during COMMIT)
-        it is unknown, and the caller must not say 2xx."""
+        it is unknown, and the caller must not say 2xx.
+        """
         ...
 
 
@@ -356,7 +366,8 @@ class Leases(Protocol):
 
     async def open_node(self, name: str, *, lease: timedelta) -> Epoch:
         """Register this process and return its epoch, larger than all before it. On SQLite, holding the file's
-        lock voids all earlier epochs at once."""
+        lock voids all earlier epochs at once.
+        """
         ...
 
     async def renew(self, epoch: Epoch) -> bool:
@@ -370,7 +381,8 @@ class Leases(Protocol):
     async def recover(self, epoch: Epoch) -> int:
         """Release the deliveries of dead nodes: pending, due now, with an attempt recorded as INTERRUPTED
         (attempts_made and interruptions rise, failures do not). Bounded to 1,000 a call; returns how many.
-        Executions are taken over by the AdoptExecutions write."""
+        Executions are taken over by the AdoptExecutions write.
+        """
         ...
 
 
@@ -390,10 +402,18 @@ class Registry(Protocol):
     """Configuration documents with revisions, unique lookup names, and a gapless change feed."""
 
     async def add(
-        self, kind: type[D], *, id: Key, organization_id: Key, document: D, names: Sequence[tuple[str, str]], at: datetime
+        self,
+        kind: type[D],
+        *,
+        id: Key,
+        organization_id: Key,
+        document: D,
+        names: Sequence[tuple[str, str]],
+        at: datetime,
     ) -> Stored[D]:
         """Insert with revision 1. names: (space, value) pairs, unique per kind and space over all organizations.
-        Raises ConflictError when one is taken."""
+        Raises ConflictError when one is taken.
+        """
         ...
 
     async def get(self, kind: type[D], id: Key, *, organization_id: Key | None) -> Stored[D] | None:
@@ -409,14 +429,22 @@ class Registry(Protocol):
         ...
 
     async def list(
-        self, kind: type[D], *, organization_id: Key | None, before: Key | None = None, limit: int | None = None
+        self,
+        kind: type[D],
+        *,
+        organization_id: Key | None,
+        before: Key | None = None,
+        limit: int | None = None,
     ) -> list[Stored[D]]:
         """Newest first. before: only ids smaller than it.  limit None: all."""
         ...
 
-    async def put(self, stored: Stored[D], *, names: Sequence[tuple[str, str]] | None = None, at: datetime) -> Stored[D]:
+    async def put(
+        self, stored: Stored[D], *, names: Sequence[tuple[str, str]] | None = None, at: datetime
+    ) -> Stored[D]:
         """Replace the document; stored.revision must be the current one, else ConflictError. names: replaces all
-        lookup names when given. Returns it with revision + 1."""
+        lookup names when given. Returns it with revision + 1.
+        """
         ...
 
     async def delete(self, kind: type[D], id: Key, *, organization_id: Key, at: datetime) -> bool:
@@ -444,7 +472,8 @@ class Onces(Protocol):
 
     async def reserve(self, once: Once, epoch: Epoch) -> Repeat | bool:
         """True: reserved for us. False: another call holds it and has not finished (a dead epoch's reservation
-        is taken over instead). Repeat: finished before."""
+        is taken over instead). Repeat: finished before.
+        """
         ...
 
     async def finish(self, once: Once, epoch: Epoch) -> None: ...
@@ -555,7 +584,7 @@ class Archive(Protocol):
         ...
 
     async def run_times(self, kind: Kind, automation_id: str, *, limit: int = 50) -> list[int]:
-        """accepted → completed of its latest succeeded executions, whole milliseconds, newest first."""
+        """Accepted → completed of its latest succeeded executions, whole milliseconds, newest first."""
         ...
 
     async def conversation(self, id: Key, *, organization_id: Key) -> Conversation | None: ...
@@ -567,7 +596,8 @@ class Archive(Protocol):
     ) -> EventPage:
         """The ascending feed. after: a cursor, None for the beginning. It never skips: an event is shown only
         when no earlier one can still commit. types: exact types, empty for all. Raises InputError for a cursor
-        that is not ours."""
+        that is not ours.
+        """
         ...
 
     async def recent_events(
@@ -589,7 +619,13 @@ class Archive(Protocol):
     async def request(self, id: Key, *, organization_id: Key) -> TriggerRequest | None: ...
 
     async def requests(
-        self, organization_id: Key, *, trigger_id: Key | None, refused: bool | None, before: Key | None, limit: int
+        self,
+        organization_id: Key,
+        *,
+        trigger_id: Key | None,
+        refused: bool | None,
+        before: Key | None,
+        limit: int,
     ) -> list[TriggerRequest]: ...
 
     async def waiting(self) -> list[Waiting]:
@@ -622,7 +658,8 @@ class Archive(Protocol):
 
 class Wake(msgspec.Struct, frozen=True):
     """Something happened on another node. topic: ``deliveries``, ``executions``, ``configuration``, ``cancel``,
-    or ``finished``."""
+    or ``finished``.
+    """
 
     topic: str
     detail: str = ""
@@ -633,7 +670,8 @@ class Keeping(Protocol):
 
     async def open(self) -> None:
         """Connect, take the lock, check durability settings, migrate (SQLite: back up first). Raises SettingError
-        (weaker durability, another process holds the file, newer schema) or StorageError."""
+        (weaker durability, another process holds the file, newer schema) or StorageError.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -644,7 +682,8 @@ class Keeping(Protocol):
 
     async def backup(self, target: Path) -> None:
         """Copy a consistent snapshot while running. Raises SettingError where the store cannot (PostgreSQL: says
-        which command does)."""
+        which command does).
+        """
         ...
 
     def wakes(self) -> AsyncIterator[Wake]:
@@ -653,7 +692,8 @@ class Keeping(Protocol):
 
     async def prune(self, *, before: datetime, limit: int) -> int:
         """Delete up to ``limit`` events whose deliveries have all ended before then, with deliveries, attempts,
-        and ended executions with what hangs on them; expired onces too. Returns rows deleted."""
+        and ended executions with what hangs on them; expired onces too. Returns rows deleted.
+        """
         ...
 
 

@@ -1,9 +1,8 @@
 """Deliver: claim, sign, send, classify, settle.
 
 A delivery waits in the table, not in a worker. What this node has claimed stands in the lane of its webhook; a
-lane sends at most its cap at once, and lanes take turns (round the organizations, then round their webhooks), so a
-dead receiver holds its own cap and nothing else. Webhooks that time out, and those not proven yet, share at
-most half of the node's sockets.
+lanes take turns (round the organizations, then round their webhooks), so a dead receiver holds its own cap and
+nothing else (lanes.py).
 
 Before a send there is a claim under this node's epoch and a lease that is known to be alive. After a send there is
 one transaction: attempt and new state. If the store is away, outcomes wait here until it is back.
@@ -12,22 +11,20 @@ one transaction: attempt and new state. If the store is away, outcomes wait here
 from __future__ import annotations
 
 import asyncio
-import heapq
 import random
-from collections import deque
-from dataclasses import dataclass, field
+from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 
 from hookline import failpoints
-from hookline.core.flow import AdaptiveCap
 from hookline.core.lifecycle import after_attempt
 from hookline.core.redact import redact_headers, redact_url
 from hookline.core.retry import next_attempt_at, parse_retry_after
-from hookline.engine.fair import Turns
+from hookline.engine.due import DueNotes
+from hookline.engine.lanes import LANE_ROOM, Claim, Lanes
 from hookline.errors import StorageError
 from hookline.model.events import Attempt
 from hookline.model.ids import new_key
@@ -36,11 +33,12 @@ from hookline.ports import ClaimDeliveries, Owed, Settle, Want
 from hookline.ports_sender import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
     from datetime import datetime
 
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
+    from hookline.engine.lanes import WebhookLane
     from hookline.engine.lease import Lease
     from hookline.engine.target import Target
     from hookline.errors import HooklineError
@@ -50,12 +48,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("hookline.deliver")
 
-_LANE_ROOM: Final = 2_048
-"""Claimed deliveries of one webhook in memory; the rest waits in the table."""
-
-_NODE_ROOM: Final = 16_384
-"""Claimed deliveries of all webhooks in memory: at 1 KB each about 16 MB."""
-
 _CLAIM_AT_ONCE: Final = 256
 _SCAN_SECONDS: Final = 5.0
 """How often the table is asked for lanes that nobody told us of: what dead nodes and lost wake-ups left."""
@@ -64,45 +56,7 @@ _CRASHES_ALLOWED: Final = 3
 """Times our own code may fail on a delivery before it is set aside (P22)."""
 
 _CRASH_PAUSE: Final = timedelta(seconds=5)
-
-
-@dataclass(slots=True)
-class _Claim:
-    """A delivery in this node's hands."""
-
-    owed: Owed
-    epoch: Epoch
-    cause: str = "live"
-
-
-@dataclass(slots=True, eq=False)
-class WebhookLane:
-    """What this node holds and knows of one webhook's deliveries.
-
-    reserved: room promised to events that are being committed.  has_more: lanes known to have due rows in the
-    table for which there was no room.  not_before: loop time before which the receiver asked not to be called.
-    """
-
-    target: Target
-    cap: AdaptiveCap
-    queue: deque[_Claim] = field(default_factory=deque)
-    active: int = 0
-    reserved: int = 0
-    has_more: set[Lane] = field(default_factory=set)
-    not_before: float = 0.0
-    is_in_turns: bool = False
-
-    @property
-    def organization_id(self) -> Key:
-        return self.target.organization_id
-
-    @property
-    def load(self) -> int:
-        return len(self.queue) + self.active + self.reserved
-
-    @property
-    def can_start(self) -> bool:
-        return bool(self.queue) and self.active < self.cap.value
+_ASKS_FOR_REST: Final = (429, 503)
 
 
 class Deliverer:
@@ -119,7 +73,7 @@ class Deliverer:
         clock: Clock,
         max_in_flight: int,
         retry_time_scale: float = 1.0,
-        on_webhook_gone: Callable[[Target, str], Awaitable[None]] | None = None,
+        on_webhook_gone: Callable[[Target, str], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.committer = committer
         self._archive = archive
@@ -127,17 +81,10 @@ class Deliverer:
         self._sender = sender
         self._lease = lease
         self._clock = clock
-        self._max_in_flight = max_in_flight
         self._time_scale = retry_time_scale
         self._on_webhook_gone = on_webhook_gone
-        self._lanes: dict[Key, WebhookLane] = {}
-        self._turns: Turns[WebhookLane] = Turns()
-        self._load = 0
-        self._active = 0
-        self._active_unproven = 0
-        self._due: list[tuple[float, Key, Lane]] = []
-        self._expected: dict[tuple[Key, Lane], float] = {}
-        self._wake = asyncio.Event()
+        self._lanes = Lanes(max_in_flight=max_in_flight)
+        self._due = DueNotes()
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimer: asyncio.Task[None] | None = None
         self._is_open = False
@@ -145,7 +92,7 @@ class Deliverer:
         self.attempts = 0
 
     def __repr__(self) -> str:
-        return f"Deliverer(held={self._load}, active={self._active}, lanes={len(self._lanes)})"
+        return f"Deliverer({self._lanes!r}, unsettled={self._unsettled})"
 
     # --- life ---
 
@@ -162,158 +109,87 @@ class Deliverer:
             await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
-        await self._give_all_back()
-        deadline = asyncio.get_running_loop().time() + grace
-        while self._unsettled and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
-
-    async def _give_all_back(self) -> None:
         now = self._clock.now()
-        for lane in self._lanes.values():
-            while lane.queue:
-                self._load -= 1
-                self._give_back(lane.queue.popleft(), now)
-        self._turns.clear()
+        for claim in self._lanes.empty():
+            self._give_back(claim, now)
+        deadline = asyncio.get_running_loop().time() + grace
+        while self._unsettled and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 -- once, at the end
+            await asyncio.sleep(0.01)
 
     def forget(self) -> None:
         """The lease is lost: what is in memory belongs to others now. Running sends end and are fenced."""
-        for lane in self._lanes.values():
-            self._load -= len(lane.queue)
-            lane.queue.clear()
-            lane.is_in_turns = False
-        self._turns.clear()
+        for _ in self._lanes.empty():
+            pass
 
     # --- room ---
 
     def reserve(self, target: Target) -> bool:
         """Promise room for one delivery that is about to be committed as claimed by this node."""
-        if not self._is_open or not target.is_active or target.webhook.is_ordered or not self._lease.is_held():
+        if (
+            not self._is_open
+            or not target.is_active
+            or target.webhook.is_ordered
+            or not self._lease.is_held()
+        ):
             return False
-        lane = self._lane(target)
-        if lane.load >= _LANE_ROOM or self._load >= _NODE_ROOM or lane.has_more:
-            return False
-        lane.reserved += 1
-        self._load += 1
-        return True
+        return self._lanes.reserve(target)
 
     def unreserve(self, webhook_id: Key) -> None:
-        lane = self._lanes[webhook_id]
-        lane.reserved -= 1
-        self._load -= 1
+        self._lanes.unreserve(webhook_id)
 
     def take(self, owed: Owed, epoch: Epoch) -> None:
         """Take a delivery that was reserved and is now stored as claimed."""
-        lane = self._lanes[owed.delivery.webhook_id]
-        lane.reserved -= 1
-        self._enqueue(lane, _Claim(owed, epoch, cause="test" if _is_test(owed) else "live"))
+        lane = self._lanes.unreserve(owed.delivery.webhook_id)
+        self._lanes.enqueue(lane, Claim(owed, epoch, "test" if _is_test(owed) else "live"))
+        self._pump()
 
     def expect(self, webhook_id: Key, lane: Lane, due_at: datetime) -> None:
         """Note that the table holds a delivery due then; it is claimed when the time has come."""
-        due = due_at.timestamp()
-        known = self._expected.get((webhook_id, lane))
-        if known is not None and known <= due:
-            return
-        self._expected[webhook_id, lane] = due
-        heapq.heappush(self._due, (due, webhook_id, lane))
-        if self._due[0][0] == due:
-            self._wake.set()
-
-    def _lane(self, target: Target) -> WebhookLane:
-        lane = self._lanes.get(target.id)
-        if lane is None:
-            lane = self._lanes[target.id] = WebhookLane(target, AdaptiveCap(target.webhook.max_in_flight))
-        elif lane.target is not target:
-            lane.target = target
-            lane.cap.limit = target.webhook.max_in_flight
-        return lane
+        self._due.note(webhook_id, lane, due_at)
 
     # --- turns ---
 
-    def _enqueue(self, lane: WebhookLane, claim: _Claim) -> None:
-        lane.queue.append(claim)
-        self._offer(lane)
-        self._pump()
-
-    def _offer(self, lane: WebhookLane) -> None:
-        if not lane.is_in_turns and lane.can_start:
-            lane.is_in_turns = True
-            self._turns.add(lane)
-
     def _pump(self) -> None:
         """Start as many sends as there are sockets and turns."""
-        while self._is_open and (lane := self._next_lane()) is not None:
-            self._active += 1
-            task = asyncio.create_task(self._work(lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        while self._is_open and (turn := self._lanes.next()) is not None:
+            self._spawn(self._work(*turn))
 
-    def _next_lane(self) -> WebhookLane | None:
-        """Take the lane whose turn it is and count a send for it; None when no lane may start one."""
-        for _ in range(len(self._turns)):
-            if self._active >= self._max_in_flight:
-                return None
-            lane = self._turns.next()
-            if lane is None:
-                return None
-            lane.is_in_turns = False
-            if not lane.can_start:
-                continue
-            if not lane.cap.is_proven and self._active_unproven * 2 >= self._max_in_flight:
-                lane.is_in_turns = True
-                self._turns.add(lane)
-                continue
-            if self._waits_for_receiver(lane):
-                continue
-            lane.active += 1
-            self._active_unproven += not lane.cap.is_proven
-            self._offer(lane)
-            return lane
-        return None
-
-    def _waits_for_receiver(self, lane: WebhookLane) -> bool:
-        """A receiver that said Retry-After is left alone until then."""
-        loop = asyncio.get_running_loop()
-        if lane.not_before <= loop.time():
-            return False
-        lane.is_in_turns = True  # keeps it out until the timer puts it back
-
-        def back() -> None:
-            lane.is_in_turns = False
-            self._offer(lane)
-            self._pump()
-
-        loop.call_at(lane.not_before, back)
-        return True
-
-    async def _work(self, lane: WebhookLane) -> None:
+    async def _work(self, lane: WebhookLane, claim: Claim) -> None:
         """Send one delivery, and go on with whoever's turn it is: one task carries many sends."""
-        current: WebhookLane | None = lane
-        while current is not None:
-            claim = current.queue.popleft()
+        while True:
             try:
-                await self._deliver(current, claim)
+                await self._deliver(lane, claim)
             finally:
-                current.active -= 1
-                self._active_unproven -= not current.cap.is_proven
-                self._load -= 1
-                self._active -= 1
-                self._refill(current)
-                self._offer(current)
-            current = self._next_lane() if self._is_open else None
-            self._active += current is not None
-        self._pump()
+                self._lanes.done(lane)
+                self._refill(lane)
+            turn = self._lanes.next() if self._is_open else None
+            if turn is None:
+                return
+            lane, claim = turn
 
     def _refill(self, lane: WebhookLane) -> None:
         """Ask the table for more once there is room again."""
-        if lane.has_more and lane.load < _LANE_ROOM // 2:
+        if lane.has_more and lane.load < LANE_ROOM // 2:
             now = self._clock.now()
-            for kind in lane.has_more:
-                self.expect(lane.target.id, kind, now)
+            for line in lane.has_more:
+                self._due.note(lane.target.id, line, now)
             lane.has_more.clear()
+
+    def _let_rest(self, lane: WebhookLane, seconds: float) -> None:
+        """Leave a receiver alone that said Retry-After: the whole webhook, not only the one delivery."""
+
+        def back() -> None:
+            lane.rests = False
+            self._lanes.offer(lane)
+            self._pump()
+
+        if not lane.rests and seconds > 0:
+            lane.rests = True
+            asyncio.get_running_loop().call_later(seconds, back)
 
     # --- one delivery: load, sign, send, classify, settle ---
 
-    async def _deliver(self, lane: WebhookLane, claim: _Claim) -> None:
+    async def _deliver(self, lane: WebhookLane, claim: Claim) -> None:
         target = lane.target
         delivery = claim.owed.delivery
         if not target.is_active or not self._lease.is_held():
@@ -333,7 +209,7 @@ class Deliverer:
         self._note(lane, answer)
         self._settle(lane, claim, body, request, answer, started_at)
 
-    async def _word(self, target: Target, claim: _Claim) -> bytes:
+    async def _word(self, target: Target, claim: Claim) -> bytes:
         """The body, as the revision frozen into the delivery words it."""
         event = claim.owed.event
         assert event is not None
@@ -344,22 +220,19 @@ class Deliverer:
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
         """Learn from an answer how much this receiver can take."""
-        was_proven = lane.cap.is_proven
         if answer.outcome is AttemptOutcome.TIMEOUT:
-            lane.cap.timed_out()
+            self._lanes.learn(lane, has_answered=False)
         elif answer.status is not None:
-            lane.cap.answered()
-        if lane.cap.is_proven != was_proven:
-            self._active_unproven += lane.active if was_proven else -lane.active
-        if answer.status in (429, 503):
+            self._lanes.learn(lane, has_answered=True)
+        if answer.status in _ASKS_FOR_REST:
             wait = parse_retry_after(_header(answer, "retry-after"), self._clock.now())
             bounded = min(wait, max(lane.target.schedule.delays, default=timedelta()))
-            lane.not_before = asyncio.get_running_loop().time() + bounded.total_seconds() * self._time_scale
+            self._let_rest(lane, bounded.total_seconds() * self._time_scale)
 
     def _settle(
         self,
         lane: WebhookLane,
-        claim: _Claim,
+        claim: Claim,
         body: bytes,
         request: Outgoing,
         answer: Answer,
@@ -379,7 +252,7 @@ class Deliverer:
                 ended_at=ended_at,
                 jitter=random.random(),  # noqa: S311 -- spreads load, guards nothing
                 retry_after=parse_retry_after(_header(answer, "retry-after"), ended_at)
-                if answer.status in (429, 503)
+                if answer.status in _ASKS_FOR_REST
                 else timedelta(),
                 time_scale=self._time_scale,
             )
@@ -403,7 +276,7 @@ class Deliverer:
         if verdict.disable is not None and self._on_webhook_gone is not None:
             self._spawn(self._on_webhook_gone(target, verdict.disable))
 
-    def _set_crashed(self, claim: _Claim, exc: Exception, at: datetime) -> None:
+    def _set_crashed(self, claim: Claim, exc: Exception, at: datetime) -> None:
         """Our own code failed on it: try again a little later, set aside after the third time (P22)."""
         delivery = claim.owed.delivery
         crashes = delivery.crashes + 1
@@ -425,7 +298,7 @@ class Deliverer:
             )
         )
 
-    def _give_back(self, claim: _Claim, now: datetime) -> None:
+    def _give_back(self, claim: Claim, now: datetime) -> None:
         """Free a claim without an attempt: due at once for whoever claims it, or held while the webhook rests."""
         delivery = claim.owed.delivery
         target = self._lanes[delivery.webhook_id].target
@@ -450,7 +323,8 @@ class Deliverer:
 
     def _post(self, settle: Settle, *, tries: int = 0) -> None:
         """Commit an outcome; keep it and try again while the store is away: it must not be lost, since the request
-        was made."""
+        was made.
+        """
         self._unsettled += 1
 
         def done(result: object) -> None:
@@ -469,7 +343,9 @@ class Deliverer:
             return
         if failure.code == "WRITE_REFUSED" and settle.attempt is not None:
             # The answer itself cannot be stored: keep the outcome, drop what the receiver said.
-            bare = msgspec.structs.replace(settle.attempt, response_headers=(), response_body=b"", error="unstorable")
+            bare = msgspec.structs.replace(
+                settle.attempt, response_headers=(), response_body=b"", error="unstorable"
+            )
             settle = msgspec.structs.replace(settle, attempt=bare)
         if not self._is_open and tries:
             return
@@ -482,10 +358,10 @@ class Deliverer:
 
         asyncio.get_running_loop().call_later(delay, again)
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self._tasks.discard)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # --- claiming from the table ---
 
@@ -501,16 +377,7 @@ class Deliverer:
             except StorageError as exc:
                 _log.warning("claim_failed", reason=exc.message)
                 await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 -- spreads reconnecting nodes
-            self._wake.clear()
-            wait = next_scan - loop.time()
-            if self._due:
-                wait = min(wait, self._due[0][0] - self._clock.now().timestamp())
-            if wait > 0:
-                try:
-                    async with asyncio.timeout(wait):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+            await self._due.wait(self._clock.now(), longest=next_scan - loop.time())
 
     def rescan(self) -> None:
         """Another node left deliveries in the table: look soon."""
@@ -524,18 +391,14 @@ class Deliverer:
 
     async def _scan(self) -> None:
         for waiting in await self._archive.waiting():
-            self.expect(waiting.webhook_id, waiting.lane, waiting.due_at)
+            self._due.note(waiting.webhook_id, waiting.lane, waiting.due_at)
 
     async def _claim_due(self) -> None:
         """Claim what is due and has room, a bounded number for each webhook lane."""
         now = self._clock.now()
         wants = []
-        while self._due and self._due[0][0] <= now.timestamp():
-            due, webhook_id, kind = heapq.heappop(self._due)
-            if self._expected.get((webhook_id, kind)) != due:
-                continue  # an earlier note was acted on
-            del self._expected[webhook_id, kind]
-            want = await self._want(webhook_id, kind)
+        for webhook_id, line in self._due.take_due(now):
+            want = await self._want(webhook_id, line)
             if want is not None:
                 wants.append(want)
         if not wants or not self._lease.is_held():
@@ -546,7 +409,7 @@ class Deliverer:
         self._take_claimed(taken, epoch)
         self._expect_more(wants, taken, now)
 
-    async def _want(self, webhook_id: Key, kind: Lane) -> Want | None:
+    async def _want(self, webhook_id: Key, line: Lane) -> Want | None:
         lane = self._lanes.get(webhook_id)
         target = (
             self._directory.known_target(lane.organization_id, webhook_id)
@@ -555,32 +418,29 @@ class Deliverer:
         )
         if target is None or not target.is_active:
             return None
-        lane = self._lane(target)
-        room = min(_LANE_ROOM - lane.load, _NODE_ROOM - self._load, _CLAIM_AT_ONCE)
+        lane = self._lanes.of(target)
+        room = min(self._lanes.room(lane), _CLAIM_AT_ONCE)
         if room <= 0:
-            lane.has_more.add(kind)
+            lane.has_more.add(line)
             return None
-        return Want(webhook_id=webhook_id, lane=kind, limit=room, revision=target.revision)
+        return Want(webhook_id=webhook_id, lane=line, limit=room, revision=target.revision)
 
     def _take_claimed(self, taken: tuple[Owed, ...], epoch: Epoch) -> None:
         for owed in taken:
-            lane = self._lanes[owed.delivery.webhook_id]
-            self._load += 1
-            self._enqueue(lane, _Claim(owed, epoch, cause=_cause(owed)))
+            self._lanes.enqueue(self._lanes[owed.delivery.webhook_id], Claim(owed, epoch, _cause(owed)))
+        self._pump()
 
     def _expect_more(self, wants: list[Want], taken: tuple[Owed, ...], now: datetime) -> None:
         """A full claim means there may be more of the same."""
-        counts: dict[tuple[Key, Lane], int] = {}
-        for owed in taken:
-            place = (owed.delivery.webhook_id, owed.delivery.lane)
-            counts[place] = counts.get(place, 0) + 1
+        counts = Counter((owed.delivery.webhook_id, owed.delivery.lane) for owed in taken)
         for want in wants:
-            if counts.get((want.webhook_id, want.lane), 0) >= want.limit:
-                lane = self._lanes[want.webhook_id]
-                if lane.load >= _LANE_ROOM // 2:
-                    lane.has_more.add(want.lane)
-                else:
-                    self.expect(want.webhook_id, want.lane, now)
+            if counts[want.webhook_id, want.lane] < want.limit:
+                continue
+            lane = self._lanes[want.webhook_id]
+            if lane.load >= LANE_ROOM // 2:
+                lane.has_more.add(want.lane)
+            else:
+                self._due.note(want.webhook_id, want.lane, now)
 
 
 def _cause(owed: Owed) -> str:
@@ -597,16 +457,18 @@ def _header(answer: Answer, name: str) -> str | None:
     return next((value for key, value in answer.headers if key.lower() == name), None)
 
 
-def _request(target: Target, claim: _Claim, body: bytes, at: datetime) -> Outgoing:
+def _request(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgoing:
     event = claim.owed.event
     assert event is not None
     headers = target.signed_headers(event.public_id, at, body)
     if event.sequence:
         headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
-    return Outgoing(url=target.webhook.url, headers=headers, body=body, timeout_seconds=target.timeout_seconds)
+    return Outgoing(
+        url=target.webhook.url, headers=headers, body=body, timeout_seconds=target.timeout_seconds
+    )
 
 
-def _attempt(claim: _Claim, request: Outgoing, answer: Answer, started_at: datetime) -> Attempt:
+def _attempt(claim: Claim, request: Outgoing, answer: Answer, started_at: datetime) -> Attempt:
     return Attempt(
         id=new_key(),
         delivery_id=claim.owed.delivery.id,

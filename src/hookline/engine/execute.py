@@ -1,7 +1,7 @@
-"""Execute: hand claimed executions to the runner, write down what they do, end each exactly once.
+"""Execute: claim executions, hand them to the runner, and see that each ends exactly once.
 
-States move only by guarded writes that carry this node's epoch, so a node that lost its lease changes nothing.
-The terminal state, its event and what that event owes are one transaction: nobody sees one without the others.
+States move only by guarded writes that carry this node's epoch (record.py), so a node that lost its lease changes
+nothing. Here is decided what runs when, and what becomes of a run whose process, node or database died.
 """
 
 from __future__ import annotations
@@ -11,42 +11,25 @@ from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 
 from hookline import failpoints
-from hookline.dialects import payloads
-from hookline.engine.receive import execution_event
-from hookline.errors import ConflictError, StorageError
-from hookline.model.executions import Automation, Execution, Failure, LogLine
+from hookline.engine.record import KILLED, ClaimGoneError, Run
+from hookline.errors import StorageError
+from hookline.model.executions import Automation, Execution, Failure
 from hookline.model.states import ExecutionStatus, Kind
-from hookline.ports import (
-    AdoptExecutions,
-    Begin,
-    Cancel,
-    Cancelling,
-    ClaimExecutions,
-    Finish,
-    NewEvent,
-    Record,
-    Requeue,
-    Resume,
-    Suspend,
-)
-from hookline.ports_runner import Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
+from hookline.ports import AdoptExecutions, Cancel, Cancelling, ClaimExecutions, Requeue, Resume, Suspend
+from hookline.ports_runner import Lost, RunJob, Suspended
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
     from hookline.engine.commit import Committer
     from hookline.engine.history import RunTimes
     from hookline.engine.lease import Lease
-    from hookline.engine.publish import Outbox
-    from hookline.model.executions import Conversation, JournalEntry
+    from hookline.engine.record import Recorder
+    from hookline.model.executions import JournalEntry
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch, Write
-    from hookline.ports_runner import EmitDraft, LogDraft, Outcome, Runner
+    from hookline.ports_runner import Outcome, Runner
 
 _log = structlog.get_logger("hookline.execute")
 
@@ -55,22 +38,6 @@ _MOST_WAITING: Final = 1_024
 
 _SCAN_SECONDS: Final = 2.0
 """How often the table is asked for executions that nobody told us of."""
-
-_POSITIONS_PER_ATTEMPT: Final = 1 << 32
-"""Log positions of one process: each attempt starts above all of the one before, without asking what it wrote."""
-
-_STARTED: Final = {Kind.WORKFLOW: "workflow.execution.started"}
-_ENDED: Final = {
-    Kind.WORKFLOW: ("workflow.execution.completed", "workflow.execution.failed"),
-    Kind.AGENT: ("agent.message.sent", "agent.message.failed"),
-}
-"""Terminal events of a kind: when it succeeded, and otherwise (CONTRACT section 5)."""
-
-
-class ClaimGoneError(ConflictError):
-    """The execution is no longer ours: it was cancelled, or another node took it over."""
-
-    code = "CLAIM_GONE"
 
 
 class Executor:
@@ -82,7 +49,7 @@ class Executor:
         runner: Runner,
         committer: Committer,
         archive: Archive,
-        outbox: Outbox,
+        recorder: Recorder,
         lease: Lease,
         clock: Clock,
         history: RunTimes,
@@ -91,7 +58,7 @@ class Executor:
         self._runner = runner
         self._committer = committer
         self._archive = archive
-        self._outbox = outbox
+        self._recorder = recorder
         self._lease = lease
         self._clock = clock
         self._history = history
@@ -204,9 +171,9 @@ class Executor:
     async def _run(self, execution: Execution, epoch: Epoch) -> None:
         try:
             if execution.is_cancel_requested:
-                await self._finish(execution, epoch, _KILLED, None)
+                await self._finish(execution, epoch, KILLED)
                 return
-            run = _Run(self, execution, epoch)
+            run = Run(self._recorder, execution, epoch)
             outcome = await self._outcome(run, execution)
             await self._conclude(run, outcome)
         except ClaimGoneError:
@@ -214,12 +181,12 @@ class Executor:
         except StorageError as exc:
             _log.warning("execution_unsaved", execution=execution.id.hex(), reason=exc.message)
             await self._requeue_or_lose(execution, epoch)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- a defect of ours must not leave an execution without its end
             _log.exception("execution_crashed", execution=execution.id.hex())
             failure = Failure(code="LOST", message="The engine failed while it ran this execution.")
-            await self._finish(execution, epoch, Lost(failure=failure), None)
+            await self._finish(execution, epoch, Lost(failure=failure))
 
-    async def _outcome(self, run: _Run, execution: Execution) -> Outcome:
+    async def _outcome(self, run: Run, execution: Execution) -> Outcome:
         """Run it; a run that never began (no process could be had) is tried again a few times."""
         journal: tuple[JournalEntry, ...] = ()
         if execution.attempt:
@@ -240,7 +207,7 @@ class Executor:
             await asyncio.sleep(delay)
         raise AssertionError("unreachable")
 
-    async def _conclude(self, run: _Run, outcome: Outcome) -> None:
+    async def _conclude(self, run: Run, outcome: Outcome) -> None:
         execution = run.execution
         failpoints.hit("before_finish")
         if isinstance(outcome, Suspended):
@@ -251,13 +218,13 @@ class Executor:
         else:
             await self._finish(execution, run.epoch, outcome, run)
 
-    def _may_run_again(self, run: _Run, lost: Lost) -> bool:
+    def _may_run_again(self, run: Run, lost: Lost) -> bool:
         if not lost.has_started and not run.has_begun:
             return not self._is_open  # the node stops: another start is free
         automation = self.automation(run.execution.kind, run.execution.automation_id)
         return automation is not None and automation.is_resumable and run.attempt < automation.max_attempts
 
-    async def _suspend(self, run: _Run, outcome: Suspended) -> None:
+    async def _suspend(self, run: Run, outcome: Suspended) -> None:
         result = await self._committer.commit(
             Suspend(
                 epoch=run.epoch,
@@ -270,92 +237,13 @@ class Executor:
             raise ClaimGoneError("The execution belongs to another node now.")
         self._wake.set()
 
-    async def _finish(self, execution: Execution, epoch: Epoch, outcome: Outcome, run: _Run | None) -> None:
-        """Write the terminal state with its event. Tried until it is stored: a run has only one end."""
-        now = self._clock.now()
-        ended = run.ended(outcome, now) if run is not None else _ended_unrun(execution, outcome, now)
-        conversation = await self._resolved(ended, outcome, now)
-        await self._outbox.ready(execution.organization_id)
-        for delay in (0.1, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, None):
-            events = self._terminal_events(ended, conversation, now)
-            finish = Finish(
-                epoch=epoch,
-                execution_id=execution.id,
-                status=ended.status,
-                completed_at=now,
-                run_ms=ended.run_ms,
-                output=ended.output,
-                error=ended.error,
-                conversation=conversation,
-                events=events,
-                event_sequence=ended.event_sequence + len(events),
-            )
-            try:
-                is_ended = await self._committer.commit(
-                    finish, after=lambda result, events=events: self._outbox.conclude(events, epoch, result)
-                )
-                break
-            except StorageError as exc:
-                if exc.code == "WRITE_REFUSED":
-                    failure = Failure(code="FAILED", message="The result cannot be stored.")
-                    ended = msgspec.structs.replace(ended, status=ExecutionStatus.FAILED, output=None, error=failure)
-                if delay is None:
-                    raise
-                await asyncio.sleep(delay)
+    async def _finish(
+        self, execution: Execution, epoch: Epoch, outcome: Outcome, run: Run | None = None
+    ) -> None:
+        ended = await self._recorder.finish(execution, epoch, outcome, run)
         self.ended += 1
-        if is_ended is True and ended.status is ExecutionStatus.SUCCEEDED:
-            self._history.note(execution.kind, execution.automation_id, now - execution.created_at)
-
-    async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
-        """An agent's conversation after its turn, or None for other kinds."""
-        if ended.conversation_id is None:
-            return None
-        conversation = await self._archive.conversation(ended.conversation_id, organization_id=ended.organization_id)
-        if conversation is None:
-            return None
-        resolution = outcome.resolution if isinstance(outcome, Succeeded) else None
-        return payloads.after_turn(conversation, ended, resolution=resolution, now=now)
-
-    def _terminal_events(
-        self, ended: Execution, conversation: Conversation | None, now: datetime
-    ) -> tuple[NewEvent, ...]:
-        completed, failed = _ENDED[ended.kind]
-        is_success = ended.status is ExecutionStatus.SUCCEEDED
-        if conversation is None:
-            facts = [(completed if is_success else failed, payloads.workflow_terminal(ended))]
-        elif is_success:
-            facts = [(completed, payloads.message_sent(conversation, ended))]
-        else:
-            facts = [(failed, payloads.message_failed(conversation, ended))]
-        if conversation is not None and conversation.completed_at is not None:
-            facts.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
-        return self.owe(ended, facts, now)
-
-    def owe(self, execution: Execution, facts: Sequence[tuple[str, bytes]], at: datetime) -> tuple[NewEvent, ...]:
-        """Number the events of an execution and say what each owes."""
-        automation = (execution.kind, execution.automation_id)
-        return tuple(
-            [
-                self._outbox.owe(
-                    execution_event(execution, type_, data, execution.event_sequence + place, at), automation
-                )
-                for place, (type_, data) in enumerate(facts, start=1)
-            ]
-        )
-
-    async def guarded(self, write: Begin | Record, events: tuple[NewEvent, ...]) -> None:
-        """Commit a write of a running execution. Raises ClaimGoneError when it is not ours any more."""
-        result = await self._committer.commit(
-            write, after=lambda result: self._outbox.conclude(events, write.epoch, result)
-        )
-        if result is not True:
-            raise ClaimGoneError("The execution belongs to another node now.")
-
-    async def ready(self, organization_id: Key) -> None:
-        await self._outbox.ready(organization_id)
-
-    def now(self) -> datetime:
-        return self._clock.now()
+        if ended is not None and ended.completed_at is not None and ended.status is ExecutionStatus.SUCCEEDED:
+            self._history.note(ended.kind, ended.automation_id, ended.completed_at - ended.created_at)
 
     # --- ending early ---
 
@@ -368,7 +256,7 @@ class Executor:
         if not isinstance(result, Cancelling):
             return None
         if result.is_seized:
-            await self._finish(result.execution, epoch, _KILLED, None)
+            await self._finish(result.execution, epoch, KILLED)
         elif result.holder == epoch:
             await self._cancel_here(result.execution, epoch)
         return await self._archive.execution(execution_id, organization_id=organization_id)
@@ -379,7 +267,7 @@ class Executor:
                 if item[0].id == execution.id:
                     queue.remove(item)
                     self._waiting -= 1
-                    await self._finish(execution, epoch, _KILLED, None)
+                    await self._finish(execution, epoch, KILLED)
                     return
         self._runner.cancel(execution.id)
 
@@ -393,7 +281,11 @@ class Executor:
         """Answer a wait: ``resumed``, ``stored``, ``conflict`` or ``missing``."""
         result = await self._committer.commit(
             Resume(
-                organization_id=organization_id, execution_id=execution_id, name=name, value=value, at=self._clock.now()
+                organization_id=organization_id,
+                execution_id=execution_id,
+                name=name,
+                value=value,
+                at=self._clock.now(),
             )
         )
         if result == "resumed":
@@ -404,7 +296,7 @@ class Executor:
         """A claim that is gone because the execution was cancelled before it began still needs its end."""
         stored = await self._archive.execution(execution.id, organization_id=None)
         if stored is not None and stored.is_cancel_requested and not stored.status.is_terminal:
-            await self._finish(stored, epoch, _KILLED, None)
+            await self._finish(stored, epoch, KILLED)
 
     async def _requeue_or_lose(self, execution: Execution, epoch: Epoch) -> None:
         """The store was away while it ran: what it did may be unknown to us, so it ends as a dead process would."""
@@ -414,13 +306,15 @@ class Executor:
                 stored = await self._archive.execution(execution.id, organization_id=None)
                 if stored is None or stored.status.is_terminal:
                     return
-                may_run = stored.status is ExecutionStatus.QUEUED or (automation is not None and automation.is_resumable)
+                may_run = stored.status is ExecutionStatus.QUEUED or (
+                    automation is not None and automation.is_resumable
+                )
                 if may_run:
                     await self._committer.commit(Requeue(epoch=epoch, execution_id=execution.id))
                     self._wake.set()
                 else:
                     failure = Failure(code="LOST", message="The database was away while this execution ran.")
-                    await self._finish(stored, epoch, Lost(failure=failure), None)
+                    await self._finish(stored, epoch, Lost(failure=failure))
             except StorageError:
                 await asyncio.sleep(1.0)
             else:
@@ -466,7 +360,9 @@ class Executor:
         if room <= 0 or not self._lease.is_held() or not self._automations:
             return False
         epoch = self._lease.epoch
-        claimed = await self._committer.commit(ClaimExecutions(epoch=epoch, limit=room, now=self._clock.now()))
+        claimed = await self._committer.commit(
+            ClaimExecutions(epoch=epoch, limit=room, now=self._clock.now())
+        )
         assert isinstance(claimed, tuple)
         for execution in claimed:
             self._enqueue(execution, epoch)
@@ -486,7 +382,7 @@ class Executor:
     async def _settle_adopted(self, execution: Execution, epoch: Epoch) -> None:
         automation = self.automation(execution.kind, execution.automation_id)
         if execution.is_cancel_requested:
-            await self._finish(execution, epoch, _KILLED, None)
+            await self._finish(execution, epoch, KILLED)
         elif execution.status is ExecutionStatus.QUEUED or (
             automation is not None and automation.is_resumable and execution.attempt < automation.max_attempts
         ):
@@ -494,121 +390,4 @@ class Executor:
             self._wake.set()
         else:
             failure = Failure(code="LOST", message="The node that ran this execution stopped.")
-            await self._finish(execution, epoch, Lost(failure=failure), None)
-
-
-_KILLED: Final = Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
-
-
-class _Run:
-    """One process of one execution: the runner's listener, and the execution as it now stands."""
-
-    def __init__(self, executor: Executor, execution: Execution, epoch: Epoch) -> None:
-        self._executor = executor
-        self.execution = execution
-        self.epoch = epoch
-        self.attempt = execution.attempt + 1
-        self.has_begun = False
-        self._began_at: datetime | None = None
-        self._position = execution.attempt * _POSITIONS_PER_ATTEMPT
-
-    async def started(self, *, at: datetime) -> None:
-        """queued → running, with the started event on the first attempt."""
-        execution = self.execution
-        await self._executor.ready(execution.organization_id)
-        launch_ms = _ms(at - execution.created_at)
-        is_first = execution.attempt == 0
-        running = msgspec.structs.replace(
-            execution,
-            status=ExecutionStatus.RUNNING,
-            attempt=self.attempt,
-            started_at=at if is_first else execution.started_at,
-            launch_ms=launch_ms if is_first else execution.launch_ms,
-        )
-        type_ = _STARTED.get(execution.kind) if is_first else None
-        events = self._executor.owe(running, [(type_, payloads.workflow_started(running))], at) if type_ else ()
-        running = msgspec.structs.replace(running, event_sequence=running.event_sequence + len(events))
-        begin = Begin(
-            epoch=self.epoch,
-            execution_id=execution.id,
-            started_at=at,
-            launch_ms=launch_ms,
-            events=events,
-            event_sequence=running.event_sequence,
-        )
-        await self._executor.guarded(begin, events)
-        self.execution = running
-        self.has_begun = True
-        self._began_at = at
-
-    async def recorded(
-        self,
-        entries: Sequence[JournalEntry],
-        logs: Sequence[LogDraft],
-        credits: float,  # noqa: A002 -- the word users know
-        emits: Sequence[EmitDraft],
-    ) -> None:
-        """Write down what the run did, with an event for each step and each emit, in order."""
-        now = self._executor.now()
-        steps = [entry for entry in entries if entry.op == "step"]
-        told = steps if self.execution.kind is Kind.WORKFLOW else []
-        execution = msgspec.structs.replace(
-            self.execution,
-            steps=self.execution.steps + len(steps),
-            credits_used=self.execution.credits_used + credits,
-        )
-        facts = [("workflow.step.completed", payloads.step_completed(execution, entry)) for entry in told]
-        facts += [(emit.type, emit.data) for emit in emits]
-        events = self._executor.owe(execution, facts, now)
-        execution = msgspec.structs.replace(execution, event_sequence=execution.event_sequence + len(events))
-        lines = tuple(self._line(draft) for draft in logs)
-        record = Record(
-            epoch=self.epoch,
-            execution_id=execution.id,
-            entries=tuple(entries),
-            logs=lines,
-            steps=len(steps),
-            credits_used=credits,
-            events=events,
-            event_sequence=execution.event_sequence,
-        )
-        await self._executor.guarded(record, events)
-        self.execution = execution
-
-    def _line(self, draft: LogDraft) -> LogLine:
-        position = self._position
-        self._position += 1
-        return LogLine(
-            position=position, at=draft.at, stream=draft.stream, level=draft.level, text=draft.text, fields=draft.fields
-        )
-
-    def ended(self, outcome: Outcome, now: datetime) -> Execution:
-        """The execution as its outcome leaves it."""
-        ended = _ended_unrun(self.execution, outcome, now)
-        run_ms = _ms(now - self._began_at) if self._began_at is not None else None
-        return msgspec.structs.replace(ended, run_ms=run_ms)
-
-
-_STATUS: Final = {
-    Succeeded: ExecutionStatus.SUCCEEDED,
-    Failed: ExecutionStatus.FAILED,
-    Killed: ExecutionStatus.KILLED,
-    TimedOut: ExecutionStatus.TIMED_OUT,
-    Lost: ExecutionStatus.LOST,
-}
-
-
-def _ended_unrun(execution: Execution, outcome: Outcome, now: datetime) -> Execution:
-    """An execution that ends with this outcome now."""
-    assert not isinstance(outcome, Suspended)
-    return msgspec.structs.replace(
-        execution,
-        status=_STATUS[type(outcome)],
-        completed_at=now,
-        output=outcome.output if isinstance(outcome, Succeeded) else None,
-        error=None if isinstance(outcome, Succeeded) else outcome.failure,
-    )
-
-
-def _ms(duration: timedelta) -> int:
-    return max(0, round(duration / timedelta(milliseconds=1)))
+            await self._finish(execution, epoch, Lost(failure=failure))

@@ -19,6 +19,7 @@ from hookline.engine.history import RunTimes
 from hookline.engine.lease import Lease
 from hookline.engine.publish import EventDraft, Outbox, PublishedEvent, Publisher
 from hookline.engine.receive import ExecutionStart, Receiver
+from hookline.engine.record import Recorder
 from hookline.engine.supervise import Supervisor
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import ApiKey, Organization, Webhook
@@ -106,14 +107,18 @@ class Node:
             runner=runner,
             committer=self.committer,
             archive=store,
-            outbox=self._outbox,
+            recorder=Recorder(committer=self.committer, archive=store, outbox=self._outbox, clock=clock),
             lease=self.lease,
             clock=clock,
             history=self.history,
             max_running=limits.max_executions,
         )
         self._receiver = Receiver(
-            outbox=self._outbox, executor=self.executor, committer=self.committer, lease=self.lease, clock=clock
+            outbox=self._outbox,
+            executor=self.executor,
+            committer=self.committer,
+            lease=self.lease,
+            clock=clock,
         )
         self._supervisor = Supervisor(
             store=store,
@@ -252,7 +257,9 @@ class Node:
             self.deliverer.rescan()
         return total
 
-    async def send_test(self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes) -> TestResult | None:
+    async def send_test(
+        self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes
+    ) -> TestResult | None:
         """Send one event to one webhook through the live path and wait for its first attempt.
 
         Returns None when there is no such webhook.
@@ -283,12 +290,18 @@ class Node:
                 )
             if delivery.state is DeliveryState.HELD:
                 return TestResult(
-                    status="held", response_code=None, response_time_ms=None, error=delivery.state_reason,
+                    status="held",
+                    response_code=None,
+                    response_time_ms=None,
+                    error=delivery.state_reason,
                     delivery_id=delivery.id,
                 )
             await asyncio.sleep(0.02)
         return TestResult(
-            status="pending", response_code=None, response_time_ms=None, error="no attempt has ended yet",
+            status="pending",
+            response_code=None,
+            response_time_ms=None,
+            error="no attempt has ended yet",
             delivery_id=delivery.id,
         )
 
@@ -304,7 +317,9 @@ class Node:
                 status_reason=reason,
                 status_changed_at=self.clock.now(),
             )
-            stored = await self.store.put(msgspec.structs.replace(stored, document=disabled), at=self.clock.now())
+            stored = await self.store.put(
+                msgspec.structs.replace(stored, document=disabled), at=self.clock.now()
+            )
             await self.directory.refresh()
             await self.shift_webhook(stored, DeliveryState.HELD)
         except (ConflictError, StorageError) as exc:

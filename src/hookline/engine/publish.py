@@ -7,7 +7,7 @@ stores, and ``Outbox.conclude`` hands what this node claimed to the deliverer. N
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime  # noqa: TC003 -- msgspec resolves annotations at run time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,7 +35,8 @@ _log = structlog.get_logger("hookline.publish")
 
 class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     """An event that somebody wants published. data: JSON text, checked.  own_id: the publisher's, or None.
-    occurred_at: None for now."""
+    occurred_at: None for now.
+    """
 
     type: str
     data: bytes
@@ -71,7 +72,8 @@ class Outbox:
 
     def owe(self, event: Event, automation: tuple[Kind, str] | None = None) -> NewEvent:
         """Return the event with its deliveries. The room in memory that claimed ones take is reserved until
-        ``conclude`` is called with the outcome of the write."""
+        ``conclude`` is called with the outcome of the write.
+        """
         targets = self._directory.matches(event, automation)
         if not targets:
             return NewEvent(event=event)
@@ -137,7 +139,9 @@ class Outbox:
                 if not rest:
                     return
         except StorageError:
-            _log.warning("fan_out_interrupted", event_id=event.public_id)  # the cursor is durable: it goes on later
+            _log.warning(
+                "fan_out_interrupted", event_id=event.public_id
+            )  # the cursor is durable: it goes on later
 
     async def _automation_of(self, event: Event) -> tuple[Kind, str] | None:
         """Whose event it is; None for a published one, which has no place in an execution's sequence."""
@@ -215,7 +219,8 @@ class Publisher:
         owing = tuple([self._outbox.owe(_event(organization_id, draft, now, target_id)) for draft in drafts])
         epoch = self._lease.epoch
         result = await self._committer.commit(
-            Publish(epoch=epoch, events=owing, once=once), after=lambda result: self._outbox.conclude(owing, epoch, result)
+            Publish(epoch=epoch, events=owing, once=once),
+            after=lambda result: self._outbox.conclude(owing, epoch, result),
         )
         if isinstance(result, Repeat):
             return result

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hookline.dialects import payloads
-from hookline.model.events import Event
+from hookline.engine.record import execution_event
 from hookline.model.executions import Conversation, Execution, TriggerRequest
 from hookline.model.ids import Key, new_key
 from hookline.model.states import Kind
@@ -135,20 +135,6 @@ class Receiver:
             ]
         )
         return execution, conversation, events
-
-
-def execution_event(execution: Execution, type_: str, data: bytes, sequence: int, at: datetime) -> Event:
-    """An event of an execution, with its place in the execution's order."""
-    return Event(
-        key=new_key(),
-        organization_id=execution.organization_id,
-        type=type_,
-        data=data,
-        occurred_at=at,
-        received_at=at,
-        execution_id=execution.id,
-        sequence=sequence,
-    )
 
 
 def _with_execution(request: TriggerRequest | None, execution: Execution) -> TriggerRequest | None:

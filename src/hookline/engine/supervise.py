@@ -76,7 +76,7 @@ class Supervisor:
                 await work()
             except StorageError as exc:
                 _log.warning("supervision_failed", work=work.__name__, reason=exc.message)
-            except Exception:
+            except Exception:  # noqa: BLE001 -- one failed round must not end the lease's renewal for ever
                 _log.exception("supervision_crashed", work=work.__name__)
             await asyncio.sleep(seconds)
 

@@ -38,11 +38,11 @@ class Target:
         "headers",
         "id",
         "organization_id",
+        "previous_secret",
         "public_id",
         "revision",
         "schedule",
         "secret",
-        "previous_secret",
         "stored",
         "timeout_seconds",
         "webhook",
@@ -96,7 +96,10 @@ class Target:
     def admits(self, automation: tuple[Kind, str] | None, data: Any) -> bool:
         """Say whether an event of a wanted type passes. data: the parsed event data, read only with a condition."""
         webhook = self.webhook
-        if webhook.automation_kind is not None and automation != (webhook.automation_kind, webhook.automation_id):
+        if webhook.automation_kind is not None and automation != (
+            webhook.automation_kind,
+            webhook.automation_id,
+        ):
             return False
         return self._condition is None or (isinstance(data, dict) and self._condition(data))
 
@@ -109,7 +112,11 @@ class Target:
         until = self.webhook.previous_secret_until
         previous = self.previous_secret if until is not None and at < until else None
         signatures = self.dialect.signature_headers(
-            secret=self.secret, previous_secret=previous, message_id=message_id, timestamp=int(at.timestamp()), body=body
+            secret=self.secret,
+            previous_secret=previous,
+            message_id=message_id,
+            timestamp=int(at.timestamp()),
+            body=body,
         )
         return (("Content-Type", self.dialect.content_type), *self.headers, *signatures)
 

@@ -38,7 +38,8 @@ TERMINAL_EXECUTION = frozenset(
 
 class DeliveryState(StrEnum):
     """Life of a delivery (CONTRACT section 5). Succeeded, exhausted and cancelled are ends, though a
-    replay may open an ended delivery again."""
+    replay may open an ended delivery again.
+    """
 
     PENDING = "pending"
     IN_FLIGHT = "in_flight"

@@ -1,0 +1,69 @@
+"""Say how many deliveries of one webhook may be in flight (DESIGN section 4).
+
+Receivers that hang hold sockets until the deadline; those that answer, even with an error, do not. So the cap
+halves with every time-out after the first in a row, down to 1, and doubles with every answer, up to the limit.
+This module never reads a clock or counts what is in flight.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DEFAULT_LIMIT: Final = 32
+# A single time-out is weather; only the next one in a row is climate.
+_TOLERATED: Final = 1
+
+
+class AdaptiveCap:
+    """The cap of one webhook on one node.
+
+    limit: the webhook's own ``max_in_flight``, 1 or more; may be set anew at any time.
+    """
+
+    __slots__ = ("_is_proven", "_limit", "_timeouts", "_value")
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        self._timeouts = 0
+        self._is_proven = False
+        self._value = self._limit = _checked(limit)
+
+    def __repr__(self) -> str:
+        return f"AdaptiveCap({self._value} of {self._limit}, {self._timeouts} time-outs in a row)"
+
+    @property
+    def value(self) -> int:
+        """How many may be in flight now: 1 to limit."""
+        return self._value
+
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        # A webhook that is not shrunk follows its new limit at once.
+        self._value = _checked(limit) if self._value == self._limit else min(self._value, _checked(limit))
+        self._limit = limit
+
+    @property
+    def is_proven(self) -> bool:
+        """Its latest attempt was answered; False too before the first one ended."""
+        return self._is_proven
+
+    def timed_out(self) -> None:
+        self._is_proven = False
+        self._timeouts += 1
+        if self._timeouts > _TOLERATED:
+            self._value = max(1, self._value // 2)
+
+    def answered(self) -> None:
+        self._is_proven = True
+        self._timeouts = 0
+        if self._value < self._limit:
+            self._value = min(self._limit, self._value * 2)
+
+
+def _checked(limit: int) -> int:
+    if limit < 1:
+        raise ValueError("a webhook needs room for one delivery in flight")
+    return limit

@@ -1,0 +1,115 @@
+"""Take secrets out of headers and URLs before they are logged or stored (PROMISES P13).
+
+A header or query parameter is secret by its name; its value is replaced, its name, place and everything else stay
+byte for byte. Signatures of requests stay: they prove nothing without the secret, and people compare them.
+In a query, a signature is as good as a key (signed links), so it goes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+REDACTED: Final = "[redacted]"
+
+_SECRET_HEADERS: Final = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "api-key",
+        "apikey",
+        "x-api-key",
+        "x-functions-key",
+        "x-goog-api-key",
+        "ocp-apim-subscription-key",
+        "x-phantombuster-key",
+        "www-authenticate",
+        "proxy-authenticate",
+        "idempotency-key",
+    }
+)
+# Within any name of a header or parameter.
+_SECRET_WORDS: Final = ("token", "secret", "password", "passwd", "credential", "apikey", "api-key", "api_key", "auth")
+_SECRET_PARAMETERS: Final = frozenset({"key", "sig", "signature", "code", "pwd", "pass", "jwt", "session", "sid"})
+_SECRET_PARAMETER_WORDS: Final = (*_SECRET_WORDS, "signature", "_key", "-key")
+
+# A trigger's path id is all that a trigger without a credential has.
+_TRIGGER_PATH: Final = re.compile(r"(?<=/trigger/)[^/?#]+")
+_PERCENT: Final = re.compile(r"%([0-9A-Fa-f]{2})")
+
+# Header names are few: each is judged once. Hostile ones are forgotten when there are too many.
+_REMEMBERED: Final = 4096
+_known: Final[dict[str, bool]] = {}
+
+
+def redact_headers(
+    headers: Iterable[tuple[str, str]], secret_names: Collection[str] = ()
+) -> tuple[tuple[str, str], ...]:
+    """Return the headers with secret values replaced.
+
+    secret_names: more names that are secret, lower-case (a webhook's own authentication header, its custom headers).
+    """
+    return tuple(
+        [
+            (name, REDACTED) if _is_secret_header(name) or name.lower() in secret_names else (name, value)
+            for name, value in headers
+        ]
+    )
+
+
+def _is_secret_header(name: str) -> bool:
+    answer = _known.get(name)
+    if answer is None:
+        lower = name.lower()
+        answer = lower in _SECRET_HEADERS or any(word in lower for word in _SECRET_WORDS)
+        if len(_known) >= _REMEMBERED:
+            _known.clear()
+        _known[name] = answer
+    return answer
+
+
+def redact_query(query: str, secret_names: Collection[str] = ()) -> str:
+    """Return a query string (without ``?``) with the values of secret parameters replaced."""
+    if "=" not in query:
+        return query
+    return "&".join([_redact_parameter(item, secret_names) for item in query.split("&")])
+
+
+def redact_url(url: str, secret_names: Collection[str] = ()) -> str:
+    """Return a URL or path with its secret parameters, any password and any trigger's path id replaced."""
+    if "/trigger/" in url:
+        url = _TRIGGER_PATH.sub(REDACTED, url)
+    address, question, query = url.partition("?")
+    if "@" in address:
+        address = _without_userinfo(address)
+    if not question:
+        return address
+    query, hash_, fragment = query.partition("#")
+    return f"{address}?{redact_query(query, secret_names)}{hash_}{fragment}"
+
+
+def _without_userinfo(address: str) -> str:
+    scheme, slashes, rest = address.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not slashes or "@" not in authority:
+        return address
+    return f"{scheme}://{REDACTED}@{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _redact_parameter(item: str, secret_names: Collection[str]) -> str:
+    name, equals, value = item.partition("=")
+    if not value:
+        return item
+    # to%6ben=… is token=… to whoever receives it.
+    plain = _PERCENT.sub(lambda match: chr(int(match[1], 16)), name).lower()
+    is_secret = (
+        plain in _SECRET_PARAMETERS
+        or plain in secret_names
+        or any(word in plain for word in _SECRET_PARAMETER_WORDS)
+    )
+    return f"{name}{equals}{REDACTED}" if is_secret else item

@@ -1,0 +1,247 @@
+"""The ``data`` of every built-in event, in our own terms. Dialects word the rest around it.
+
+Keys stand in the order of the seed's examples (AF-9, AF-10). What users gave us (inputs, results) is spliced in as
+the bytes that are stored. Facts that do not exist are null.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hookline.core.times import rfc3339
+from hookline.model.executions import Conversation, Execution
+from hookline.model.ids import public
+from hookline.model.states import ExecutionStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hookline.model.executions import JournalEntry
+    from hookline.model.ids import Key
+
+_encode: Final = msgspec.json.Encoder().encode
+_NULL: Final = msgspec.Raw(b"null")
+
+
+def _raw(text: bytes | None) -> msgspec.Raw:
+    return _NULL if text is None else msgspec.Raw(text)
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _seconds(since: datetime | None, until: datetime | None) -> float | None:
+    if since is None or until is None:
+        return None
+    seconds = round((until - since).total_seconds(), 3)
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def workflow_started(execution: Execution) -> bytes:
+    """Data of ``workflow.execution.started``."""
+    return _encode(
+        {
+            "workflow_id": execution.automation_id,
+            "execution_id": public("execution", execution.id),
+            "status": "running",
+            "started_at": _time(execution.started_at),
+            "input_data": _raw(execution.input),
+        }
+    )
+
+
+def workflow_terminal(execution: Execution) -> bytes:
+    """Data of ``workflow.execution.completed`` (AF-9), or ``failed``: the same keys with the error (AF-X7)."""
+    is_success = execution.status is ExecutionStatus.SUCCEEDED
+    data: dict[str, Any] = {
+        "workflow_id": execution.automation_id,
+        "execution_id": public("execution", execution.id),
+        "status": "success" if is_success else "failed",
+        "started_at": _time(execution.started_at),
+        "completed_at": _time(execution.completed_at),
+        "duration_seconds": _seconds(execution.started_at, execution.completed_at),
+        "input_data": _raw(execution.input),
+        "output_data": _raw(execution.output),
+        "credits_used": execution.credits_used,
+        "steps_completed": execution.steps,
+    }
+    if not is_success:
+        del data["output_data"]
+        data["error"] = error(execution)
+    return _encode(data)
+
+
+def error(execution: Execution) -> dict[str, Any] | None:
+    """The error of an execution as receivers see it; the stack stays with the owner."""
+    failure = execution.error
+    if failure is None:
+        return None
+    shown = {"code": failure.code, "message": failure.message, "type": failure.type}
+    return shown if failure.limit is None else {**shown, "limit": failure.limit}
+
+
+def step_completed(execution: Execution, entry: JournalEntry) -> bytes:
+    """Data of ``workflow.step.completed``."""
+    return _encode(
+        {
+            "workflow_id": execution.automation_id,
+            "execution_id": public("execution", execution.id),
+            "step": {"name": entry.name, "occurrence": entry.occurrence},
+            "status": "success",
+            "started_at": _time(entry.started_at),
+            "duration_seconds": entry.duration_ms / 1000,
+            "output_data": _raw(entry.value),
+            "steps_completed": execution.steps,
+        }
+    )
+
+
+# --- conversations ---
+
+
+class _Turn(msgspec.Struct):
+    """The fields of AF-3's body that the events repeat."""
+
+    message: Any = None
+    user_id: Any = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    context: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Resolution(msgspec.Struct):
+    """What ``ctx.resolve`` said."""
+
+    type: str | None = None
+    category: str | None = None
+    tags: list[str] = []
+    satisfaction_score: float | None = None
+
+
+_decode_turn: Final = msgspec.json.Decoder(_Turn).decode
+_decode_resolution: Final = msgspec.json.Decoder(_Resolution).decode
+
+
+def _turn(execution: Execution) -> _Turn:
+    """What came in; an input that is no AF-3 body (started through the API) is an empty turn."""
+    try:
+        return _decode_turn(execution.input or b"{}")
+    except msgspec.DecodeError:
+        return _Turn()
+
+
+def new_conversation(execution: Execution, *, id: Key, now: datetime) -> Conversation:  # noqa: A002 -- the model's word
+    """The conversation that an agent's turn opens."""
+    user_id = _turn(execution).user_id
+    return Conversation(
+        id=id,
+        organization_id=execution.organization_id,
+        agent_id=execution.automation_id,
+        user_id=None if user_id is None else str(user_id),
+        status="open",
+        started_at=now,
+        message_count=1,
+    )
+
+
+def after_turn(
+    conversation: Conversation, execution: Execution, *, resolution: bytes | None, now: datetime
+) -> Conversation:
+    """The conversation once its turn has ended: one message more when there was a reply, and resolved."""
+    is_success = execution.status is ExecutionStatus.SUCCEEDED
+    said = _decode_resolution(resolution) if resolution is not None else _Resolution()
+    kept = {"type": said.type or ("solved" if is_success else "unsolved"), "category": said.category, "tags": said.tags}
+    return msgspec.structs.replace(
+        conversation,
+        status="resolved" if is_success else "failed",
+        completed_at=now,
+        message_count=conversation.message_count + is_success,
+        credits_used=conversation.credits_used + execution.credits_used,
+        satisfaction_score=said.satisfaction_score,
+        resolution=_encode(kept),
+    )
+
+
+def _about(conversation: Conversation, execution: Execution) -> dict[str, Any]:
+    return {
+        "agent_id": conversation.agent_id,
+        "conversation_id": public("conversation", conversation.id),
+        "execution_id": public("execution", execution.id),
+        "user_id": conversation.user_id,
+    }
+
+
+def conversation_started(conversation: Conversation, execution: Execution) -> bytes:
+    """Data of ``agent.conversation.started``."""
+    turn = _turn(execution)
+    return _encode(
+        {
+            **_about(conversation, execution),
+            "status": "open",
+            "started_at": _time(conversation.started_at),
+            "metadata": turn.metadata,
+            "context": turn.context,
+        }
+    )
+
+
+def message_received(conversation: Conversation, execution: Execution) -> bytes:
+    """Data of ``agent.message.received``."""
+    turn = _turn(execution)
+    return _encode(
+        {
+            **_about(conversation, execution),
+            "message": turn.message,
+            "received_at": _time(execution.created_at),
+            "metadata": turn.metadata,
+            "context": turn.context,
+        }
+    )
+
+
+def message_sent(conversation: Conversation, execution: Execution) -> bytes:
+    """Data of ``agent.message.sent``, the terminal event of a turn that succeeded."""
+    return _encode(
+        {
+            **_about(conversation, execution),
+            "status": "success",
+            "message": _raw(execution.output),
+            "sent_at": _time(execution.completed_at),
+            "duration_seconds": _seconds(execution.started_at, execution.completed_at),
+            "credits_used": execution.credits_used,
+        }
+    )
+
+
+def message_failed(conversation: Conversation, execution: Execution) -> bytes:
+    """Data of ``agent.message.failed``, the terminal event of a turn that did not."""
+    return _encode(
+        {
+            **_about(conversation, execution),
+            "status": "failed",
+            "failed_at": _time(execution.completed_at),
+            "duration_seconds": _seconds(execution.started_at, execution.completed_at),
+            "credits_used": execution.credits_used,
+            "error": error(execution),
+        }
+    )
+
+
+def conversation_completed(conversation: Conversation) -> bytes:
+    """Data of ``agent.conversation.completed`` (AF-10)."""
+    return _encode(
+        {
+            "agent_id": conversation.agent_id,
+            "conversation_id": public("conversation", conversation.id),
+            "user_id": conversation.user_id,
+            "status": conversation.status,
+            "started_at": _time(conversation.started_at),
+            "completed_at": _time(conversation.completed_at),
+            "message_count": conversation.message_count,
+            "satisfaction_score": conversation.satisfaction_score,
+            "credits_used": conversation.credits_used,
+            "resolution": _raw(conversation.resolution),
+        }
+    )

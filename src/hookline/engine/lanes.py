@@ -1,0 +1,182 @@
+"""What this node holds in memory of each webhook's deliveries, and whose turn it is to send.
+
+Room is bounded for each webhook and for the node; what does not fit waits in the table. A lane sends at most
+its cap at once. Lanes of receivers that are not proven (never heard of, or timing out) share at most half of the
+node's sockets, so the other half is always there for those that answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hookline.core.flow import AdaptiveCap
+from hookline.engine.fair import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hookline.engine.target import Target
+    from hookline.model.ids import Key
+    from hookline.model.states import Lane
+    from hookline.ports import Epoch, Owed
+
+LANE_ROOM: Final = 2_048
+"""Claimed deliveries of one webhook in memory; the rest waits in the table."""
+
+NODE_ROOM: Final = 16_384
+"""Claimed deliveries of all webhooks in memory: at 1 KB each about 16 MB."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """A delivery in this node's hands. cause: as an attempt records it."""
+
+    owed: Owed
+    epoch: Epoch
+    cause: str
+
+
+@dataclass(slots=True, eq=False)
+class WebhookLane:
+    """What this node holds and knows of one webhook's deliveries.
+
+    reserved: room promised to events that are being committed.  has_more: lines of the table known to have due
+    rows for which there was no room.  rests: the receiver asked not to be called for a while.
+    """
+
+    target: Target
+    cap: AdaptiveCap
+    queue: deque[Claim] = field(default_factory=deque)
+    active: int = 0
+    reserved: int = 0
+    has_more: set[Lane] = field(default_factory=set)
+    rests: bool = False
+    is_in_turns: bool = False
+
+    @property
+    def organization_id(self) -> Key:
+        return self.target.organization_id
+
+    @property
+    def load(self) -> int:
+        return len(self.queue) + self.active + self.reserved
+
+    @property
+    def can_start(self) -> bool:
+        return bool(self.queue) and not self.rests and self.active < self.cap.value
+
+
+class Lanes:
+    """All lanes of a node, their room and their turns. Never sends, never waits."""
+
+    def __init__(self, *, max_in_flight: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._lanes: dict[Key, WebhookLane] = {}
+        self._turns: Turns[WebhookLane] = Turns()
+        self._active_unproven = 0
+        self.load = 0
+        self.active = 0
+
+    def __repr__(self) -> str:
+        return f"Lanes({len(self._lanes)}, load={self.load}, active={self.active})"
+
+    def __getitem__(self, webhook_id: Key) -> WebhookLane:
+        return self._lanes[webhook_id]
+
+    def get(self, webhook_id: Key) -> WebhookLane | None:
+        return self._lanes.get(webhook_id)
+
+    def of(self, target: Target) -> WebhookLane:
+        """The lane of a webhook, brought up to its newest revision."""
+        lane = self._lanes.get(target.id)
+        if lane is None:
+            lane = self._lanes[target.id] = WebhookLane(target, AdaptiveCap(target.webhook.max_in_flight))
+        elif lane.target is not target:
+            lane.target = target
+            lane.cap.limit = target.webhook.max_in_flight
+        return lane
+
+    # --- room ---
+
+    def reserve(self, target: Target) -> bool:
+        """Promise room for one delivery; False when the table must keep it. Rows that wait there go first."""
+        lane = self.of(target)
+        if lane.load >= LANE_ROOM or self.load >= NODE_ROOM or lane.has_more:
+            return False
+        lane.reserved += 1
+        self.load += 1
+        return True
+
+    def unreserve(self, webhook_id: Key) -> WebhookLane:
+        """Take a promise back."""
+        lane = self._lanes[webhook_id]
+        lane.reserved -= 1
+        self.load -= 1
+        return lane
+
+    def room(self, lane: WebhookLane) -> int:
+        return min(LANE_ROOM - lane.load, NODE_ROOM - self.load)
+
+    def enqueue(self, lane: WebhookLane, claim: Claim) -> None:
+        self.load += 1
+        lane.queue.append(claim)
+        self.offer(lane)
+
+    def empty(self) -> Iterator[Claim]:
+        """Take everything out that has not been started."""
+        self._turns.clear()
+        for lane in self._lanes.values():
+            lane.is_in_turns = False
+            while lane.queue:
+                self.load -= 1
+                yield lane.queue.popleft()
+
+    # --- turns ---
+
+    def offer(self, lane: WebhookLane) -> None:
+        """Put a lane that can start something in line, once."""
+        if not lane.is_in_turns and lane.can_start:
+            lane.is_in_turns = True
+            self._turns.add(lane)
+
+    def next(self) -> tuple[WebhookLane, Claim] | None:
+        """Take the delivery whose turn it is and count it as active; None when none may start now."""
+        for _ in range(len(self._turns)):
+            if self.active >= self._max_in_flight:
+                return None
+            lane = self._turns.next()
+            if lane is None:
+                return None
+            lane.is_in_turns = False
+            if not lane.can_start:
+                continue
+            if not lane.cap.is_proven and self._active_unproven * 2 >= self._max_in_flight:
+                self.offer(lane)
+                continue
+            claim = lane.queue.popleft()
+            lane.active += 1
+            self.active += 1
+            self._active_unproven += not lane.cap.is_proven
+            self.offer(lane)
+            return lane, claim
+        return None
+
+    def done(self, lane: WebhookLane) -> None:
+        """One that ``next`` gave has ended."""
+        lane.active -= 1
+        self.active -= 1
+        self.load -= 1
+        self._active_unproven -= not lane.cap.is_proven
+        self.offer(lane)
+
+    def learn(self, lane: WebhookLane, *, has_answered: bool) -> None:
+        """Adapt a lane's cap to an answer, or to a time-out."""
+        was_proven = lane.cap.is_proven
+        if has_answered:
+            lane.cap.answered()
+        else:
+            lane.cap.timed_out()
+        if lane.cap.is_proven != was_proven:
+            self._active_unproven += lane.active if was_proven else -lane.active

@@ -1,0 +1,295 @@
+"""Record: every write of an execution from its start to its end, with the events that go with it.
+
+All of them are guarded by the epoch of the claim. The terminal state, its event and what that event owes are one
+transaction: nobody sees one without the others, and nothing moves an execution that has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hookline.core.lifecycle import move_execution
+from hookline.dialects import payloads
+from hookline.errors import ConflictError, StorageError
+from hookline.model.events import Event
+from hookline.model.executions import Execution, Failure, LogLine
+from hookline.model.ids import Key, new_key
+from hookline.model.states import ExecutionStatus, Kind
+from hookline.ports import Begin, Finish, NewEvent, Record
+from hookline.ports_runner import Failed, Killed, Lost, Succeeded, Suspended, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from hookline.engine.commit import Committer
+    from hookline.engine.publish import Outbox
+    from hookline.model.executions import Conversation, JournalEntry
+    from hookline.ports import Archive, Clock, Epoch
+    from hookline.ports_runner import EmitDraft, LogDraft, Outcome
+
+_POSITIONS_PER_ATTEMPT: Final = 1 << 32
+"""Log positions of one process: each attempt starts above all of the one before, without asking what it wrote."""
+
+_STARTED: Final = {Kind.WORKFLOW: "workflow.execution.started"}
+_ENDED: Final = {
+    Kind.WORKFLOW: ("workflow.execution.completed", "workflow.execution.failed"),
+    Kind.AGENT: ("agent.message.sent", "agent.message.failed"),
+}
+"""Terminal events of a kind: when it succeeded, and otherwise (CONTRACT section 5)."""
+
+KILLED: Final = Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
+
+
+class ClaimGoneError(ConflictError):
+    """The execution is no longer ours: it was cancelled, or another node took it over."""
+
+    code = "CLAIM_GONE"
+
+
+def execution_event(execution: Execution, type_: str, data: bytes, sequence: int, at: datetime) -> Event:
+    """An event of an execution, with its place in the execution's order."""
+    return Event(
+        key=new_key(),
+        organization_id=execution.organization_id,
+        type=type_,
+        data=data,
+        occurred_at=at,
+        received_at=at,
+        execution_id=execution.id,
+        sequence=sequence,
+    )
+
+
+class Recorder:
+    """Writes down what executions do. One per node."""
+
+    def __init__(self, *, committer: Committer, archive: Archive, outbox: Outbox, clock: Clock) -> None:
+        self._committer = committer
+        self._archive = archive
+        self._outbox = outbox
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    async def ready(self, organization_id: Key) -> None:
+        """Call before ``owe``."""
+        await self._outbox.ready(organization_id)
+
+    def owe(
+        self, execution: Execution, facts: Sequence[tuple[str, bytes]], at: datetime
+    ) -> tuple[NewEvent, ...]:
+        """Number the events of an execution and say what each owes."""
+        automation = (execution.kind, execution.automation_id)
+        return tuple(
+            [
+                self._outbox.owe(
+                    execution_event(execution, type_, data, execution.event_sequence + place, at), automation
+                )
+                for place, (type_, data) in enumerate(facts, start=1)
+            ]
+        )
+
+    async def guarded(self, write: Begin | Record, events: tuple[NewEvent, ...]) -> None:
+        """Commit a write of a running execution. Raises ClaimGoneError when it is not ours any more."""
+        result = await self._committer.commit(
+            write, after=lambda result: self._outbox.conclude(events, write.epoch, result)
+        )
+        if result is not True:
+            raise ClaimGoneError("The execution belongs to another node now.")
+
+    async def finish(
+        self, execution: Execution, epoch: Epoch, outcome: Outcome, run: Run | None = None
+    ) -> Execution | None:
+        """Write the terminal state with its event. Tried until it is stored: a run has only one end.
+
+        Returns the execution as it ended, or None when it was not ours any more. Raises StorageError when the store
+        stays away.
+        """
+        now = self._clock.now()
+        ended = run.ended(outcome, now) if run is not None else ended_as(execution, outcome, now)
+        conversation = await self._resolved(ended, outcome, now)
+        await self._outbox.ready(execution.organization_id)
+        for delay in (0.1, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, None):
+            events = self._terminal_events(ended, conversation, now)
+            finish = Finish(
+                epoch=epoch,
+                execution_id=execution.id,
+                status=ended.status,
+                completed_at=now,
+                run_ms=ended.run_ms,
+                output=ended.output,
+                error=ended.error,
+                conversation=conversation,
+                events=events,
+                event_sequence=ended.event_sequence + len(events),
+            )
+            try:
+                is_ended = await self._committer.commit(
+                    finish, after=lambda result, events=events: self._outbox.conclude(events, epoch, result)
+                )
+                break
+            except StorageError as exc:
+                if exc.code == "WRITE_REFUSED":
+                    failure = Failure(code="FAILED", message="The result cannot be stored.")
+                    ended = msgspec.structs.replace(
+                        ended, status=ExecutionStatus.FAILED, output=None, error=failure
+                    )
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+        return ended if is_ended is True else None
+
+    async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
+        """An agent's conversation after its turn, or None for other kinds."""
+        if ended.conversation_id is None:
+            return None
+        conversation = await self._archive.conversation(
+            ended.conversation_id, organization_id=ended.organization_id
+        )
+        if conversation is None:
+            return None
+        resolution = outcome.resolution if isinstance(outcome, Succeeded) else None
+        return payloads.after_turn(conversation, ended, resolution=resolution, now=now)
+
+    def _terminal_events(
+        self, ended: Execution, conversation: Conversation | None, now: datetime
+    ) -> tuple[NewEvent, ...]:
+        completed, failed = _ENDED[ended.kind]
+        is_success = ended.status is ExecutionStatus.SUCCEEDED
+        if conversation is None:
+            facts = [(completed if is_success else failed, payloads.workflow_terminal(ended))]
+        elif is_success:
+            facts = [(completed, payloads.message_sent(conversation, ended))]
+        else:
+            facts = [(failed, payloads.message_failed(conversation, ended))]
+        if conversation is not None and conversation.completed_at is not None:
+            facts.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
+        return self.owe(ended, facts, now)
+
+
+class Run:
+    """One process of one execution: the runner's listener, and the execution as it now stands."""
+
+    def __init__(self, recorder: Recorder, execution: Execution, epoch: Epoch) -> None:
+        self._recorder = recorder
+        self.execution = execution
+        self.epoch = epoch
+        self.attempt = execution.attempt + 1
+        self.has_begun = False
+        self._began_at: datetime | None = None
+        self._position = execution.attempt * _POSITIONS_PER_ATTEMPT
+
+    async def started(self, *, at: datetime) -> None:
+        """Queued → running, with the started event on the first attempt."""
+        execution = self.execution
+        await self._recorder.ready(execution.organization_id)
+        launch_ms = _ms(at - execution.created_at)
+        is_first = execution.attempt == 0
+        running = msgspec.structs.replace(
+            execution,
+            status=ExecutionStatus.RUNNING,
+            attempt=self.attempt,
+            started_at=at if is_first else execution.started_at,
+            launch_ms=launch_ms if is_first else execution.launch_ms,
+        )
+        type_ = _STARTED.get(execution.kind) if is_first else None
+        events = (
+            self._recorder.owe(running, [(type_, payloads.workflow_started(running))], at) if type_ else ()
+        )
+        running = msgspec.structs.replace(running, event_sequence=running.event_sequence + len(events))
+        begin = Begin(
+            epoch=self.epoch,
+            execution_id=execution.id,
+            started_at=at,
+            launch_ms=launch_ms,
+            events=events,
+            event_sequence=running.event_sequence,
+        )
+        await self._recorder.guarded(begin, events)
+        self.execution = running
+        self.has_begun = True
+        self._began_at = at
+
+    async def recorded(
+        self,
+        entries: Sequence[JournalEntry],
+        logs: Sequence[LogDraft],
+        credits: float,  # noqa: A002 -- the word users know
+        emits: Sequence[EmitDraft],
+    ) -> None:
+        """Write down what the run did, with an event for each step and each emit, in order."""
+        now = self._recorder.now()
+        steps = [entry for entry in entries if entry.op == "step"]
+        told = steps if self.execution.kind is Kind.WORKFLOW else []
+        execution = msgspec.structs.replace(
+            self.execution,
+            steps=self.execution.steps + len(steps),
+            credits_used=self.execution.credits_used + credits,
+        )
+        facts = [("workflow.step.completed", payloads.step_completed(execution, entry)) for entry in told]
+        facts += [(emit.type, emit.data) for emit in emits]
+        events = self._recorder.owe(execution, facts, now)
+        execution = msgspec.structs.replace(execution, event_sequence=execution.event_sequence + len(events))
+        lines = tuple(self._line(draft) for draft in logs)
+        record = Record(
+            epoch=self.epoch,
+            execution_id=execution.id,
+            entries=tuple(entries),
+            logs=lines,
+            steps=len(steps),
+            credits_used=credits,
+            events=events,
+            event_sequence=execution.event_sequence,
+        )
+        await self._recorder.guarded(record, events)
+        self.execution = execution
+
+    def _line(self, draft: LogDraft) -> LogLine:
+        position = self._position
+        self._position += 1
+        return LogLine(
+            position=position,
+            at=draft.at,
+            stream=draft.stream,
+            level=draft.level,
+            text=draft.text,
+            fields=draft.fields,
+        )
+
+    def ended(self, outcome: Outcome, now: datetime) -> Execution:
+        """The execution as its outcome leaves it."""
+        ended = ended_as(self.execution, outcome, now)
+        run_ms = _ms(now - self._began_at) if self._began_at is not None else None
+        return msgspec.structs.replace(ended, run_ms=run_ms)
+
+
+_STATUS: Final = {
+    Succeeded: ExecutionStatus.SUCCEEDED,
+    Failed: ExecutionStatus.FAILED,
+    Killed: ExecutionStatus.KILLED,
+    TimedOut: ExecutionStatus.TIMED_OUT,
+    Lost: ExecutionStatus.LOST,
+}
+
+
+def ended_as(execution: Execution, outcome: Outcome, now: datetime) -> Execution:
+    """An execution that ends with this outcome now."""
+    assert not isinstance(outcome, Suspended)
+    status = move_execution(execution.status, _STATUS[type(outcome)])
+    return msgspec.structs.replace(
+        execution,
+        status=status,
+        completed_at=now,
+        output=outcome.output if isinstance(outcome, Succeeded) else None,
+        error=None if isinstance(outcome, Succeeded) else outcome.failure,
+    )
+
+
+def _ms(duration: timedelta) -> int:
+    return max(0, round(duration / timedelta(milliseconds=1)))
