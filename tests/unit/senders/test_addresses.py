@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from hookline.core.addresses import AddressPolicy
+
 from hookline.model.states import AttemptOutcome as Is
 from hookline.ports_sender import Answer, Outgoing
 from hookline.senders.dns import NameFailedError, NameMissingError, Resolver

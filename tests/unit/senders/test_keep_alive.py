@@ -109,7 +109,7 @@ async def test_an_answer_before_the_body_was_sent_ends_the_connection(send: Any)
             Hasty.count += 1
             self.transport = transport
 
-        def data_received(self, data: bytes) -> None:
+        def data_received(self, _: bytes) -> None:
             self.transport.pause_reading()
             self.transport.write(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
             asyncio.get_running_loop().call_later(0.1, self.transport.abort)

@@ -8,15 +8,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from hookline.core.addresses import AddressPolicy
 from hookline.model.states import AttemptOutcome as Is
 from hookline.ports_sender import Outgoing
 from hookline.senders.http import HttpSender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hookline.core.addresses import AddressPolicy
 
 # In a process of their own, so that what they hold is not counted here.
 RECEIVERS = """
@@ -24,7 +28,8 @@ import asyncio, json
 from hookline.testing.receivers import Receiver, Reply
 kinds = [Reply.endless(), Reply.drip(b"x" * 9000, seconds=0.01), Reply.bomb(), Reply.many_headers(),
          Reply.long_header(2_000_000), Reply.flood_of_hints(40_000), Reply.hang_in_body(), Reply.hang(),
-         Reply(raw=b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n" + b"1\\r\\nx\\r\\n" * 400_000)]
+         Reply(raw=b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
+                   + b"1\\r\\nx\\r\\n" * 400_000)]
 async def main():
     receivers = [Receiver(default=kind) for kind in kinds]
     for one in receivers:

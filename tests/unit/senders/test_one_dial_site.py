@@ -42,6 +42,7 @@ EXCEPTIONS = {
     "senders/dns.py": "its resolver",
     "senders/http.py": "puts HTTP and TLS on the guard's socket",
     "api/server.py": "binds the sockets it listens on",
+    "app.py": "binds the socket it listens on",
 }
 EXEMPT_FOLDERS = {
     "testing": "receivers for tests and demonstrations",

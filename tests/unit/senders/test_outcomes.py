@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-
 from hookline.model.states import AttemptOutcome as Is
 from hookline.ports_sender import KEPT_ANSWER_BYTES, Outgoing
-from hookline.senders.http import HttpSender
 from hookline.testing.receivers import Receiver, Reply
+
+if TYPE_CHECKING:
+    from hookline.senders.http import HttpSender
 
 pytestmark = pytest.mark.asyncio
 

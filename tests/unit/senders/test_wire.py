@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-
 from hookline import __version__
 from hookline.model.states import AttemptOutcome
 from hookline.testing.receivers import Receiver
