@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Check everything, on a machine that has nothing but Python 3.11 or later.
 
-Makes ``.venv-check`` in this repository with every extra and test tool at the versions of ``constraints.txt``,
-then lints, checks formatting, types and import directions, and runs all tests. The last line is pytest's
+Makes ``.venv-check`` here with every extra and test tool at the versions of ``constraints.txt``, then
+lints, checks formatting, types and import directions, and runs all tests. The last line is pytest's
 summary; the exit code is 0 only if everything passed.
 
     python3 scripts/check.py            # everything

@@ -73,7 +73,7 @@ def build(called: str | None = None) -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code: 0 done, 1 failed or asked for wrongly, 130 interrupted."""
+    """Run one command and exit with its code: 0 done, 1 it failed, 2 asked for wrongly, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         build(given[0] if given else None)(given)

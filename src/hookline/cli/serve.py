@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 def serve(
     app: str | None = None,
-    /,
     *,
     host: str | None = None,
     port: int | None = None,
@@ -73,7 +72,9 @@ def run(settings: Settings) -> int:
     import uvloop
 
     from hookline.app import serve as serve_node
+    from hookline.cli.logs import configure
 
+    configure(level=settings.log_level, form=settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve_node(settings, ready=lambda running: announce(settings, running)))
 

@@ -26,8 +26,8 @@ Headers = list[tuple[str, str]]
 def verify(*, secret: str, headers: Path, body: Path, json: Json = False) -> int:
     """Check a captured request's signature and, if it fails, say why.
 
-    Knows Standard Webhooks (`webhook-signature`) and AgenticFlow (`X-AgenticFlow-Signature`); checks whichever the
-    request carries. Exit code 0 only if all of them fit.
+    Knows Standard Webhooks (`webhook-signature`) and AgenticFlow (`X-AgenticFlow-Signature`); checks whichever
+    the request carries. Exit code 0 only if all of them fit.
 
     For example:
 
@@ -50,7 +50,7 @@ def verify(*, secret: str, headers: Path, body: Path, json: Json = False) -> int
     findings = list(_check(known, pairs, raw, datetime.now(UTC)))
     if not findings:
         raise CommandError(
-            "the request carries neither webhook-signature nor X-AgenticFlow-Signature: are all headers in the file?"
+            f"{headers} holds neither webhook-signature nor X-AgenticFlow-Signature: are all headers in it?"
         )
     if json:
         show.as_json(
