@@ -1,6 +1,6 @@
 """What the engine asks of a store. Two adapters answer, and one contract suite holds both to these words.
 
-The seam is small because hot writes are *values*: the engine hands over a batch of values, each a ``Write``, and the store
+The seam is small because hot writes are values: the engine hands over a batch of ``Write`` values and the store
 applies them in one transaction, giving one result each. Every write is **total**: a duplicate, a claim that is
 gone or a state that moved on is a result, never an exception. Only storage itself raises (``StorageError``), and
 then nothing of the batch is stored.
@@ -11,10 +11,8 @@ takes the organization and finds nothing of another's.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -30,6 +28,10 @@ from hookline.model.executions import (
 )
 from hookline.model.ids import Key
 from hookline.model.states import DeliveryState, ExecutionStatus, Kind, Lane
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 D = TypeVar("D", bound=Document)
 Epoch = int
@@ -455,7 +457,7 @@ class Registry(Protocol):
         """Version of the latest change, 0 at first. Versions rise by 1 in commit order and never skip."""
         ...
 
-    async def changes(self, since: int, *, limit: int = 1000) -> list[Change]: ...
+    async def changes(self, since: int, *, limit: int = 1000) -> Sequence[Change]: ...
 
     async def meta(self, name: str) -> bytes | None:
         """A small value of the installation (key check, first-start mark)."""

@@ -6,9 +6,10 @@ A dead receiver with 100,000 waiting deliveries is one lane among others: it tak
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from hookline.model.ids import Key
+if TYPE_CHECKING:
+    from hookline.model.ids import Key
 
 
 class HasOrganization(Protocol):

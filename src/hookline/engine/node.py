@@ -6,7 +6,7 @@ Nothing here knows a concrete store, runner or sender; ``app.py`` hands them in.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -23,6 +23,7 @@ from hookline.engine.record import Recorder
 from hookline.engine.supervise import Supervisor
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import ApiKey, Organization, Webhook
+from hookline.model.ids import Key
 from hookline.model.states import DeliveryState, Lane, WebhookStatus
 from hookline.ports import DeliveryFilter, KeepRequest, Once, Reopen, Repeat, Shift
 
@@ -33,15 +34,17 @@ if TYPE_CHECKING:
     from hookline.engine.target import Target
     from hookline.engine.vault import Vault
     from hookline.model.configuration import Stored
-    from hookline.model.events import Delivery
+    from hookline.model.events import Attempt, Delivery
     from hookline.model.executions import Automation, Execution, TriggerRequest
-    from hookline.model.ids import Key
     from hookline.model.states import Kind
     from hookline.ports import Clock, Store
     from hookline.ports_runner import Runner
     from hookline.ports_sender import Sender
 
 _log = structlog.get_logger("hookline.node")
+
+_TEST_SECONDS: Final = 35.0
+"""Longer than any dialect's time-out, so a test tells how its attempt ended."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,40 +273,18 @@ class Node:
         assert isinstance(published, list)
         event = await self.store.event(organization_id, published[0].public_id)
         assert event is not None
-        deadline = self.clock.elapsed() + 35
-        while self.clock.elapsed() < deadline:
+        deadline = self.clock.elapsed() + _TEST_SECONDS
+        while True:
             found = await self.store.deliveries(
                 organization_id, DeliveryFilter(event_key=event.key), before=None, limit=1
             )
             if not found:
                 return None
-            delivery = found[0]
-            attempts = await self.store.attempts(delivery.id)
-            if attempts:
-                last = attempts[-1]
-                return TestResult(
-                    status="success" if delivery.state is DeliveryState.SUCCEEDED else "failed",
-                    response_code=last.status,
-                    response_time_ms=last.duration_ms,
-                    error=last.error,
-                    delivery_id=delivery.id,
-                )
-            if delivery.state is DeliveryState.HELD:
-                return TestResult(
-                    status="held",
-                    response_code=None,
-                    response_time_ms=None,
-                    error=delivery.state_reason,
-                    delivery_id=delivery.id,
-                )
+            attempts = await self.store.attempts(found[0].id)
+            result = _test_result(found[0], attempts)
+            if result.status != "pending" or self.clock.elapsed() > deadline:
+                return result
             await asyncio.sleep(0.02)
-        return TestResult(
-            status="pending",
-            response_code=None,
-            response_time_ms=None,
-            error="no attempt has ended yet",
-            delivery_id=delivery.id,
-        )
 
     async def _disable(self, target: Target, reason: str) -> None:
         """Take a webhook out of service because its receiver said so; its events are held, not dropped."""
@@ -324,3 +305,22 @@ class Node:
             await self.shift_webhook(stored, DeliveryState.HELD)
         except (ConflictError, StorageError) as exc:
             _log.warning("webhook_not_disabled", webhook=target.public_id, reason=exc.message)
+
+
+def _test_result(delivery: Delivery, attempts: Sequence[Attempt]) -> TestResult:
+    if not attempts:
+        is_held = delivery.state is DeliveryState.HELD
+        return TestResult(
+            status="held" if is_held else "pending",
+            response_code=None,
+            response_time_ms=None,
+            error=delivery.state_reason if is_held else "no attempt has ended yet",
+            delivery_id=delivery.id,
+        )
+    return TestResult(
+        status="success" if delivery.state is DeliveryState.SUCCEEDED else "failed",
+        response_code=attempts[-1].status,
+        response_time_ms=attempts[-1].duration_ms,
+        error=attempts[-1].error,
+        delivery_id=delivery.id,
+    )

@@ -168,7 +168,9 @@ class Outbox:
 
 def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetime) -> Delivery:
     """A fresh delivery: claimed, waiting, or held because its webhook is not active."""
-    state, reason, due = DeliveryState.PENDING, None, now
+    state = DeliveryState.PENDING
+    reason: str | None = None
+    due: datetime | None = now
     if not target.is_active:
         state, reason, due = DeliveryState.HELD, _held_reason(target.webhook.status), None
     elif is_claimed:

@@ -7,14 +7,16 @@ transaction: nobody sees one without the others, and nothing moves an execution 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from hookline.core.lifecycle import move_execution
 from hookline.dialects import payloads
-from hookline.errors import ConflictError, StorageError
+from hookline.errors import ConflictError, RowError, StorageError
 from hookline.model.events import Event
 from hookline.model.executions import Execution, Failure, LogLine
 from hookline.model.ids import Key, new_key
@@ -41,6 +43,9 @@ _ENDED: Final = {
     Kind.AGENT: ("agent.message.sent", "agent.message.failed"),
 }
 """Terminal events of a kind: when it succeeded, and otherwise (CONTRACT section 5)."""
+
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+"""Between tries to store an end while the store is away."""
 
 KILLED: Final = Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
 
@@ -98,7 +103,7 @@ class Recorder:
     async def guarded(self, write: Begin | Record, events: tuple[NewEvent, ...]) -> None:
         """Commit a write of a running execution. Raises ClaimGoneError when it is not ours any more."""
         result = await self._committer.commit(
-            write, after=lambda result: self._outbox.conclude(events, write.epoch, result)
+            write, after=partial(self._outbox.conclude, events, write.epoch)
         )
         if result is not True:
             raise ClaimGoneError("The execution belongs to another node now.")
@@ -108,42 +113,43 @@ class Recorder:
     ) -> Execution | None:
         """Write the terminal state with its event. Tried until it is stored: a run has only one end.
 
-        Returns the execution as it ended, or None when it was not ours any more. Raises StorageError when the store
-        stays away.
+        Returns the execution as it ended, or None when it was not ours any more.
         """
         now = self._clock.now()
         ended = run.ended(outcome, now) if run is not None else ended_as(execution, outcome, now)
         conversation = await self._resolved(ended, outcome, now)
         await self._outbox.ready(execution.organization_id)
-        for delay in (0.1, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, None):
-            events = self._terminal_events(ended, conversation, now)
-            finish = Finish(
-                epoch=epoch,
-                execution_id=execution.id,
-                status=ended.status,
-                completed_at=now,
-                run_ms=ended.run_ms,
-                output=ended.output,
-                error=ended.error,
-                conversation=conversation,
-                events=events,
-                event_sequence=ended.event_sequence + len(events),
-            )
+        for tries in itertools.count():
             try:
-                is_ended = await self._committer.commit(
-                    finish, after=lambda result, events=events: self._outbox.conclude(events, epoch, result)
-                )
-                break
+                is_ours = await self._write_end(ended, epoch, conversation)
             except StorageError as exc:
-                if exc.code == "WRITE_REFUSED":
+                if exc.code == RowError.code:
                     failure = Failure(code="FAILED", message="The result cannot be stored.")
                     ended = msgspec.structs.replace(
                         ended, status=ExecutionStatus.FAILED, output=None, error=failure
                     )
-                if delay is None:
-                    raise
-                await asyncio.sleep(delay)
-        return ended if is_ended is True else None
+                await asyncio.sleep(min(0.1 * 2**tries, _LONGEST_PAUSE_SECONDS))
+            else:
+                return ended if is_ours else None
+        raise AssertionError("count never ends")
+
+    async def _write_end(self, ended: Execution, epoch: Epoch, conversation: Conversation | None) -> bool:
+        assert ended.completed_at is not None
+        events = self._terminal_events(ended, conversation, ended.completed_at)
+        finish = Finish(
+            epoch=epoch,
+            execution_id=ended.id,
+            status=ended.status,
+            completed_at=ended.completed_at,
+            run_ms=ended.run_ms,
+            output=ended.output,
+            error=ended.error,
+            conversation=conversation,
+            events=events,
+            event_sequence=ended.event_sequence + len(events),
+        )
+        result = await self._committer.commit(finish, after=partial(self._outbox.conclude, events, epoch))
+        return result is True
 
     async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
         """An agent's conversation after its turn, or None for other kinds."""
