@@ -1,8 +1,9 @@
 """The load of a benchmark: marked POSTs from keep-alive callers, as many as asked and not one more.
 
-A process of its own, cheap like the receiver. Closed loop (``rate`` 0): each caller sends its next request when
-the last is answered. Open loop: requests fall due evenly at ``rate``; one for which no caller is free waits, and
-its time counts from when it fell due. Ends after ``count`` answers or ``seconds``, whichever is first.
+A process of its own, cheap like the receiver. Closed loop (``rate`` 0): each caller sends its next request
+when the last is answered. Open loop: requests fall due evenly at ``rate``; one for which no caller is free
+waits, and its time counts from when it fell due. Ends after ``count`` answers or ``seconds``, whichever is
+first.
 
 ``python -m hookline.testing.bench.load`` reads a plan (JSON) from its input and prints what happened (JSON).
 """
@@ -29,8 +30,9 @@ _TICK: Final = 0.001
 class Plan:
     """What to send.
 
-    path: of the request line.  headers: added to each request.  heads, tail: the body around the mark; request n
-    takes heads[n % len(heads)].  rate: requests a second, 0 for as fast as answered.  seconds: the longest it may take.
+    path: of the request line.  headers: added to each request.  heads, tail: the body around the mark;
+    request n takes heads[n % len(heads)].  rate: requests a second, 0 for as fast as answered.  seconds: the
+    longest it may take.
     """
 
     port: int
@@ -68,7 +70,8 @@ class Load:
         self._bodies = [padded(head.encode(), plan.tail.encode()) for head in plan.heads]
         extra = "".join(f"{name}: {value}\r\n" for name, value in plan.headers)
         self._head = (
-            f"POST {plan.path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\nContent-Type: application/json\r\n{extra}"
+            f"POST {plan.path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n"
+            f"Content-Type: application/json\r\n{extra}"
         ).encode()
 
     def request(self, sent_ns: int) -> bytes:
@@ -163,7 +166,7 @@ async def run(plan: Plan) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     load = Load(plan)
     callers = [
-        cast("_Caller", (await loop.create_connection(lambda: _Caller(load), "127.0.0.1", plan.port))[1])
+        (await loop.create_connection(lambda: _Caller(load), "127.0.0.1", plan.port))[1]
         for _ in range(min(plan.callers, plan.count))
     ]
     load.tally.first_ns = time.monotonic_ns()

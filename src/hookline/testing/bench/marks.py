@@ -1,7 +1,9 @@
-"""The mark that every measured event carries, so that its receiver can tell which it was and how long it took.
+"""The mark that every measured event carries, so that its receiver can tell which it was and how long it
+took.
 
-``"k":"PPPP-NNNNNNNN-TTTTTTTTTTTTTTTTTTTT"``: phase, number within it, and CLOCK_MONOTONIC in nanoseconds at the
-send. Fixed width and plain digits, so that one ``find`` and three slices read it out of any body that words it.
+``"k":"PPPP-NNNNNNNN-TTTTTTTTTTTTTTTTTTTT"``: phase, number within it, and CLOCK_MONOTONIC in nanoseconds at
+the send. Fixed width and plain digits, so that one ``find`` and three slices read it out of any body that
+words it.
 """
 
 from __future__ import annotations

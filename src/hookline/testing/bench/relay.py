@@ -1,14 +1,15 @@
-"""The bare relay every benchmark is measured against: parse, answer 202, POST on. It stores and signs nothing.
+"""The bare relay every benchmark is measured against: parse, answer 202, POST on. It stores and signs
+nothing.
 
 One process, the same hardened HTTP server as a node's, and one aiohttp session with as many sockets as the
-measured webhook may use. What a relay loses in a crash is everything in its queue: that is what durability buys.
+measured webhook may use. What a relay loses in a crash is everything in its queue: that is what durability
+buys.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -17,23 +18,7 @@ import aiohttp
 import msgspec
 import uvloop
 
-try:
-    from hookline.api.server import HttpServer
-except ImportError:  # until the hardened server is there
-    import uvicorn
-
-    class HttpServer:
-        def __init__(self, app, *, sock):
-            self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, http="httptools", lifespan="off", server_header=False))
-            self._sock = sock
-        async def start(self):
-            self._sock.listen(2048)
-            self._task = asyncio.create_task(self._server.serve(sockets=[self._sock]))
-            while not self._server.started:
-                await asyncio.sleep(0.01)
-        async def stop(self, grace):
-            self._server.should_exit = True
-            await self._task
+from hookline.api.server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -92,17 +77,14 @@ class Relay:
 
 async def _serve(target: str) -> None:
     relay = Relay(target)
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", 0))
-    server = HttpServer(relay, sock=listening)
+    server = HttpServer(relay)
     connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
     ) as session:
         await server.start()
         workers = [asyncio.create_task(relay.work(session)) for _ in range(IN_FLIGHT)]
-        print(json.dumps({"port": listening.getsockname()[1]}), flush=True)  # noqa: T201 -- told to the parent
+        print(json.dumps({"port": server.port}), flush=True)  # noqa: T201 -- told to the parent
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
         for worker in workers:
             worker.cancel()

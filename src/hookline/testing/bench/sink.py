@@ -1,8 +1,9 @@
 """The receiver of a benchmark: answers 200 at once and remembers when each marked event came.
 
 A process of its own, as cheap as Python allows: it must not be what is measured. It parses only what it needs
-(where a request ends, and the mark), so it is no example of a receiver. Paths that begin with ``/hang`` are never
-answered. ``GET /count`` and ``GET /report?phase=N`` tell what came; the process ends when its input closes.
+(where a request ends, and the mark), so it is no example of a receiver. Paths that begin with ``/hang`` are
+never answered. ``GET /count`` and ``GET /report?phase=N`` tell what came; the process ends when its input
+closes.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Sink:
         self.count += 1
 
     def report(self, phase: str) -> bytes:
-        """Received, distinct, the last receipt (CLOCK_MONOTONIC ns) and every duration in whole microseconds."""
+        """Received, distinct, the last receipt (CLOCK_MONOTONIC ns) and every duration in whole
+        microseconds.
+        """
         found = self.phases.pop(phase.encode(), _Phase())
         answer = {
             "received": len(found.took_ns),

@@ -1,0 +1,170 @@
+"""What each scenario sets up before it is measured: nodes, webhooks, triggers, and what lies in the store.
+
+A scenario is a *subject* and the *baseline* it is compared with, each a ``Setup`` on a database of its own; both
+stand side by side, so that their phases can take turns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hookline.testing.bench import preload
+from hookline.testing.bench.relay import IN_FLIGHT
+from hookline.testing.bench.stand import Target
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookline.testing.bench.stand import Stand
+
+SCENARIOS: Final = ("deliver", "trigger", "backlog", "fair", "webhooks")
+_APP: Final = Path(__file__).with_name("bench_app.py")
+_KEY: Final = (("Authorization", f"Bearer {ADMIN_KEY}"),)
+_WAITING_WEBHOOKS: Final = 100
+_MATCHING: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much is measured. events: in a closed-loop phase.  seconds: length of an open-loop phase.
+    waiting: deliveries preloaded.  webhooks: registered for ``webhooks``.  fair: registered for ``fair``.
+    """
+
+    events: int = 20_000
+    seconds: float = 5.0
+    runs: int = 3
+    waiting: int = 1_000_000
+    webhooks: int = 10_000
+    fair: int = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a setup works with. told: progress in words."""
+
+    node: NodeProcess
+    database: str
+    stand: Stand
+    sizes: Sizes
+    told: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """subject: what is measured.  baseline: what it is compared with, None for the relay."""
+
+    subject: Callable[[Context], Target]
+    baseline: Callable[[Context], Target] | None = None
+    app: Path | None = None
+
+
+def _register(context: Context, name: str, url: str, *, max_in_flight: int = IN_FLIGHT) -> None:
+    context.node.api.call(
+        "POST",
+        "/api/v1/webhooks",
+        {"name": name, "url": url, "events": [name], "max_in_flight": max_in_flight},
+    )
+
+
+def _publishing(context: Context, *types: str, receipts: int = 10) -> Target:
+    heads = tuple(f'{{"type":"{name}","data":{{' for name in types)
+    return Target(
+        port=context.node.port,
+        path="/api/v1/events",
+        heads=heads,
+        tail="}}",
+        headers=_KEY,
+        node=context.node,
+        receipts=receipts,
+    )
+
+
+def _deliver(context: Context) -> Target:
+    """One webhook, one event type."""
+    context.node.start()
+    _register(context, "bench.event", context.stand.url("ok"))
+    return _publishing(context, "bench.event")
+
+
+def _trigger(context: Context) -> Target:
+    """A workflow in a shared process; the event it ends with goes to one webhook."""
+    context.node.start()
+    _register(context, "workflow.execution.completed", context.stand.url("ok"))
+    trigger = context.node.api.call(
+        "POST",
+        "/api/v1/triggers",
+        {
+            "name": "bench",
+            "automation": {"kind": "workflow", "id": "bench"},
+            "profile": "agenticflow",
+            "auth": {"type": "token"},
+        },
+    )
+    return Target(
+        port=context.node.port,
+        path="/webhooks/workflows/bench",
+        heads=('{"input_data":{',),
+        tail="}}",
+        headers=(("Authorization", f"Bearer {trigger['token']}"),),
+        node=context.node,
+    )
+
+
+def _backlog(context: Context) -> Target:
+    """As ``deliver``, with waiting deliveries of a hundred other webhooks in the store."""
+    context.node.start()
+    _register(context, "bench.event", context.stand.url("ok"))
+    for _ in range(_WAITING_WEBHOOKS):
+        _register(context, preload.TYPE, context.stand.url("hang"))
+    context.node.stop()
+    preload.preload(
+        context.database,
+        context.sizes.waiting,
+        told=lambda done: context.told(f"preload {done:,} of {context.sizes.waiting:,}"),
+    )
+    context.node.start()
+    return _publishing(context, "bench.event")
+
+
+def _fair(context: Context, *, hanging_of_ten: int) -> Target:
+    """Many webhooks, one event type each, taken in turn; of each ten the first few hang."""
+    context.node.start()
+    types = []
+    for index in range(context.sizes.fair):
+        is_hanging = index % 10 < hanging_of_ten
+        name = f"bench.w{index}"
+        _register(context, name, context.stand.url("hang" if is_hanging else "ok"), max_in_flight=32)
+        types.append(name)
+        if index % 100 == 0:
+            context.told(f"register {index:,} of {context.sizes.fair:,} webhooks")
+    return _publishing(context, *types, receipts=10 - hanging_of_ten)
+
+
+def _webhooks(context: Context, *, others: int) -> Target:
+    """Three webhooks that match, among many that do not."""
+    context.node.start()
+    for _ in range(_MATCHING):
+        _register(context, "bench.event", context.stand.url("ok"))
+    for index in range(others):
+        _register(context, f"bench.other.{index}", context.stand.url("hang"))
+        if index % 100 == 0:
+            context.told(f"register {index:,} of {others:,} webhooks")
+    return _publishing(context, "bench.event", receipts=10 * _MATCHING)
+
+
+SETUPS: Final = {
+    "deliver": Scenario(subject=_deliver),
+    "trigger": Scenario(subject=_trigger, baseline=_deliver, app=_APP),
+    "backlog": Scenario(subject=_backlog, baseline=_deliver),
+    "fair": Scenario(
+        subject=lambda context: _fair(context, hanging_of_ten=3),
+        baseline=lambda context: _fair(context, hanging_of_ten=0),
+    ),
+    "webhooks": Scenario(
+        subject=lambda context: _webhooks(context, others=context.sizes.webhooks - _MATCHING),
+        baseline=lambda context: _webhooks(context, others=0),
+    ),
+}
