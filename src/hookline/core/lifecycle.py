@@ -15,7 +15,7 @@ This module never reads a clock, stores or sends.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta  # noqa: TC003 -- the constant below is one
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec

@@ -34,8 +34,20 @@ _SECRET_HEADERS: Final = frozenset(
     }
 )
 # Within any name of a header or parameter.
-_SECRET_WORDS: Final = ("token", "secret", "password", "passwd", "credential", "apikey", "api-key", "api_key", "auth")
-_SECRET_PARAMETERS: Final = frozenset({"key", "sig", "signature", "code", "pwd", "pass", "jwt", "session", "sid"})
+_SECRET_WORDS: Final = (
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "credential",
+    "apikey",
+    "api-key",
+    "api_key",
+    "auth",
+)
+_SECRET_PARAMETERS: Final = frozenset(
+    {"key", "sig", "signature", "code", "pwd", "pass", "jwt", "session", "sid"}
+)
 _SECRET_PARAMETER_WORDS: Final = (*_SECRET_WORDS, "signature", "_key", "-key")
 
 # A trigger's path id is all that a trigger without a credential has.

@@ -1,11 +1,13 @@
 """The ``data`` of every built-in event, in our own terms. Dialects word the rest around it.
 
 Keys stand in the order of the seed's examples (AF-9, AF-10). What users gave us (inputs, results) is spliced in as
-the bytes that are stored. Facts that do not exist are null.
+the bytes that are stored. Facts that do not exist are null. ``duration_seconds`` counts from the run's start to its
+end, to the millisecond. Nothing here decides whether an event happens, and no user's text can make it fail.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,13 +15,22 @@ import msgspec
 from hookline.core.times import rfc3339
 from hookline.model.executions import Conversation, Execution
 from hookline.model.ids import public
-from hookline.model.states import ExecutionStatus
+from hookline.model.states import ExecutionStatus, Kind
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.model.executions import JournalEntry
     from hookline.model.ids import Key
+
+_SUBJECT: Final = {
+    Kind.WORKFLOW: "workflow_id",
+    Kind.AGENT: "agent_id",
+    Kind.SCRIPT: "script_id",
+    Kind.ROBOT: "robot_id",
+    Kind.RENDER: "render_id",
+}
+"""What the automation's id is called, by kind."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _NULL: Final = msgspec.Raw(b"null")
@@ -44,7 +55,7 @@ def workflow_started(execution: Execution) -> bytes:
     """Data of ``workflow.execution.started``."""
     return _encode(
         {
-            "workflow_id": execution.automation_id,
+            _SUBJECT[execution.kind]: execution.automation_id,
             "execution_id": public("execution", execution.id),
             "status": "running",
             "started_at": _time(execution.started_at),
@@ -54,10 +65,15 @@ def workflow_started(execution: Execution) -> bytes:
 
 
 def workflow_terminal(execution: Execution) -> bytes:
-    """Data of ``workflow.execution.completed`` (AF-9), or ``failed``: the same keys with the error (AF-X7)."""
+    """Data of ``workflow.execution.completed`` (AF-9), or ``failed``: the same keys with the error (AF-X7).
+
+    An execution of another kind has the same, with its own kind's id first. ValueError if it has not ended.
+    """
+    if not execution.status.is_terminal:
+        raise ValueError("the execution has not ended")
     is_success = execution.status is ExecutionStatus.SUCCEEDED
     data: dict[str, Any] = {
-        "workflow_id": execution.automation_id,
+        _SUBJECT[execution.kind]: execution.automation_id,
         "execution_id": public("execution", execution.id),
         "status": "success" if is_success else "failed",
         "started_at": _time(execution.started_at),
@@ -74,25 +90,27 @@ def workflow_terminal(execution: Execution) -> bytes:
     return _encode(data)
 
 
-def error(execution: Execution) -> dict[str, Any] | None:
+def error(execution: Execution) -> dict[str, Any]:
     """The error of an execution as receivers see it; the stack stays with the owner."""
     failure = execution.error
     if failure is None:
-        return None
+        return {"code": execution.status.name, "message": "The execution did not succeed.", "type": None}
     shown = {"code": failure.code, "message": failure.message, "type": failure.type}
     return shown if failure.limit is None else {**shown, "limit": failure.limit}
 
 
 def step_completed(execution: Execution, entry: JournalEntry) -> bytes:
-    """Data of ``workflow.step.completed``."""
+    """Data of ``workflow.step.completed``. entry: the finished step."""
+    ended_at = entry.started_at + timedelta(milliseconds=entry.duration_ms)
     return _encode(
         {
-            "workflow_id": execution.automation_id,
+            _SUBJECT[execution.kind]: execution.automation_id,
             "execution_id": public("execution", execution.id),
             "step": {"name": entry.name, "occurrence": entry.occurrence},
             "status": "success",
             "started_at": _time(entry.started_at),
-            "duration_seconds": entry.duration_ms / 1000,
+            "completed_at": _time(ended_at),
+            "duration_seconds": _seconds(entry.started_at, ended_at),
             "output_data": _raw(entry.value),
             "steps_completed": execution.steps,
         }
@@ -105,8 +123,8 @@ def step_completed(execution: Execution, entry: JournalEntry) -> bytes:
 class _Turn(msgspec.Struct):
     """The fields of AF-3's body that the events repeat."""
 
-    message: Any = None
-    user_id: Any = None
+    message: msgspec.Raw = msgspec.Raw(b"null")
+    user_id: msgspec.Raw = msgspec.Raw(b"null")
     metadata: msgspec.Raw = msgspec.Raw(b"null")
     context: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -120,6 +138,7 @@ class _Resolution(msgspec.Struct):
     satisfaction_score: float | None = None
 
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_turn: Final = msgspec.json.Decoder(_Turn).decode
 _decode_resolution: Final = msgspec.json.Decoder(_Resolution).decode
 
@@ -128,18 +147,33 @@ def _turn(execution: Execution) -> _Turn:
     """What came in; an input that is no AF-3 body (started through the API) is an empty turn."""
     try:
         return _decode_turn(execution.input or b"{}")
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return _Turn()
 
 
-def new_conversation(execution: Execution, *, id: Key, now: datetime) -> Conversation:  # noqa: A002 -- the model's word
+def _name(user_id: msgspec.Raw) -> str | None:
+    """A user's id as text: AF-3 says string, yet people send numbers."""
+    text = bytes(user_id)
+    if text.startswith(b'"'):
+        return msgspec.json.decode(text, type=str)
+    return None if text == b"null" else text.decode()
+
+
+def _resolution(text: bytes | None) -> _Resolution:
+    """What the agent said of the outcome; nothing when it is not what ``ctx.resolve`` writes."""
+    try:
+        return _decode_resolution(text or b"{}")
+    except _UNREADABLE:
+        return _Resolution()
+
+
+def new_conversation(execution: Execution, *, id: Key, now: datetime) -> Conversation:
     """The conversation that an agent's turn opens."""
-    user_id = _turn(execution).user_id
     return Conversation(
         id=id,
         organization_id=execution.organization_id,
         agent_id=execution.automation_id,
-        user_id=None if user_id is None else str(user_id),
+        user_id=_name(_turn(execution).user_id),
         status="open",
         started_at=now,
         message_count=1,
@@ -151,8 +185,12 @@ def after_turn(
 ) -> Conversation:
     """The conversation once its turn has ended: one message more when there was a reply, and resolved."""
     is_success = execution.status is ExecutionStatus.SUCCEEDED
-    said = _decode_resolution(resolution) if resolution is not None else _Resolution()
-    kept = {"type": said.type or ("solved" if is_success else "unsolved"), "category": said.category, "tags": said.tags}
+    said = _resolution(resolution)
+    kept = {
+        "type": said.type or ("solved" if is_success else "unsolved"),
+        "category": said.category,
+        "tags": said.tags,
+    }
     return msgspec.structs.replace(
         conversation,
         status="resolved" if is_success else "failed",

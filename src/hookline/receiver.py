@@ -1,0 +1,71 @@
+"""For receivers: check that a request came from Hookline, and read its event.
+
+    from hookline.receiver import VerificationError, verify
+
+    try:
+        event = verify(request.body, request.headers, os.environ["WEBHOOK_SECRET"])
+    except VerificationError:
+        return Response(status=401)
+
+Give it the bytes as they came, before anything parses them. A request that carries the Standard Webhooks headers is
+checked by those, which sign its id and time as well; one that has only ``X-AgenticFlow-Signature`` by that. Both
+say who sent it, neither whether you saw it before: dedupe by ``webhook-id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from hookline.core.canonical import decode
+from hookline.core.signing import Headers, VerificationError, verify_agenticflow, verify_standard
+from hookline.errors import InputError
+
+__all__ = ["VerificationError", "verify"]
+
+
+def verify(
+    body: bytes | str,
+    headers: Headers,
+    secret: str | Sequence[str],
+    *,
+    now: datetime | None = None,
+    tolerance_seconds: float = 300,
+    scheme: Literal["standard", "agenticflow"] | None = None,
+) -> dict[str, Any]:
+    """Return the event (or batch) that a request carries; raise VerificationError with ``reason`` if it does not
+    verify.
+
+    body: the raw bytes; text is taken as its UTF-8.  headers: a mapping, or (name, value) pairs; any spelling.
+    secret: the webhook's secret, or several while one is being rotated; an empty one is a ValueError.
+    now: aware; None for the clock.  tolerance_seconds: how old or how far ahead a signed time may be.
+    scheme: which signature must be there; None takes the Standard one when any of its headers is there. Ask for
+    ``standard`` to refuse requests that sign no time, which whoever captured one could send again for ever.
+    """
+    raw = body.encode() if isinstance(body, str) else bytes(body)
+    secrets = (secret,) if isinstance(secret, str) else tuple(secret)
+    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    if scheme is None:
+        has_standard = any(name.lower().startswith("webhook-") for name, _ in pairs)
+        scheme = "standard" if has_standard or not _has_agenticflow(pairs) else "agenticflow"
+    if scheme == "standard":
+        instant = now if now is not None else datetime.now(UTC)
+        verify_standard(secrets, pairs, raw, instant, timedelta(seconds=tolerance_seconds))
+    else:
+        verify_agenticflow(secrets, pairs, raw)
+    return _event(raw)
+
+
+def _has_agenticflow(pairs: Sequence[tuple[str, str]]) -> bool:
+    return any(name.lower() == "x-agenticflow-signature" for name, _ in pairs)
+
+
+def _event(raw: bytes) -> dict[str, Any]:
+    try:
+        event = decode(raw)
+    except InputError as exc:
+        raise VerificationError("The body is signed but is not JSON.", reason="body_malformed") from exc
+    if not isinstance(event, dict):
+        raise VerificationError("The body is signed but is not a JSON object.", reason="body_malformed")
+    return event
