@@ -9,15 +9,17 @@ that has arrived since the last call, and nothing recorded after it reaches the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from hookline.model.executions import Automation, Failure, JournalEntry
 from hookline.model.ids import Key
 from hookline.model.states import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class RunJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -262,7 +262,8 @@ class _Conversation:
 
     @property
     def user_id(self) -> str | None:
-        return self._given("user_id")
+        user_id: str | None = self._given("user_id")
+        return user_id
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -337,7 +338,7 @@ class App:
 
     def workflow(
         self,
-        id: str,  # noqa: A002 -- the word users know
+        id: str,
         name: str | None = None,
         **options: Unpack[Options],
     ) -> Callable[[Function], Function]:
@@ -346,7 +347,7 @@ class App:
 
     def agent(
         self,
-        id: str,  # noqa: A002 -- the word users know
+        id: str,
         name: str | None = None,
         **options: Unpack[Options],
     ) -> Callable[[Function], Function]:
@@ -399,7 +400,7 @@ def _check_options(where: str, automation_id: object, options: Options) -> None:
     unknown = options.keys() - Options.__annotations__.keys()
     if unknown:
         raise SettingError(f"{where} has no option {', '.join(sorted(unknown))}")
-    timeout = options.get("timeout_seconds", 900)
+    timeout: object = options.get("timeout_seconds", 900)
     if not isinstance(timeout, int | float) or not 0 < timeout < 10**9:
         raise SettingError(f"{where}: timeout_seconds must be a number above 0; got {timeout!r}")
     for option in ("concurrency", "max_attempts"):

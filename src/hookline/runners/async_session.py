@@ -99,9 +99,11 @@ class AsyncSession(RunSession):
         left = pause.remaining()
         if left <= pause.patience:
             await asyncio.sleep(max(0.0, left))
+            if self.is_over:  # another task suspended the run meanwhile
+                await self._forever()
             return
         over: asyncio.Future[None] = self._loop.create_future()
-        alarm = None if pause.wake_at is None else self._loop.call_later(left, _end, over)
+        alarm = None if pause.wake_at is None else self._loop.call_later(left, self._end, over)
         self._pauses.append(pause)
         self.held.append(over)
         self._look_for_rest(0.0 if asyncio.current_task() is self.task else QUIET)
@@ -134,7 +136,6 @@ class AsyncSession(RunSession):
         self.held.append(never)
         await never
 
-
-def _end(over: asyncio.Future[None]) -> None:
-    if not over.done():
-        over.set_result(None)
+    def _end(self, over: asyncio.Future[None]) -> None:
+        if not over.done() and not self.is_over:
+            over.set_result(None)

@@ -160,7 +160,7 @@ def journal_frames(run: int, entries: tuple[JournalEntry, ...]) -> list[bytes]:
     return frames
 
 
-Message = TypeVar("Message", ToChild, ToNode)
+Message = TypeVar("Message")
 
 
 class FrameReader(Generic[Message]):
@@ -170,7 +170,7 @@ class FrameReader(Generic[Message]):
 
     def __init__(self, decoder: msgspec.msgpack.Decoder[Message]) -> None:
         self._buffer = bytearray()
-        self._decoder = decoder
+        self._decoder: msgspec.msgpack.Decoder[Message] = decoder
 
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that are complete now. Raises ProtocolError; nothing can follow it."""

@@ -1,0 +1,400 @@
+"""What the runner tests run: each workflow misbehaves, or behaves, in one way."""
+
+# ruff: noqa: T201, ASYNC251 -- printing and blocking are what is tested
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from hookline import App
+
+app = App()
+
+
+@app.workflow("echo")
+def echo(ctx: Any) -> Any:
+    return ctx.input
+
+
+@app.workflow("echo_async")
+async def echo_async(ctx: Any) -> Any:
+    return ctx.input
+
+
+@app.workflow("echo_shared", shared=True)
+async def echo_shared(ctx: Any) -> Any:
+    return ctx.input
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def results() -> dict[str, Any]:
+    endless: list[Any] = []
+    endless.append(endless)
+    return {
+        "nan": float("nan"),
+        "date": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        "set": {1},
+        "bytes": b"x",
+        "endless": endless,
+        "surrogate": "\ud800",
+        "big": "x" * (65 * 1024 * 1024),
+    }
+
+
+def misbehave(how: str) -> Any:  # noqa: C901 -- a list of cases
+    match how:
+        case "raise":
+            raise KeyError("no such order")
+        case "chain":
+            try:
+                misbehave("raise")
+            except KeyError as exc:
+                raise ValueError("bad order") from exc
+        case "unprintable":
+            raise UnprintableError
+        case "exit":
+            sys.exit(3)
+        case "_exit":
+            os._exit(7)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "recurse":
+            return misbehave("recurse")
+        case "hang":
+            while True:
+                pass
+        case "sleep":
+            time.sleep(60)
+    return results()[how]
+
+
+@app.workflow("bad")
+def bad(ctx: Any) -> Any:
+    return misbehave(ctx.input)
+
+
+@app.workflow("bad_async")
+async def bad_async(ctx: Any) -> Any:
+    return misbehave(ctx.input)
+
+
+@app.workflow("bad_shared", shared=True)
+async def bad_shared(ctx: Any) -> Any:
+    await asyncio.sleep(0.01)
+    return misbehave(ctx.input)
+
+
+@app.workflow("late_exit_shared", shared=True)
+async def late_exit_shared(ctx: Any) -> Any:
+    """Ends the loop from a task that is not the run's own."""
+
+    async def leave() -> None:
+        sys.exit(4)
+
+    task = asyncio.create_task(leave())
+    try:
+        await task
+    except SystemExit:
+        return "went on"
+
+
+# Steps, and what is remembered.
+
+
+def note(path: str, line: str) -> str:
+    with Path(path).open("a") as file:
+        file.write(line + "\n")
+    return line
+
+
+@app.workflow("steps")
+def steps(ctx: Any) -> Any:
+    path, crash = ctx.input["path"], ctx.input.get("crash")
+    ctx.log("begin", number=1)
+    first = ctx.step("one", note, path, "one")
+    ctx.add_credits(1.5)
+    ctx.emit("seen", {"n": 1})
+    ctx.emit("seen", {"n": 2})
+    again = ctx.step("one", note, path, "one again")
+    ctx.log("middle")
+    if crash and ctx.attempt == 1:
+        os._exit(9)
+    third = ctx.step("two", note, path, "two")
+    ctx.add_credits(2)
+    ctx.log("end")
+    return [first, again, third]
+
+
+@app.workflow("steps_async")
+async def steps_async(ctx: Any) -> Any:
+    path, crash = ctx.input["path"], ctx.input.get("crash")
+    ctx.log("begin", number=1)
+    first = await ctx.step("one", note, path, "one")
+    ctx.add_credits(1.5)
+    ctx.emit("seen", {"n": 1})
+    ctx.emit("seen", {"n": 2})
+    again = await ctx.step("one", asyncio.to_thread, note, path, "one again")
+    ctx.log("middle")
+    if crash and ctx.attempt == 1:
+        os._exit(9)
+    third = await ctx.step("two", note, path, "two")
+    ctx.add_credits(2)
+    ctx.log("end")
+    return [first, again, third]
+
+
+@app.workflow("step_results")
+def step_results(ctx: Any) -> Any:
+    shaped = ctx.step("tuple", lambda: (1, {"a": (2,)}))
+    problems = []
+    for name, value in [("nan", float("nan")), ("set", {1})]:
+        try:
+            ctx.step(name, lambda value=value: value)
+        except (TypeError, ValueError) as exc:
+            problems.append(f"{type(exc).__name__}: {exc}")
+    try:
+        ctx.step("async", asyncio.sleep, 0)
+    except TypeError as exc:
+        problems.append(str(exc))
+    return {"shaped": shaped, "problems": problems}
+
+
+@app.workflow("flaky_step")
+async def flaky_step(ctx: Any) -> Any:
+    def fail() -> None:
+        raise OSError("try again")
+
+    try:
+        return await ctx.step("flaky", fail if ctx.attempt == 1 else lambda: "worked")
+    except OSError:
+        await ctx.sleep(0.15)
+        return "unreachable"
+
+
+@app.workflow("many_logs")
+async def many_logs(ctx: Any) -> Any:
+    for number in range(ctx.input):
+        ctx.log(f"line {number}", number=number)
+
+
+@app.workflow("loud_log")
+def loud_log(ctx: Any) -> Any:
+    for _ in range(400):
+        ctx.log("x" * 100_000)
+
+
+# Sleeping and waiting.
+
+
+@app.workflow("nap")
+def nap(ctx: Any) -> Any:
+    try:
+        ctx.sleep(ctx.input["seconds"])
+    finally:
+        note(ctx.input["path"], f"awake in {ctx.attempt}")
+    return ctx.attempt
+
+
+@app.workflow("nap_async")
+async def nap_async(ctx: Any) -> Any:
+    try:
+        await ctx.sleep(ctx.input["seconds"])
+    finally:
+        note(ctx.input["path"], f"awake in {ctx.attempt}")
+    return ctx.attempt
+
+
+@app.workflow("nap_shared", shared=True)
+async def nap_shared(ctx: Any) -> Any:
+    return await nap_async(ctx)
+
+
+@app.workflow("wait")
+def wait(ctx: Any) -> Any:
+    return ctx.wait_for_event("approved", timeout_seconds=ctx.input)
+
+
+@app.workflow("wait_async")
+async def wait_async(ctx: Any) -> Any:
+    return await ctx.wait_for_event("approved", timeout_seconds=ctx.input)
+
+
+@app.workflow("wait_twice")
+async def wait_twice(ctx: Any) -> Any:
+    return [await ctx.wait_for_event("a"), await ctx.wait_for_event("a")]
+
+
+@app.workflow("beside")
+async def beside(ctx: Any) -> Any:
+    """A wait, a sleep and two steps at once."""
+
+    async def two_steps() -> Any:
+        await asyncio.sleep(0.05)
+        await ctx.step("slow", asyncio.sleep, 0.3)
+        return await ctx.step("after", note, ctx.input, "after")
+
+    return await asyncio.gather(ctx.wait_for_event("go"), ctx.sleep(60), two_steps())
+
+
+@app.workflow("beside_threads")
+def beside_threads(ctx: Any) -> Any:
+    def slow() -> None:
+        ctx.step("slow", time.sleep, 0.3)
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    time.sleep(0.05)
+    ctx.sleep(60)
+    thread.join()
+    return "rested"
+
+
+@app.workflow("pause_in_step")
+async def pause_in_step(ctx: Any) -> Any:
+    problems = []
+    for pause in (lambda: ctx.sleep(1), lambda: ctx.wait_for_event("x")):
+        try:
+            await ctx.step("pause", pause)
+        except RuntimeError as exc:
+            problems.append(str(exc))
+    return problems
+
+
+# The process itself.
+
+
+def descriptors() -> list[str]:
+    return sorted(str(link.readlink()) for link in list(Path("/proc/self/fd").iterdir()) if link.is_symlink())
+
+
+@app.workflow("surroundings")
+def surroundings(ctx: Any) -> Any:
+    return {
+        "environment": dict(os.environ),
+        "descriptors": descriptors(),
+        "pid": os.getpid(),
+        "session": os.getsid(0),
+        "modules": sorted(sys.modules),
+        "stdin": sys.stdin.read(),
+    }
+
+
+@app.workflow("chatter")
+def chatter(ctx: Any) -> Any:
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    subprocess.run(["echo", "from a program"], check=True)
+    print("no end", end="")
+
+
+@app.workflow("chatter_shared", shared=True)
+async def chatter_shared(ctx: Any) -> Any:
+    for number in range(3):
+        print(f"{ctx.input} {number}")
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(print, f"{ctx.input} from a thread")
+    print(f"{ctx.input} no end", end="")
+
+
+@app.workflow("gigabyte")
+def gigabyte(ctx: Any) -> Any:
+    line = b"x" * 1023 + b"\n"
+    block = line * 1024
+    for _ in range(1024):
+        os.write(1, block)
+    return "done"
+
+
+@app.workflow("family")
+def family(ctx: Any) -> Any:
+    """Has a grandchild and blocks in one call."""
+    child = subprocess.Popen(["sleep", "60"])
+    ctx.log(f"{os.getpid()} {child.pid}")
+    time.sleep(60)
+
+
+@app.workflow("family_left")
+def family_left(ctx: Any) -> Any:
+    return subprocess.Popen(["sleep", "60"]).pid
+
+
+@app.workflow("tidy")
+def tidy(ctx: Any) -> Any:
+    try:
+        ctx.log("waiting")
+        time.sleep(60)
+    finally:
+        ctx.log("tidied up")
+
+
+@app.workflow("tidy_async")
+async def tidy_async(ctx: Any) -> Any:
+    try:
+        ctx.log("waiting")
+        await asyncio.sleep(60)
+    finally:
+        ctx.log("tidied up")
+
+
+@app.workflow("tidy_shared", shared=True)
+async def tidy_shared(ctx: Any) -> Any:
+    await tidy_async(ctx)
+
+
+@app.workflow("stubborn")
+def stubborn(ctx: Any) -> Any:
+    while True:
+        try:
+            ctx.log("waiting")
+            time.sleep(60)
+        except BaseException:  # noqa: BLE001
+            continue
+
+
+@app.workflow("block_shared", shared=True)
+async def block_shared(ctx: Any) -> Any:
+    ctx.log("waiting")
+    await asyncio.sleep(0.05)
+    time.sleep(60)
+
+
+@app.workflow("pid_shared", shared=True)
+async def pid_shared(ctx: Any) -> Any:
+    return os.getpid()
+
+
+@app.agent("answer")
+async def answer(ctx: Any) -> Any:
+    ctx.resolve(type="solved", category="orders", tags=("a", "b"), satisfaction_score=4.5)
+    return f"{ctx.user_id} said {ctx.message} in {ctx.context['room']} {ctx.metadata}"
+
+
+@app.agent("number")
+def number(ctx: Any) -> Any:
+    return 5
+
+
+@app.workflow("trigger")
+def trigger(ctx: Any) -> Any:
+    t = ctx.trigger
+    return {
+        "header": t.headers["CONTENT-type"],
+        "raw": list(t.raw_body.data),
+        "customer": t.customer.id,
+        "missing": t.customer.name,
+        "started": t.started_at.isoformat(),
+        "part": t.body.data["file"].filename,
+    }
