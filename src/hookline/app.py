@@ -26,7 +26,7 @@ from hookline.engine.clock import SystemClock
 from hookline.engine.manage import first_start
 from hookline.engine.node import Limits, Node
 from hookline.engine.vault import Vault
-from hookline.runners.host import RunnerHost
+from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.senders.http import HttpSender
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Server:
         node = self.node = Node(
             name=f"{socket.gethostname()}:{os.getpid()}",
             store=store,
-            runner=RunnerHost(settings.app, env_passthrough=settings.env_passthrough),
+            runner=RunnerHost(RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough)),
             sender=HttpSender(policy),
             vault=vault,
             clock=self._clock,

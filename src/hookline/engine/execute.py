@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -154,9 +155,9 @@ class Executor:
             self._running_of[place] = self._running_of.get(place, 0) + 1
             task = asyncio.create_task(self._run(execution, epoch))
             self._running[execution.id] = task
-            task.add_done_callback(lambda _, id_=execution.id, place=place: self._ended(id_, place))
+            task.add_done_callback(partial(self._ended, execution.id, place))
 
-    def _ended(self, execution_id: Key, place: tuple[Kind, str]) -> None:
+    def _ended(self, execution_id: Key, place: tuple[Kind, str], _: asyncio.Task[None]) -> None:
         self._running.pop(execution_id, None)
         self._running_of[place] -= 1
         self._pump(place)

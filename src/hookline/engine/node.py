@@ -178,10 +178,15 @@ class Node:
     # --- events and executions ---
 
     async def publish(
-        self, organization_id: Key, drafts: Sequence[EventDraft], *, once: Once | None = None
+        self,
+        organization_id: Key,
+        drafts: Sequence[EventDraft],
+        *,
+        once: Once | None = None,
+        answer: Callable[[Sequence[PublishedEvent]], bytes] | None = None,
     ) -> Repeat | list[PublishedEvent]:
         """Store events with all they owe; durable when it returns. Raises StorageError."""
-        return await self._publisher.publish(organization_id, drafts, once=once)
+        return await self._publisher.publish(organization_id, drafts, once=once, answer=answer)
 
     def automation(self, kind: Kind, automation_id: str) -> Automation | None:
         return self.executor.automation(kind, automation_id)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from hookline import failpoints
 from hookline.errors import StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, new_key
@@ -20,7 +22,7 @@ from hookline.model.states import DeliveryState, Lane, WebhookStatus
 from hookline.ports import FANOUT_IN_TRANSACTION, FanOut, NewEvent, Once, Owed, Publish, Published, Repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hookline.engine.commit import Committer
     from hookline.engine.deliver import Deliverer
@@ -151,6 +153,7 @@ class Outbox:
         return None if execution is None else (execution.kind, execution.automation_id)
 
     async def _fan_out_chunk(self, event: Event, chunk: list[Target], *, is_last: bool) -> None:
+        failpoints.hit("before_fanout")
         now = self._clock.now()
         deliveries = tuple([new_delivery(target, event, is_claimed=False, now=now) for target in chunk])
         await self._deliverer.committer.commit(
@@ -161,6 +164,7 @@ class Outbox:
                 after=None if is_last else chunk[-1].id,
             )
         )
+        failpoints.hit("in_fanout")
         for delivery in deliveries:
             if delivery.state is DeliveryState.PENDING:
                 self._deliverer.expect(delivery.webhook_id, delivery.lane, now)
@@ -210,19 +214,24 @@ class Publisher:
         drafts: Sequence[EventDraft],
         *,
         once: Once | None = None,
+        answer: Callable[[Sequence[PublishedEvent]], bytes] | None = None,
         target_id: Key | None = None,
     ) -> Repeat | list[PublishedEvent]:
         """Store events with all they owe; durable when it returns. Raises StorageError when it may not be.
 
+        once: with it the whole call happens once.  answer: words what a repeat of it is answered with.
         target_id: send to this webhook only (a test).
         """
         await self._outbox.ready(organization_id)
         now = self._clock.now()
         owing = tuple([self._outbox.owe(_event(organization_id, draft, now, target_id)) for draft in drafts])
+        if once is not None and answer is not None:
+            told = [PublishedEvent(public_id=new.event.public_id, is_new=True) for new in owing]
+            once = msgspec.structs.replace(once, answer=answer(told))
         epoch = self._lease.epoch
         result = await self._committer.commit(
             Publish(epoch=epoch, events=owing, once=once),
-            after=lambda result: self._outbox.conclude(owing, epoch, result),
+            after=partial(self._outbox.conclude, owing, epoch),
         )
         if isinstance(result, Repeat):
             return result

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from hookline import failpoints
 from hookline.core.lifecycle import move_execution
 from hookline.dialects import payloads
 from hookline.errors import ConflictError, RowError, StorageError
@@ -218,6 +219,7 @@ class Run:
             event_sequence=running.event_sequence,
         )
         await self._recorder.guarded(begin, events)
+        failpoints.hit("before_start")
         self.execution = running
         self.has_begun = True
         self._began_at = at

@@ -8,6 +8,7 @@ from hookline.core.conditions import compile_conditions
 from hookline.core.filters import compile_filter
 from hookline.core.matching import compile_patterns
 from hookline.core.retry import from_policy
+from hookline.core.signing import Signer
 from hookline.dialects import get as get_dialect
 from hookline.engine.vault import AUTHENTICATION, SIGNING_SECRET
 from hookline.model.ids import public
@@ -33,6 +34,8 @@ class Target:
     __slots__ = (
         "_accepts",
         "_condition",
+        "_previous_signer",
+        "_signer",
         "_trim",
         "dialect",
         "headers",
@@ -71,9 +74,9 @@ class Target:
             if webhook.include_fields or webhook.exclude_fields
             else None
         )
-        self.secret = vault.open(webhook.sealed_secret, SIGNING_SECRET).decode()
-        self.previous_secret = (
-            vault.open(webhook.sealed_previous_secret, SIGNING_SECRET).decode()
+        self._signer = Signer(vault.open(webhook.sealed_secret, SIGNING_SECRET).decode())
+        self._previous_signer = (
+            Signer(vault.open(webhook.sealed_previous_secret, SIGNING_SECRET).decode())
             if webhook.sealed_previous_secret is not None
             else None
         )
@@ -110,9 +113,9 @@ class Target:
     def signed_headers(self, message_id: str, at: datetime, body: bytes) -> tuple[tuple[str, str], ...]:
         """All headers of one attempt, signed for its instant."""
         until = self.webhook.previous_secret_until
-        previous = self.previous_secret if until is not None and at < until else None
+        previous = self._previous_signer if until is not None and at < until else None
         signatures = self.dialect.signature_headers(
-            secret=self.secret,
+            secret=self._signer,
             previous_secret=previous,
             message_id=message_id,
             timestamp=int(at.timestamp()),
