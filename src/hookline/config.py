@@ -211,7 +211,7 @@ class Settings(BaseModel):
         1 << 20,
     )
     max_in_flight_total: _Count = _setting(
-        "a whole number from 1 to 1000000", "Most deliveries on their way at once from this node.", 512
+        "a whole number from 1 to 1000000", "Most deliveries on their way at once from this node.", 2048
     )
     max_executions: _Count = _setting(
         "a whole number from 1 to 1000000", "Most executions running at once on this node.", 16

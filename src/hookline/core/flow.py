@@ -1,7 +1,8 @@
 """Say how many deliveries of one webhook may be in flight (DESIGN section 4).
 
 Receivers that hang hold sockets until the deadline; those that answer, even with an error, do not. So the cap
-halves with every time-out after the first in a row, down to 1, and doubles with every answer, up to the limit.
+starts at 2, doubles with every answer, up to the limit, and halves with every time-out after the first in a row,
+down to 1: three hundred webhooks that hang from the first moment hold 600 sockets, not 9,600.
 This module never reads a clock or counts what is in flight.
 """
 
@@ -12,6 +13,8 @@ from typing import Final
 DEFAULT_LIMIT: Final = 32
 # A single time-out is weather; only the next one in a row is climate.
 _TOLERATED: Final = 1
+# Requests to a receiver nobody has heard of yet: enough to learn from, few enough to lose.
+_FIRST: Final = 2
 
 
 class AdaptiveCap:
@@ -25,7 +28,8 @@ class AdaptiveCap:
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._timeouts = 0
         self._is_proven = False
-        self._value = self._limit = _checked(limit)
+        self._limit = _checked(limit)
+        self._value = min(_FIRST, limit)
 
     def __repr__(self) -> str:
         return f"AdaptiveCap({self._value} of {self._limit}, {self._timeouts} time-outs in a row)"

@@ -50,8 +50,8 @@ _TEST_SECONDS: Final = 35.0
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much this node takes on. grace_seconds: how long a stop waits for what is under way."""
 
-    max_in_flight: int = 512
-    max_executions: int = 64
+    max_in_flight: int = 2048
+    max_executions: int = 16
     retry_time_scale: float = 1.0
     grace_seconds: float = 20.0
 
