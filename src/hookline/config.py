@@ -214,7 +214,7 @@ class Settings(BaseModel):
         "a whole number from 1 to 1000000", "Most deliveries on their way at once from this node.", 2048
     )
     max_executions: _Count = _setting(
-        "a whole number from 1 to 1000000", "Most executions running at once on this node.", 16
+        "a whole number from 1 to 1000000", "Most executions running at once on this node.", 256
     )
     lease_seconds: Annotated[float, Field(ge=3, le=300, allow_inf_nan=False)] = _setting(
         "a number from 3 to 300",

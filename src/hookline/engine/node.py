@@ -51,7 +51,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much this node takes on. grace_seconds: how long a stop waits for what is under way."""
 
     max_in_flight: int = 2048
-    max_executions: int = 16
+    max_executions: int = 256
     retry_time_scale: float = 1.0
     grace_seconds: float = 20.0
 
