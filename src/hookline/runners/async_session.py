@@ -1,8 +1,8 @@
 """Carry out steps, sleeps and waits of async functions.
 
-A run suspends when a sleep or wait holds its function and no step is in progress; when other tasks of the run
-wait instead, only after a quiet moment, so that those still on their way to a step get there. A run that
-suspended hears nothing more: its calls never return, and no ``finally`` of the user runs.
+A run suspends when a sleep or wait holds it and no step is in progress; where there are other tasks, only after
+a quiet moment, so that those still on their way to a step get there. A run that suspended hears nothing more: its
+calls never return, and no ``finally`` of the user runs.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class AsyncSession(RunSession):
     ) -> None:
         super().__init__(start, entries, send)
         self.task: asyncio.Task[None] | None = None
-        self.held: list[asyncio.Future[None]] = []
         self._loop = loop
         self._on_suspended = on_suspended
         self._acks: dict[int, asyncio.Future[None]] = {}
+        self._held: list[asyncio.Future[None]] = []
         self._steps_in_progress = 0
-        self._pauses: list[Pause] = []
+        self._pauses: dict[asyncio.Future[None], Pause] = {}
         self._check: asyncio.Handle | None = None
 
     def acknowledge(self, sequence: int) -> None:
@@ -104,14 +104,13 @@ class AsyncSession(RunSession):
             return
         over: asyncio.Future[None] = self._loop.create_future()
         alarm = None if pause.wake_at is None else self._loop.call_later(left, self._end, over)
-        self._pauses.append(pause)
-        self.held.append(over)
-        self._look_for_rest(0.0 if asyncio.current_task() is self.task else QUIET)
+        self._pauses[over] = pause
+        is_alone = asyncio.current_task() is self.task and len(asyncio.all_tasks()) == 1
+        self._look_for_rest(0.0 if is_alone else QUIET)
         try:
             await over
         finally:
-            self._pauses.remove(pause)
-            self.held.remove(over)
+            del self._pauses[over]
             if alarm is not None:
                 alarm.cancel()
 
@@ -126,14 +125,20 @@ class AsyncSession(RunSession):
             )
 
     def _suspend(self) -> None:
-        if self._pauses and not self._steps_in_progress and not self.is_over:
-            self.suspend(self._pauses)
-            self._on_suspended(self)
+        self._check = None
+        if not self._pauses or self._steps_in_progress or self.is_over:
+            return
+        if any(over.done() for over in self._pauses):
+            # It ended or was cancelled in this very turn: its task has yet to hear of it, and moves on.
+            self._look_for_rest(QUIET)
+            return
+        self.suspend(self._pauses.values())
+        self._on_suspended(self)
 
     async def _forever(self) -> None:
         """Hold a task of a run that is over. The session is kept as long as the process."""
         never: asyncio.Future[None] = self._loop.create_future()
-        self.held.append(never)
+        self._held.append(never)
         await never
 
     def _end(self, over: asyncio.Future[None]) -> None:

@@ -10,7 +10,6 @@ execution that does not share. ``asyncio`` is loaded only for an app that needs 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -20,11 +19,12 @@ import msgspec
 
 from hookline.model.states import Kind
 from hookline.runners import values
-from hookline.runners.ending import answer, flush_output, leave, missing
+from hookline.runners.ending import answer, leave, missing
 from hookline.runners.link import Link, guard
 from hookline.runners.loading import load_app
 from hookline.runners.plain_session import PlainSession
 from hookline.runners.protocol import Ack, Broken, Journal, ProtocolError, Ready, Start, Unready
+from hookline.runners.streams import flush_output, make_output_timely, tell_runs_apart
 from hookline.sdk import Cancelled, context_for, is_async
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def main(arguments: list[str]) -> None:
     options = dict(zip(arguments[1::2], arguments[2::2], strict=False))
     link = Link(int(options["--fd"]))
     guard(link, int(options["--lifeline"]) if "--lifeline" in options else None)
-    _make_output_timely()
+    make_output_timely()
+    if "--shared" in arguments:
+        tell_runs_apart()
     app = _load(link, place)
     if "--shared" in arguments:
         from hookline.runners.shared_child import serve
@@ -54,13 +56,6 @@ def main(arguments: list[str]) -> None:
         serve(link, app)
     else:
         _run_one(link, app)
-
-
-def _make_output_timely() -> None:
-    """Let each printed line reach the log at once, and never fail on a character."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _load(link: Link, place: str) -> App:

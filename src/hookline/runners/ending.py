@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hookline.model.states import Kind
 from hookline.runners import values
 from hookline.runners.protocol import Broken, FrameTooLargeError
+from hookline.runners.streams import flush_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +33,6 @@ def answer(session: RunSession, kind: Kind, result: Any, send: Callable[[ToNode]
 def missing(start: Start) -> Failure:
     """Return the failure of a run whose function is gone from the app's file."""
     return values.failure(f"the app has no {start.kind} {start.automation_id!r}")
-
-
-def flush_output() -> None:
-    """Hand over what user code printed; it may have replaced or closed the streams."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
 
 
 def leave() -> NoReturn:

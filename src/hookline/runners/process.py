@@ -149,6 +149,9 @@ class Child:
                 if message.run in self.runs:
                     self.runs[message.run].recorded(message)
             case Ready():
+                if self.is_ready:  # forged by user code
+                    self.kill()
+                    return
                 self.is_ready = True
                 self._owner.ready(self, message.automations)
             case Unready():

@@ -21,6 +21,7 @@ from hookline.model.ids import public
 from hookline.ports_runner import EmitDraft, LogDraft, OpenWait
 from hookline.runners import values
 from hookline.runners.protocol import Finished, Recorded, Suspend
+from hookline.runners.streams import flush_output
 from hookline.sdk import Trigger
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class StepInProgress:
 class RunSession:
     """One run in this process: its memory, and its line to the node.
 
-    send: takes messages in order, never fails, from any thread.
+    send: takes messages in order, from any thread.  flush: hands over what was printed so far.
     """
 
     def __init__(self, start: Start, entries: Iterable[JournalEntry], send: Callable[[ToNode], None]) -> None:
@@ -126,6 +127,7 @@ class RunSession:
         self.trigger = Trigger(values.decode_trigger(start.trigger) if start.trigger else None)
         self.resolution: dict[str, Any] | None = None
         self.is_over = False
+        self.flush: Callable[[], None] = flush_output
         self._memory = Memory(entries)
         self._send = send
         self._lock = RLock()
@@ -219,6 +221,7 @@ class RunSession:
 
     def suspend(self, pauses: Iterable[Pause]) -> None:
         """End the run here: it goes on when one of the pauses ends."""
+        self.flush()
         with self._lock:
             self.is_over = True
             ends = [pause.wake_at for pause in pauses if pause.wake_at is not None]

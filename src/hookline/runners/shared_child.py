@@ -7,11 +7,9 @@ child makes few system calls. What runs print goes to the execution whose task p
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import sys
 import threading
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
@@ -20,8 +18,8 @@ from hookline.model.states import Kind
 from hookline.runners import values
 from hookline.runners.async_session import AsyncSession
 from hookline.runners.ending import answer, missing
-from hookline.runners.output import OutputLines
 from hookline.runners.protocol import Ack, Broken, Cancel, Journal, Ready, Start, frame
+from hookline.runners.streams import SharedOutput, current_output
 from hookline.sdk import context_for
 
 if TYPE_CHECKING:
@@ -31,61 +29,6 @@ if TYPE_CHECKING:
     from hookline.runners.link import Link
     from hookline.runners.protocol import ToNode
     from hookline.sdk import App
-
-_current: ContextVar[SharedRun | None] = ContextVar("hookline_current_run", default=None)
-"""The run that this task or thread belongs to."""
-
-
-class SharedRun:
-    """One execution in this process."""
-
-    __slots__ = ("output", "session")
-
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
-        self.output: OutputLines | None = None
-
-    def printed(self, stream: str, text: str) -> None:
-        """Log what the run printed."""
-        if self.output is None:
-            self.output = OutputLines()
-        self._log(self.output.feed(stream, text.encode("utf-8", "backslashreplace")))
-
-    def close_output(self) -> None:
-        if self.output is not None:
-            self._log(self.output.close())
-
-    def _log(self, drafts: list[Any]) -> None:
-        if drafts:
-            self.session.output(drafts)
-
-
-class RunStream(io.TextIOBase):
-    """Stands for ``sys.stdout`` or ``sys.stderr``; text of no run goes to the real one."""
-
-    def __init__(self, stream: str, real: Any) -> None:
-        self._stream, self._real = stream, real
-
-    def write(self, text: str, /) -> int:
-        run = _current.get()
-        if run is None:
-            self._real.write(text)
-        else:
-            run.printed(self._stream, text)
-        return len(text)
-
-    def flush(self) -> None:
-        self._real.flush()
-
-    def fileno(self) -> int:
-        return int(self._real.fileno())
-
-    def writable(self) -> bool:
-        return True
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8"
 
 
 class SharedChild:
@@ -146,20 +89,20 @@ class SharedChild:
             self.send(Broken(start.run, values.failure_of(exc)))
             return
         self._runs[start.run] = session
+        output = SharedOutput(session.output)
+        session.flush = output.close
         context = copy_context()
-        run = SharedRun(session)
-        context.run(_current.set, run)
-        session.task = self._loop.create_task(self._run(run, Kind(start.kind), function), context=context)
+        context.run(current_output.set, output)
+        session.task = self._loop.create_task(self._run(session, Kind(start.kind), function), context=context)
 
-    async def _run(self, run: SharedRun, kind: Kind, function: Callable[..., Any]) -> None:
-        session = run.session
+    async def _run(self, session: AsyncSession, kind: Kind, function: Callable[..., Any]) -> None:
         try:
             result = await function(context_for(session, kind, asynchronous=True))
         except BaseException as exc:  # noqa: BLE001 -- whatever ended it is the answer; others live on
-            run.close_output()
+            session.flush()
             self.send(Broken(session.run, values.failure_of(exc)))
         else:
-            run.close_output()
+            session.flush()
             answer(session, kind, result, self.send)
         session.is_over = True
         del self._runs[session.run]
@@ -173,7 +116,6 @@ def serve(link: Link, app: App) -> NoReturn:
     """Run what the node sends until it closes the line, which ends the process."""
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    sys.stdout, sys.stderr = RunStream("stdout", sys.stdout), RunStream("stderr", sys.stderr)
     child = SharedChild(link, app, loop)
     loop.add_reader(link.socket, child.receive)
     link.send(Ready(os.getpid(), list(app.automations)))

@@ -236,3 +236,33 @@ async def test_a_node_that_is_killed_leaves_no_process(apps: Path, gone: Any, is
     await node.wait()
 
     await gone(*pids)
+
+
+async def test_logging_set_up_by_the_app_reaches_the_run_that_logs(runs: Any) -> None:
+    _, kept = await runs.run("logging_shared")
+
+    assert kept.texts("stderr") == ["through logging"]
+
+
+@pytest.mark.parametrize("nap", ["print_and_nap", "print_and_nap_shared"])
+async def test_what_was_printed_before_a_sleep_is_not_lost(runs: Any, nap: str) -> None:
+    _, kept = await runs.run(nap)
+
+    assert kept.texts("stdout") == ["resting"]
+
+
+@pytest.mark.parametrize("how", ["size", "garbage"])
+async def test_user_code_that_meddles_with_the_line_is_lost(runs: Any, how: str) -> None:
+    outcome, _ = await asyncio.wait_for(runs.run("forge", how), 5)
+
+    assert isinstance(outcome, Lost)
+    assert "broke the protocol" in outcome.failure.message
+
+
+async def test_many_runs_leave_no_descriptor_behind(runs: Any) -> None:
+    await runs.run("echo")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- only counted
+    await asyncio.gather(*(runs.run("echo") for _ in range(20)))
+    await asyncio.sleep(0.2)
+
+    assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 -- one more warm process

@@ -170,7 +170,7 @@ async def test_a_sleep_holds_no_process_and_runs_no_finally(
 
 @pytest.mark.parametrize("nap", ["nap", "nap_async", "nap_shared"])
 async def test_a_sleep_that_is_over_returns_at_once(runs: Any, tmp_path: Path, kept: Any, nap: str) -> None:
-    job = runs.job(nap, {"seconds": 0.2, "path": str(tmp_path / "notes")})
+    job = runs.job(nap, {"seconds": 0.5, "path": str(tmp_path / "notes")})
     first = await runs.host.run(job, kept)
     second = await runs.again(job, kept)
 
@@ -225,6 +225,7 @@ async def test_a_wait_gives_up_at_its_deadline(runs: Any, kept: Any, wait: str) 
     closed = kept.journal["wait", "approved", 0]
 
     assert isinstance(first, Suspended)
+    assert first.wake_at is not None
     assert first.wake_at == first.waits[0].deadline
     assert second.output == b"null"
     assert (asked.value, closed.value) == (None, b"null")
@@ -306,3 +307,25 @@ async def test_an_execution_runs_once_at_a_time(runs: Any, kept: Any) -> None:
 
     assert runs.host.cancel(job.execution_id)
     assert not isinstance(await first, Failed)
+
+
+async def test_a_task_on_its_way_to_a_step_gets_there_before_the_run_rests(runs: Any) -> None:
+    outcome, kept = await runs.run("background")
+
+    assert isinstance(outcome, Suspended)
+    assert ("step", "late", 0) in kept.journal
+
+
+async def test_a_sleep_that_ends_as_the_run_would_rest_is_taken_once(
+    runs: Any, tmp_path: Path, kept: Any
+) -> None:
+    """Its length is that of the quiet moment before a run with company suspends."""
+    keeps = [type(kept)() for _ in range(30)]
+    jobs = [
+        runs.job("nap_shared", {"seconds": 0.19 + 0.0007 * number, "path": str(tmp_path / str(number))})
+        for number in range(30)
+    ]
+    outcomes = await asyncio.gather(*map(runs.to_the_end, jobs, keeps))
+
+    assert all(isinstance(outcome, Succeeded) for outcome in outcomes)
+    assert all((tmp_path / str(number)).read_text().count("awake") == 1 for number in range(30))

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -398,3 +400,48 @@ def trigger(ctx: Any) -> Any:
         "started": t.started_at.isoformat(),
         "part": t.body.data["file"].filename,
     }
+
+
+shared_logger = logging.getLogger("shop")
+shared_logger.addHandler(logging.StreamHandler())
+
+
+@app.workflow("logging_shared", shared=True)
+async def logging_shared(ctx: Any) -> Any:
+    shared_logger.warning("through logging")
+
+
+@app.workflow("print_and_nap")
+async def print_and_nap(ctx: Any) -> Any:
+    print("resting", end="")
+    await ctx.sleep(60)
+
+
+@app.workflow("print_and_nap_shared", shared=True)
+async def print_and_nap_shared(ctx: Any) -> Any:
+    await print_and_nap(ctx)
+
+
+@app.workflow("background")
+async def background(ctx: Any) -> Any:
+    """Waits while a task of its own is still on its way to a step."""
+
+    async def later() -> None:
+        await asyncio.sleep(0.05)
+        await ctx.step("late", asyncio.sleep, 0)
+
+    task = asyncio.create_task(later())
+    await ctx.wait_for_event("go")
+    await task
+
+
+@app.workflow("forge")
+def forge(ctx: Any) -> Any:
+    """Speaks the protocol itself, badly."""
+    for fd in range(3, 20):
+        try:
+            line = socket.socket(fileno=os.dup(fd))
+            line.send(b"\xff\xff\xff\xff" if ctx.input == "size" else b"\x00\x00\x00\x01\xc1")
+        except OSError:
+            continue
+    time.sleep(60)
