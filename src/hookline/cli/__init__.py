@@ -40,6 +40,8 @@ COMMANDS: Final = (
 )
 """Name, place in this package, group and one line of help of each command."""
 
+EVERY: Final = "*"
+
 _HELP = """Webhooks in, work done, webhooks out, without losing one.
 
 First steps: `hookline demo` shows everything; `hookline serve` starts a server; `hookline COMMAND --help`
@@ -56,7 +58,7 @@ def _worth_showing(default: object) -> str | None:
 def build(called: str | None = None) -> App:
     """Return the command line with every command named and none imported.
 
-    called: the command about to run; its help is its own docstring, with examples, instead of one line.
+    called: the command about to run (or EVERY): its help is its own docstring, with examples, not one line.
     """
     app = App(
         name="hookline",
@@ -67,7 +69,8 @@ def build(called: str | None = None) -> App:
     )
     app["--help"].group = app["--version"].group = _OPTIONS
     for name, place, group, line in COMMANDS:
-        app.command(f"hookline.cli.{place}", name=name, group=group, help=None if name == called else line)
+        own = None if called in {name, EVERY} else line
+        app.command(f"hookline.cli.{place}", name=name, group=group, help=own)
     app.register_install_completion_command(group=_OPTIONS)
     return app
 
