@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from hookline.ports_runner import Killed, Lost, Succeeded, TimedOut
 from hookline.runners import run as run_module
+from hookline.runners.protocol import Start, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -266,3 +269,25 @@ async def test_many_runs_leave_no_descriptor_behind(runs: Any) -> None:
     await asyncio.sleep(0.2)
 
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 -- one more warm process
+
+
+async def test_a_process_ends_with_its_line_where_the_kernel_does_not_see_to_it(apps: Path) -> None:
+    """Without the lifeline, the thread that watches the line ends it, also in a loop that never pauses."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen(  # noqa: ASYNC220 -- nothing else waits meanwhile
+            [
+                *[sys.executable, "-m", "hookline.runners.child", str(apps / "every_way.py")],
+                *["--fd", str(theirs.fileno())],
+            ],
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    ours.settimeout(10)
+    assert ours.recv(1 << 20)  # ready
+    ours.sendall(frame(Start(1, b"k" * 16, "workflow", "bad", b'"hang"', None, 1)))
+    await asyncio.sleep(0.1)
+    assert child.poll() is None
+    ours.close()
+
+    assert child.wait(1) == -signal.SIGKILL

@@ -445,3 +445,8 @@ def forge(ctx: Any) -> Any:
         except OSError:
             continue
     time.sleep(60)
+
+
+@app.workflow("clock")
+def clock(ctx: Any) -> Any:
+    return time.time()
