@@ -197,12 +197,12 @@ def type_name(value: Any) -> str:
 def number(value: float) -> str:
     """Return a finite double as ECMAScript's Number::toString prints it. ValueError otherwise."""
     text = repr(value)  # the shortest digits that read back the same, as ECMAScript demands
-    if "e" not in text:
+    if "e" not in text and "n" not in text:
         if text.endswith(".0"):
             return text[:-2] if text != "-0.0" else "0"
         if value > 1e-3 or value < -1e-3:
             return text
-    if text in ("nan", "inf", "-inf"):
+    if "n" in text:  # nan, inf
         raise ValueError("JSON has no such number")
     sign, digits, point = _digits(text)
     if 0 < point <= 21:

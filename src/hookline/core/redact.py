@@ -30,7 +30,6 @@ _SECRET_HEADERS: Final = frozenset(
         "x-phantombuster-key",
         "www-authenticate",
         "proxy-authenticate",
-        "idempotency-key",
     }
 )
 # Within any name of a header or parameter.
@@ -43,10 +42,11 @@ _SECRET_WORDS: Final = (
     "apikey",
     "api-key",
     "api_key",
-    "auth",
+    "authorization",
+    "x-auth",
 )
 _SECRET_PARAMETERS: Final = frozenset(
-    {"key", "sig", "signature", "code", "pwd", "pass", "jwt", "session", "sid"}
+    {"auth", "key", "sig", "signature", "code", "pwd", "pass", "jwt", "session", "sid"}
 )
 _SECRET_PARAMETER_WORDS: Final = (*_SECRET_WORDS, "signature", "_key", "-key")
 

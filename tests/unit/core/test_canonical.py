@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import pytest
+
+from hookline.core.canonical import (
+    MAX_DEPTH,
+    canonical,
+    compact,
+    decode,
+    encode,
+    number,
+    survives,
+    survives_json,
+    type_name,
+)
+from hookline.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("raw", "written"),
+    [
+        (b"12.0", b"12"),
+        (b'{"credits_used": 12.0}', b'{"credits_used":12}'),
+        (b"[-0, -0.0, 0e5, -1e-400]", b"[0,0,0,0]"),
+        (b"[1e-7, 0.000001, 1E-6, 1.5e-9]", b"[1e-7,0.000001,0.000001,1.5e-9]"),
+        (b"[1e20, 1e21, 123456789012345680000.0]", b"[100000000000000000000,1e+21,123456789012345680000]"),
+        (b"[5e-324, 1.7976931348623157e308]", b"[5e-324,1.7976931348623157e+308]"),
+        (b"[1e400000]".replace(b"400000", b"2"), b"[100]"),
+        (b'"\\u00e9\\/\\u0000\\u001f\\u007f\\u2028\\ud83d\\ude00"', '"é/\\u0000\\u001f\x7f\u2028😀"'.encode()),
+        (b'{"b":1,"10":2,"a":3,"2":4}', b'{"2":4,"10":2,"b":1,"a":3}'),
+        (b'{"b":1,"\\u0031":2}', b'{"1":2,"b":1}'),
+        (b'{"b":0,"4294967295":1,"4294967294":2,"01":3,"-1":4}', b'{"4294967294":2,"b":0,"4294967295":1,"01":3,"-1":4}'),
+        (b'{"line1":1,"sha256":"x","a":["b1"]}', b'{"line1":1,"sha256":"x","a":["b1"]}'),
+        (b'{"a":1,"b":2,"a":3}', b'{"a":3,"b":2}'),
+        (b" [ ]\n", b"[]"),
+        (b"{ }", b"{}"),
+        (b"9007199254740993", b"9007199254740992"),
+        (b"[123456789012345678901234567890]", b"[1.2345678901234568e+29]"),
+        (b"[" + b"9" * 400 + b"]", b"[null]"),
+        (b'{"a":[12345678901234567]}', b'{"a":[12345678901234568]}'),
+        (b"[-12345678901234567]", b"[-12345678901234568]"),
+    ],
+)
+def test_canonical_json_is_what_javascript_prints_after_parsing(raw: bytes, written: bytes) -> None:
+    """AF-X1: both of the seed's verifiers must accept the bytes."""
+    assert canonical(raw) == written
+    assert encode(decode(raw)) == written
+    assert canonical(written) == written
+
+
+def test_a_trim_happens_between_reading_and_writing() -> None:
+    """AF-X6: filter first, then sign."""
+    raw = b'{"a":1.50,"b":123456789012345678,"c":{"2":1,"1":2}}'
+
+    assert canonical(raw, lambda data: {"c": data["c"], "a": data["a"]}) == b'{"c":{"1":2,"2":1},"a":1.5}'
+    assert compact(raw, lambda data: {"b": data["b"], "a": data["a"]}) == b'{"b":123456789012345678,"a":1.50}'
+    assert compact(b"[" + b"9" * 30 + b', 1e5]', lambda data: data) == b"[" + b"9" * 30 + b",1e5]"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"", "INVALID_JSON"),
+        (b" ", "INVALID_JSON"),
+        (b"NaN", "INVALID_JSON"),
+        (b"[Infinity]", "INVALID_JSON"),
+        (b"[-Infinity]", "INVALID_JSON"),
+        (b"{'a':1}", "INVALID_JSON"),
+        (b'{"a":1,}', "INVALID_JSON"),
+        (b"[1,]", "INVALID_JSON"),
+        (b"[01]", "INVALID_JSON"),
+        (b"[+1]", "INVALID_JSON"),
+        (b"[.5]", "INVALID_JSON"),
+        (b"[1.]", "INVALID_JSON"),
+        (b"{} {}", "INVALID_JSON"),
+        (b"// c\n{}", "INVALID_JSON"),
+        (b"[1e400]", "INVALID_JSON"),
+        (b"1" * 5000, "INVALID_JSON"),
+        (b"\xef\xbb\xbf{}", "INVALID_JSON"),
+        (b'["a\x00b"]', "INVALID_JSON"),
+        (b"[1]\x00", "INVALID_JSON"),
+        (b'["\t"]', "INVALID_JSON"),
+        (b'["\\ud800"]', "INVALID_JSON"),
+        (b'["\\udc00\\ud800"]', "INVALID_JSON"),
+        (b'{"\\ud800":1}', "INVALID_JSON"),
+        (b'["\xff"]', "INVALID_UTF8"),
+        (b'["\xed\xa0\x80"]', "INVALID_UTF8"),
+        (b'["\xc0\x80"]', "INVALID_UTF8"),
+        (b'{"\xe9":1}', "INVALID_UTF8"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "JSON_TOO_DEEP"),
+        (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "JSON_TOO_DEEP"),
+        (b"[" * 100_000 + b"]" * 100_000, "JSON_TOO_DEEP"),
+        (b"[" * 100_000, "JSON_TOO_DEEP"),
+    ],
+)
+def test_bad_json_is_an_input_error_and_nothing_else(raw: bytes, code: str) -> None:
+    """CONTRACT section 2; PROMISES section 5: never a RecursionError or ValueError."""
+    for read in (decode, canonical):
+        with pytest.raises(InputError) as caught:
+            read(raw)
+        assert caught.value.code == code
+
+
+def test_what_looks_odd_but_is_legal_is_read() -> None:
+    """CONTRACT section 2: an escaped NUL is legal, a repeated key keeps its last value."""
+    assert decode(b'{"a":"\\u0000"}') == {"a": "\0"}
+    assert decode(b'{"a":1,"a":2}') == {"a": 2}
+    assert decode(b"1" * 400) == int("1" * 400)
+    assert decode('["é"]') == ["é"]
+    assert decode(bytearray(b"[1]")) == [1]
+    assert decode(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH) is not None
+    assert len(decode(b"[" + b",".join([b"[]"] * 1000) + b"]")) == 1000
+
+
+def test_text_with_lone_surrogates_is_invalid_utf8() -> None:
+    with pytest.raises(InputError) as caught:
+        decode('["\ud800"]', field="data")
+
+    assert (caught.value.code, caught.value.field) == ("INVALID_UTF8", "data")
+
+
+def test_what_json_cannot_hold_is_our_bug() -> None:
+    for value in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValueError, match="no such number"):
+            encode(value)
+        with pytest.raises(ValueError, match="no such number"):
+            number(value)
+    with pytest.raises(TypeError):
+        encode({"a": {1, 2}})
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_same"),
+    [
+        (b"[9007199254740992, -9007199254740992]", True),
+        (b"[9007199254740993]", False),
+        (b'{"a":{"b":[9007199254740994]}}', True),
+        (b'{"a":{"b":[12345678901234567]}}', False),
+        (b"[100000000000000000000]", True),
+        (b"[" + b"9" * 400 + b"]", False),
+        (b'{"id":"12345678901234567","n":1.5}', True),
+        (b"12345678901234567", False),
+        (b"[0.1234567890123456]", True),
+    ],
+)
+def test_integers_that_javascript_cannot_hold_are_told(raw: bytes, is_same: bool) -> None:
+    """AF-X1: the delivery log says so."""
+    assert survives(decode(raw)) is is_same
+    assert survives_json(raw) is is_same
+
+
+def test_types_have_their_json_names() -> None:
+    """AF-5."""
+    values = (None, True, 1, 1.5, "a", [], {})
+
+    assert [type_name(value) for value in values] == [
+        "null",
+        "boolean",
+        "number",
+        "number",
+        "string",
+        "array",
+        "object",
+    ]

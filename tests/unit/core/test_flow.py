@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from hookline.core.flow import AdaptiveCap
+
+
+def test_the_cap_shrinks_to_one_on_consecutive_time_outs_and_grows_back() -> None:
+    """DESIGN section 4."""
+    cap = AdaptiveCap()
+    sizes = []
+    for _ in range(8):
+        cap.timed_out()
+        sizes.append(cap.value)
+    for _ in range(6):
+        cap.answered()
+        sizes.append(cap.value)
+
+    assert sizes == [32, 16, 8, 4, 2, 1, 1, 1, 2, 4, 8, 16, 32, 32]
+
+
+def test_a_single_time_out_shrinks_nothing() -> None:
+    cap = AdaptiveCap(8)
+    for _ in range(20):
+        cap.timed_out()
+        cap.answered()
+
+    assert cap.value == 8
+
+
+def test_a_webhook_is_proven_by_its_latest_answer() -> None:
+    cap = AdaptiveCap()
+    seen = [cap.is_proven]
+    cap.answered()
+    seen.append(cap.is_proven)
+    cap.timed_out()
+    seen.append(cap.is_proven)
+
+    assert seen == [False, True, False]
+
+
+def test_the_limit_may_change_at_any_time() -> None:
+    cap = AdaptiveCap(32)
+    cap.limit = 100
+    assert cap.value == 100
+    cap.limit = 4
+    assert cap.value == 4
+    cap.timed_out()
+    cap.timed_out()
+    cap.limit = 32
+    assert (cap.value, cap.limit) == (2, 32)
+    cap.limit = 1
+    assert cap.value == 1
+
+    with pytest.raises(ValueError, match="room"):
+        cap.limit = 0
+    with pytest.raises(ValueError, match="room"):
+        AdaptiveCap(0)
+    assert repr(cap) == "AdaptiveCap(1 of 1, 2 time-outs in a row)"

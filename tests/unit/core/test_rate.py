@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from hookline.core.rate import Gcra, SlidingWindow
+
+
+def test_a_rate_lets_a_burst_pass_and_then_paces() -> None:
+    rate = Gcra(10, burst=3)
+    state, waits = 0.0, []
+    for _ in range(4):
+        state, wait = rate.ask(state, 1000.0)
+        waits.append(wait)
+
+    assert waits[:3] == [0.0, 0.0, 0.0]
+    assert waits[3] == pytest.approx(0.1)
+    assert rate.ask(state, 1000.1)[1] == 0.0
+
+
+def test_a_refusal_changes_nothing() -> None:
+    rate = Gcra(1)
+    state, _ = rate.ask(0.0, 5.0)
+
+    assert rate.ask(state, 5.5) == (state, pytest.approx(0.5))
+    assert rate.ask(state, 6.0)[1] == 0.0
+
+
+def test_rest_earns_no_more_than_the_burst() -> None:
+    rate = Gcra(100, burst=2)
+    state, _ = rate.ask(0.0, 1.0)
+    state, _ = rate.ask(state, 9999.0)
+    state, _ = rate.ask(state, 9999.0)
+
+    assert rate.ask(state, 9999.0)[1] > 0
+
+
+def test_the_51st_request_within_a_second_is_refused() -> None:
+    """PR-7: already received 50 requests in the last second."""
+    window = SlidingWindow(50)
+
+    assert all(window.ask(10 + number * 0.01) == 0.0 for number in range(50))
+    assert window.ask(10.9) == pytest.approx(0.1)
+    assert window.ask(10.999) > 0
+    assert window.ask(11.0) == 0.0
+    assert window.ask(11.0) > 0
+    assert window.ask(11.01) == 0.0
+
+
+def test_refused_requests_do_not_keep_a_window_closed() -> None:
+    window = SlidingWindow(1, seconds=1)
+    window.ask(0.0)
+
+    assert all(window.ask(number / 100) > 0 for number in range(1, 100))
+    assert window.ask(1.0) == 0.0
+
+
+@pytest.mark.parametrize("make", [lambda: Gcra(0), lambda: Gcra(1, burst=0), lambda: SlidingWindow(0)])
+def test_a_rate_of_nothing_is_our_bug(make: object) -> None:
+    assert callable(make)
+    with pytest.raises(ValueError, match="lets something pass"):
+        make()

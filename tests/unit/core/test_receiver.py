@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hookline.core.signing import agenticflow_signature, new_secret, standard_signature
+from hookline.receiver import VerificationError, verify
+
+SECRET = new_secret(b"s" * 32)
+OLD = new_secret(b"o" * 32)
+BODY = b'{"type":"order.created","timestamp":"2024-01-15T10:30:00.000Z","data":{"total":12}}'
+NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
+
+
+def signed(body: bytes = BODY, *, at: datetime = NOW, secret: str = SECRET) -> dict[str, str]:
+    timestamp = int(at.timestamp())
+    return {
+        "Webhook-Id": "evt_1",
+        "Webhook-Timestamp": str(timestamp),
+        "Webhook-Signature": standard_signature(secret, "evt_1", timestamp, body),
+    }
+
+
+def test_verify_returns_the_event() -> None:
+    """CONTRACT section 7."""
+    assert verify(BODY, signed(), SECRET, now=NOW)["data"] == {"total": 12}
+    assert verify(BODY.decode(), signed(), SECRET, now=NOW)["type"] == "order.created"
+    assert verify(BODY, list(signed().items()), (OLD, SECRET), now=NOW)["type"] == "order.created"
+
+
+def test_verify_reads_the_clock_itself() -> None:
+    assert verify(BODY, signed(at=datetime.now(UTC)), SECRET)
+    with pytest.raises(VerificationError) as caught:
+        verify(BODY, signed(), SECRET)
+
+    assert caught.value.reason == "timestamp_too_old"
+
+
+def test_the_tolerance_can_be_set() -> None:
+    headers = signed(at=NOW - timedelta(hours=1))
+
+    assert verify(BODY, headers, SECRET, now=NOW, tolerance_seconds=3600)
+    with pytest.raises(VerificationError):
+        verify(BODY, headers, SECRET, now=NOW, tolerance_seconds=3599)
+
+
+def test_an_agenticflow_signature_alone_is_enough_unless_standard_is_asked_for() -> None:
+    """AF-15; the scheme signs no time, so a receiver may refuse it."""
+    headers = {"x-agenticflow-signature": agenticflow_signature(SECRET, BODY)}
+
+    assert verify(BODY, headers, SECRET)["type"] == "order.created"
+    with pytest.raises(VerificationError) as caught:
+        verify(BODY, headers, SECRET, scheme="standard")
+    assert caught.value.reason == "header_missing"
+
+
+def test_a_good_signature_does_not_make_up_for_a_bad_one() -> None:
+    """P12: a request with any Standard header is judged by those."""
+    headers = {"x-agenticflow-signature": agenticflow_signature(SECRET, BODY), "webhook-id": "evt_1"}
+
+    with pytest.raises(VerificationError) as caught:
+        verify(BODY, headers, SECRET)
+    assert caught.value.reason == "header_missing"
+    assert verify(BODY, headers, SECRET, scheme="agenticflow")
+
+
+def test_an_unsigned_request_is_refused() -> None:
+    with pytest.raises(VerificationError) as caught:
+        verify(BODY, {"content-type": "application/json"}, SECRET)
+
+    assert caught.value.reason == "header_missing"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'{"a":NaN}', b"\xff"])
+def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
+    with pytest.raises(VerificationError) as caught:
+        verify(body, signed(body), SECRET, now=NOW)
+
+    assert caught.value.reason == "body_malformed"
