@@ -1,0 +1,159 @@
+"""Turn error families into HTTP answers: the one table from whose fault it was to a status, and AF-5's body.
+
+Handlers raise; nothing else in the API picks a status for a failure. An exception that belongs to no family is our
+own defect: it is logged and answered 500 without a word about what happened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from hookline.errors import (
+    ConflictError,
+    ForbiddenError,
+    HooklineError,
+    InputError,
+    LeaseLostError,
+    MediaTypeError,
+    MissingError,
+    RemoteError,
+    StorageError,
+    ThrottledError,
+    TooLargeError,
+    UnauthorizedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_log = structlog.get_logger("hookline.api")
+
+_RETRY_AFTER_SECONDS: Final = 1
+"""What a 503 asks for: an overloaded or restarting node is back soon, and callers add their own back-off."""
+
+
+class MethodError(HooklineError):
+    """The path exists, the method does not. allow: the methods that do, comma-separated."""
+
+    code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class UnavailableError(HooklineError):
+    """This node cannot do it now, another or a later try can. Nothing was stored."""
+
+    code = "UNAVAILABLE"
+
+
+class CallerGoneError(HooklineError):
+    """The caller left before its request was complete: nobody is there to be answered."""
+
+    code = "CALLER_GONE"
+
+
+STATUS: Final[Mapping[type[HooklineError], int]] = {
+    InputError: 400,
+    TooLargeError: 413,
+    MediaTypeError: 415,
+    UnauthorizedError: 401,
+    ForbiddenError: 403,
+    MissingError: 404,
+    MethodError: 405,
+    ConflictError: 409,
+    CallerGoneError: 400,
+    ThrottledError: 429,
+    RemoteError: 502,
+    StorageError: 503,
+    LeaseLostError: 503,
+    UnavailableError: 503,
+}
+"""Family to status. A family that is not here takes that of the nearest one it derives from, else 500."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A complete HTTP answer. headers: besides content-type and content-length."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    content_type: bytes = b"application/json"
+
+
+def status_of(error: HooklineError) -> int:
+    """Return the status of an error."""
+    for family in type(error).__mro__:
+        status = STATUS.get(family)
+        if status is not None:
+            return status
+    return 500
+
+
+def error_body(error: HooklineError) -> bytes:
+    """Return AF-5's body. ``details`` always has its three keys; what is not known is null."""
+    return msgspec.json.encode(
+        {
+            "success": False,
+            "error": {
+                "code": error.code,
+                "message": error.message,
+                "details": {"field": error.field, "expected": error.expected, "received": error.received},
+            },
+        }
+    )
+
+
+def answer_of(error: HooklineError) -> Answer:
+    """Return how an error of ours is answered."""
+    status = status_of(error)
+    if status == 500:
+        _log.error("unexpected_failure", code=error.code, reason=error.message)
+        return INTERNAL
+    return Answer(status, error_body(error), _headers(error, status))
+
+
+def _headers(error: HooklineError, status: int) -> tuple[tuple[bytes, bytes], ...]:
+    if isinstance(error, ThrottledError):
+        return ((b"retry-after", b"%d" % max(1, error.retry_after_seconds)),)
+    if isinstance(error, MethodError):
+        return ((b"allow", error.allow.encode("ascii")),)
+    if status == 503:
+        return ((b"retry-after", b"%d" % _RETRY_AFTER_SECONDS),)
+    if status == 401:
+        # RFC 9110 section 15.5.2 wants a challenge.
+        return ((b"www-authenticate", b'Bearer realm="hookline"'),)
+    return ()
+
+
+INTERNAL: Final = Answer(500, error_body(HooklineError("Something failed on our side; it was logged.")))
+
+
+def answer_unexpected(exc: BaseException, *, method: str, path: str) -> Answer:
+    """Log a defect of ours and return the answer that says nothing about it.
+
+    path: already without secrets. The exception's own text stays in the log, where secrets of callers do not get:
+    our exceptions never repeat values.
+    """
+    _log.error("unexpected_failure", method=method, path=path, exc_info=exc)
+    return INTERNAL
+
+
+def missing_field(field: str, expected: str) -> InputError:
+    """AF-5's own example: a required field that is absent or null."""
+    return InputError(f"Required field '{field}' is missing", field=field, expected=expected, received="null")
+
+
+def wrong_type(field: str, expected: str, received: str) -> InputError:
+    """A field that holds something of another type. received: the JSON word for it."""
+    return InputError(
+        f"Field '{field}' must be of type {expected}", field=field, expected=expected, received=received
+    )
+
+
+def unknown_field(field: str) -> InputError:
+    return InputError(f"There is no field '{field}' here", code="UNKNOWN_FIELD", field=field)

@@ -1,0 +1,121 @@
+"""The door: hot routes go straight to their handlers, everything else to the management application.
+
+A path is looked at twice at most (an exact look-up, then a handful of prefixes), so what the framework costs is
+paid only by routes that use it. Handlers return an ``Answer`` or raise; only this module sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hookline.api.errors import Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
+from hookline.api.inbound import Budget, Inbound
+from hookline.core.redact import redact_url
+from hookline.errors import HooklineError, InputError
+
+if TYPE_CHECKING:
+    from hookline.api.inbound import AsgiApp, Receive, Scope, Send
+
+Handler = Callable[[Inbound], Awaitable[Answer]]
+
+_ALWAYS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    # The URL of a trigger holds its token: it must not travel on in a Referer.
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """One route beside the framework.
+
+    path: as OpenAPI writes it.  prefix: what paths must begin with, None for an exact path.
+    is_shared: other methods of this path belong to the management application.
+    operation: its description for ``/openapi.json``.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    prefix: str | None = None
+    is_shared: bool = False
+    operation: dict[str, object] = {}
+
+
+class Front:
+    """An ASGI 3 application. The seam for further raw routes is one more ``HotRoute``."""
+
+    def __init__(self, app: AsgiApp, routes: tuple[HotRoute, ...], budget: Budget | None = None) -> None:
+        self.routes = routes
+        self.budget = budget if budget is not None else Budget()
+        self._app = app
+        self._exact = {route.path: route for route in routes if route.prefix is None}
+        self._prefixed = tuple((route.prefix, route) for route in routes if route.prefix is not None)
+
+    def __repr__(self) -> str:
+        return f"Front(routes={len(self.routes)}, {self.budget!r})"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        route = self._exact.get(path) or self._find(path)
+        if route is None or (route.is_shared and scope["method"] != route.method):
+            await self._app(scope, receive, send)
+            return
+        answer = await self._answer(route, scope, receive)
+        if answer is not None:
+            await send_answer(send, answer)
+
+    def _find(self, path: str) -> HotRoute | None:
+        for prefix, route in self._prefixed:
+            if path.startswith(prefix):
+                return route
+        return None
+
+    async def _answer(self, route: HotRoute, scope: Scope, receive: Receive) -> Answer | None:
+        """Return the answer; None when nobody is there to read it."""
+        request = None
+        try:
+            _check_method(scope, route)
+            check_path(scope)
+            self.budget.enter()
+            try:
+                request = Inbound(scope, receive, self.budget)
+                return await route.handler(request)
+            finally:
+                self.budget.leave(request.held if request is not None else 0)
+        except CallerGoneError:
+            return None
+        except HooklineError as error:
+            return answer_of(error)
+        except Exception as exc:  # noqa: BLE001 -- whatever it is, the caller gets an answer and the log gets it all
+            return answer_unexpected(exc, method=scope["method"], path=redact_url(scope["path"]))
+
+
+def _check_method(scope: Scope, route: HotRoute) -> None:
+    if scope["method"] != route.method:
+        raise MethodError("This URL takes no such method.", allow=route.method)
+
+
+def check_path(scope: Scope) -> None:
+    """Refuse a NUL in path or query, escaped or not (CONTRACT section 2)."""
+    query: bytes = scope.get("query_string", b"")
+    if "\0" in scope["path"] or b"%00" in query or b"\0" in query:
+        raise InputError("A URL cannot hold a NUL character.", field="url", expected="URL without %00")
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send a complete answer."""
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *_ALWAYS,
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

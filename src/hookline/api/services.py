@@ -1,0 +1,141 @@
+"""What the HTTP API asks of the engine: one Protocol, which ``engine.node.Node`` satisfies.
+
+All access to the engine from this package goes through here; nothing in it knows how a node is built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from hookline.model.configuration import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from hookline.engine.node import TestResult
+    from hookline.engine.publish import EventDraft, PublishedEvent
+    from hookline.engine.receive import ExecutionStart
+    from hookline.engine.vault import Vault
+    from hookline.model.configuration import ApiKey, Organization, Stored, Webhook
+    from hookline.model.events import Delivery
+    from hookline.model.executions import Automation, Execution, TriggerRequest
+    from hookline.model.ids import Key
+    from hookline.model.states import DeliveryState, Kind
+    from hookline.ports import Clock, Epoch, Once, Repeat, Store
+
+D = TypeVar("D", bound=Document)
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the API needs of the settings.
+
+    public_url: where callers reach this server, without a final slash.  admin_key: only whether one is fixed matters
+    here; it is stored as a key at the first start.  retry_time_scale: shown when it is not 1.
+    """
+
+    version: str
+    public_url: str
+    admin_key: str | None = None
+    source_ips: tuple[str, ...] = ()
+    retry_time_scale: float = 1.0
+    max_body_bytes: int = 1 << 20
+
+    def __repr__(self) -> str:
+        return f"ApiSettings({self.public_url!r}, version={self.version!r})"
+
+
+class Addresses(Protocol):
+    """Says which addresses may be dialled; ``core.addresses.AddressPolicy`` is one."""
+
+    def check(self, ip: str, /) -> str | None:
+        """Return why the address is refused, or None when it is allowed."""
+
+
+class Directory(Protocol):
+    """What is configured, through the engine's cache."""
+
+    async def refresh(self) -> None:
+        """Take in what was just written, so that the next request of this node sees it."""
+
+    async def find(self, kind: type[D], space: str, value: str) -> Stored[D] | None: ...
+
+    async def get(self, kind: type[D], id: Key, /) -> Stored[D] | None: ...
+
+
+class Commits(Protocol):
+    """How many commits this node made, and how many writes they carried."""
+
+    commits: int
+    writes: int
+
+
+class Services(Protocol):
+    """One node, as the API sees it. Every method that writes is durable when it returns, or raises StorageError."""
+
+    store: Store
+    clock: Clock
+    vault: Vault
+    is_ready: bool
+
+    @property
+    def directory(self) -> Directory: ...
+
+    @property
+    def committer(self) -> Commits: ...
+
+    @property
+    def epoch(self) -> Epoch: ...
+
+    @property
+    def automations(self) -> tuple[Automation, ...]: ...
+
+    async def api_key(self, digest: bytes) -> Stored[ApiKey] | None:
+        """A key by the SHA-256 of its text, revoked and expired ones too; at most a second old."""
+
+    async def organization(self, id: Key, /) -> Stored[Organization] | None: ...
+
+    async def publish(
+        self,
+        organization_id: Key,
+        drafts: Sequence[EventDraft],
+        *,
+        once: Once | None = None,
+        answer: Callable[[Sequence[PublishedEvent]], bytes] | None = None,
+    ) -> Repeat | list[PublishedEvent]:
+        """Store events with all they owe. answer: words what a repeat of ``once`` is answered with."""
+
+    async def start_execution(
+        self, start: ExecutionStart, *, answer: Callable[[Execution], bytes] | None = None
+    ) -> Execution | Repeat:
+        """Store an execution that will run. answer: words what a repeat of ``start.once`` is answered with."""
+
+    def automation(self, kind: Kind, automation_id: str, /) -> Automation | None: ...
+
+    async def estimated_completion(self, kind: Kind, automation_id: str, /) -> datetime: ...
+
+    async def cancel(self, organization_id: Key, execution_id: Key, /) -> Execution | None: ...
+
+    async def resume(self, organization_id: Key, execution_id: Key, name: str, value: bytes, /) -> str:
+        """``resumed``, ``stored``, ``conflict`` or ``missing``."""
+
+    async def keep_request(self, request: TriggerRequest, /) -> None:
+        """Keep a refused request; never raises because the store is away."""
+
+    async def send_test(
+        self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes, /
+    ) -> TestResult | None: ...
+
+    async def reopen(self, organization_id: Key, delivery_id: Key, /) -> Delivery | None: ...
+
+    async def shift_webhook(self, webhook: Stored[Webhook], to: DeliveryState, /) -> int: ...
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that handlers are given."""
+
+    services: Services
+    settings: ApiSettings
+    addresses: Addresses

@@ -1,0 +1,8 @@
+"""What may be set up, changed and taken away: the decisions behind the management API, without HTTP.
+
+One file per object. Each takes plain values and the store, checks everything that a schema cannot, and writes once.
+"""
+
+from hookline.engine.manage.start import first_start
+
+__all__ = ["first_start"]
