@@ -1,0 +1,105 @@
+"""The receivers' snippets of docs/how-to/deliver-and-verify.md, run as they are printed there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from hookline.core.signing import new_secret, standard_signature
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "how-to" / "deliver-and-verify.md").read_text(encoding="utf-8")
+SNIPPET = re.compile(r"^<!-- snippet: (\w+) -->\n```\w+\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+SNIPPETS = dict(SNIPPET.findall(PAGE))
+
+PYTHON = """
+import base64, json, sys
+case = json.load(sys.stdin)
+sys.exit(0 if verify(base64.b64decode(case["body"]), case["headers"], case["secret"]) else 1)
+"""
+NODE = """
+const given = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+process.exit(verify(Buffer.from(given.body, "base64"), given.headers, given.secret) ? 0 : 1);
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request."""
+
+    body: bytes
+    secret: str
+    timestamp: int
+    signature: str
+
+    @classmethod
+    def valid(cls) -> Case:
+        secret, body, now = (
+            new_secret(bytes(range(32))),
+            '{"type":"a","data":"Zoë\\n"}'.encode(),
+            int(time.time()),
+        )
+        return cls(body, secret, now, standard_signature(secret, "evt_1", now, body))
+
+    def accepted_by(self, name: str, folder: Path) -> bool:
+        """Run the snippet on this request."""
+        if name == "shell":
+            return self._shell(folder) == 0
+        headers = {
+            "webhook-id": "evt_1",
+            "webhook-timestamp": str(self.timestamp),
+            "webhook-signature": self.signature,
+        }
+        given = json.dumps(
+            {"body": base64.b64encode(self.body).decode(), "headers": headers, "secret": self.secret}
+        )
+        script = folder / ("snippet.js" if name == "node" else "snippet.py")
+        script.write_text(SNIPPETS[name] + (NODE if name == "node" else PYTHON), encoding="utf-8")
+        program = shutil.which("node") if name == "node" else sys.executable
+        done = subprocess.run(
+            [str(program), script], input=given, text=True, capture_output=True, check=False
+        )
+        assert done.returncode in {0, 1}, done.stderr
+        assert "Error" not in done.stderr
+        return done.returncode == 0
+
+    def _shell(self, folder: Path) -> int:
+        (folder / "body").write_bytes(self.body)
+        script = SNIPPETS["shell"] + 'verify "$@"\n'
+        values = [str(folder / "body"), "evt_1", str(self.timestamp), self.signature, self.secret]
+        return subprocess.run(
+            ["sh", "-c", script, "sh", *values], capture_output=True, check=False
+        ).returncode
+
+
+def runnable(name: str) -> object:
+    program = {"node": "node", "shell": "openssl"}.get(name)
+    is_missing = program is not None and shutil.which(program) is None
+    return pytest.param(name, marks=pytest.mark.skipif(is_missing, reason=f"{program} is not installed here"))
+
+
+@pytest.mark.parametrize("name", [runnable(name) for name in ("package", "python", "node", "shell")])
+def test_a_printed_snippet_accepts_what_is_signed_and_nothing_else(name: str, tmp_path: Path) -> None:
+    case = Case.valid()
+    old = case.timestamp - 3600
+    refused = {
+        "another body": replace(case, body=case.body + b" "),
+        "another secret": replace(case, secret=new_secret(bytes(32))),
+        "an old request": replace(
+            case, timestamp=old, signature=standard_signature(case.secret, "evt_1", old, case.body)
+        ),
+        "no version": replace(case, signature=case.signature.removeprefix("v1,")),
+    }
+
+    assert case.accepted_by(name, tmp_path)
+    assert replace(case, signature=f"v1,{'A' * 43}= {case.signature}").accepted_by(name, tmp_path)
+    assert [why for why, other in refused.items() if other.accepted_by(name, tmp_path)] == []
