@@ -88,16 +88,13 @@ def test_every_state_is_documented(states: type[ExecutionStatus]) -> None:
 
 def codes_in(tree: ast.AST) -> set[str]:
     """Every error code of a module: a class's ``code = …`` or a call's ``code=…``."""
-    found = set()
-    for node in ast.walk(tree):
-        value: ast.expr | None = None
-        if (
-            isinstance(node, ast.Assign) and any(getattr(one, "id", None) == "code" for one in node.targets)
-        ) or (isinstance(node, ast.keyword) and node.arg == "code"):
-            value = node.value
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            found.add(value.value)
-    return found
+    values = [
+        node.value
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.keyword) and node.arg == "code")
+        or (isinstance(node, ast.Assign) and any(getattr(one, "id", None) == "code" for one in node.targets))
+    ]
+    return {one.value for one in values if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
 
 def test_every_error_code_is_documented_and_no_other() -> None:
