@@ -300,6 +300,7 @@ class Counters:
         return f"Counters(minutes={len(self.minutes)}, webhooks={len(self.totals)})"
 
     def add(self, settle: Settle, at_ms: int) -> None:
+        """at_ms: ``settle.at``, which every caller has in milliseconds already."""
         webhook = settle.webhook_id
         minute = at_ms - at_ms % MINUTE_MS
         minutes = self.minutes

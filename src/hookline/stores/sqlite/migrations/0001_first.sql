@@ -1,6 +1,9 @@
 -- The first schema. Keys are 16-byte UUIDv7 blobs, instants are milliseconds since 1970 UTC.
 -- The hot tables (events, deliveries, attempts, executions) carry columns for ordering, batches, lanes and poison
 -- counting from the start: later releases add tables, they do not rebuild these.
+--
+-- Tables whose rows can be larger than 200 bytes have a rowid: rows are appended to a B+tree whatever their key is,
+-- and secondary indexes hold a small integer. Small rows that are read together are WITHOUT ROWID.
 
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
@@ -54,10 +57,11 @@ CREATE TABLE document_changes (
     organization_id BLOB NOT NULL
 );
 
--- Events. seq is the order of commit, which the feed follows.
+-- Events. seq is the order of commit, which the feed follows. The writer gives it out, never twice: what pruning
+-- took is remembered in meta.
 CREATE TABLE events (
-    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
-    key             BLOB NOT NULL UNIQUE,
+    seq             INTEGER PRIMARY KEY,
+    key             BLOB NOT NULL,
     organization_id BLOB NOT NULL,
     own_id          TEXT,
     type            TEXT NOT NULL,
@@ -69,20 +73,23 @@ CREATE TABLE events (
     ordering_key    TEXT,
     target_id       BLOB
 );
-CREATE INDEX events_feed ON events (organization_id, seq);
+CREATE UNIQUE INDEX events_by_key ON events (organization_id, key);
+-- type: a feed of rare types is searched without touching the rows.
+CREATE INDEX events_feed ON events (organization_id, seq, type);
 CREATE UNIQUE INDEX events_own_id ON events (organization_id, own_id) WHERE own_id IS NOT NULL;
 CREATE INDEX events_of_execution ON events (execution_id, sequence) WHERE execution_id IS NOT NULL;
 
 -- Fan-outs that did not fit into their event's transaction.
 CREATE TABLE fanouts (
-    event_key  BLOB PRIMARY KEY,
-    after      BLOB NOT NULL
+    event_key       BLOB PRIMARY KEY,
+    organization_id BLOB NOT NULL,
+    after           BLOB NOT NULL
 ) WITHOUT ROWID;
 
 -- Deliveries. next_attempt_at is set only while one waits for a claim, epoch only while it is claimed: the two
 -- partial indexes hold just what waits and what is in flight, however long the history is.
 CREATE TABLE deliveries (
-    id               BLOB PRIMARY KEY,
+    id               BLOB NOT NULL UNIQUE,
     organization_id  BLOB NOT NULL,
     webhook_id       BLOB NOT NULL,
     event_key        BLOB,
@@ -105,13 +112,14 @@ CREATE TABLE deliveries (
     last_ms          INTEGER,
     body_size        INTEGER,
     body             BLOB
-) WITHOUT ROWID;
+);
 CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, id);
 CREATE INDEX deliveries_of_organization ON deliveries (organization_id, id);
 CREATE UNIQUE INDEX deliveries_of_event ON deliveries (event_key, webhook_id) WHERE event_key IS NOT NULL;
 CREATE INDEX deliveries_waiting ON deliveries (webhook_id, lane, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX deliveries_claimed ON deliveries (epoch) WHERE epoch IS NOT NULL;
 CREATE INDEX deliveries_held ON deliveries (webhook_id, id) WHERE state = 'held';
+CREATE INDEX deliveries_exhausted ON deliveries (organization_id, id) WHERE state = 'exhausted';
 CREATE INDEX deliveries_ordered ON deliveries (webhook_id, ordering_key, id)
     WHERE ordering_key IS NOT NULL AND ended_at IS NULL;
 
@@ -142,8 +150,8 @@ CREATE TABLE attempts (
     response_headers BLOB NOT NULL, -- msgpack
     response_body    BLOB NOT NULL,
     is_response_cut  INTEGER NOT NULL,
-    PRIMARY KEY (delivery_id, number)
-) WITHOUT ROWID;
+    UNIQUE (delivery_id, number)
+);
 
 -- Counters of a webhook per node and minute; nodes never touch one another's rows. what: 'delivered', 'exhausted',
 -- 'attempt', 'failed', 'class:2xx', 'latency:7' ...
@@ -166,7 +174,7 @@ CREATE TABLE webhook_totals (
 
 -- Executions.
 CREATE TABLE executions (
-    id                  BLOB PRIMARY KEY,
+    id                  BLOB NOT NULL UNIQUE,
     organization_id     BLOB NOT NULL,
     kind                TEXT NOT NULL,
     automation_id       TEXT NOT NULL,
@@ -195,15 +203,17 @@ CREATE TABLE executions (
     credits_used        REAL NOT NULL DEFAULT 0,
     event_sequence      INTEGER NOT NULL DEFAULT 0,
     epoch               INTEGER
-) WITHOUT ROWID;
+);
 CREATE INDEX executions_of_organization ON executions (organization_id, id);
 CREATE INDEX executions_of_automation ON executions (kind, automation_id, id);
 CREATE INDEX executions_of_conversation ON executions (conversation_id, id) WHERE conversation_id IS NOT NULL;
 CREATE INDEX executions_runnable ON executions (id) WHERE status = 'queued' AND epoch IS NULL;
 CREATE INDEX executions_waking ON executions (wake_at) WHERE status = 'waiting' AND wake_at IS NOT NULL;
+CREATE INDEX executions_unfinished ON executions (status) WHERE status IN ('queued', 'running', 'waiting');
 CREATE INDEX executions_claimed ON executions (epoch) WHERE epoch IS NOT NULL;
 
 CREATE TABLE journal (
+    position     INTEGER PRIMARY KEY, -- order of recording
     execution_id BLOB NOT NULL,
     op           TEXT NOT NULL,
     name         TEXT NOT NULL,
@@ -211,9 +221,8 @@ CREATE TABLE journal (
     value        BLOB,
     started_at   INTEGER NOT NULL,
     duration_ms  INTEGER NOT NULL,
-    position     INTEGER NOT NULL, -- order of recording within the execution
-    PRIMARY KEY (execution_id, op, name, occurrence)
-) WITHOUT ROWID;
+    UNIQUE (execution_id, op, name, occurrence)
+);
 
 CREATE TABLE logs (
     execution_id BLOB NOT NULL,
@@ -243,7 +252,7 @@ CREATE INDEX conversations_of_organization ON conversations (organization_id, id
 
 -- Inbound requests, accepted and refused.
 CREATE TABLE trigger_requests (
-    id              BLOB PRIMARY KEY,
+    id              BLOB NOT NULL UNIQUE,
     organization_id BLOB NOT NULL,
     trigger_id      BLOB,
     execution_id    BLOB,
@@ -256,7 +265,7 @@ CREATE TABLE trigger_requests (
     remote_address  TEXT NOT NULL,
     status          INTEGER NOT NULL,
     reason          TEXT
-) WITHOUT ROWID;
+);
 CREATE INDEX trigger_requests_of_organization ON trigger_requests (organization_id, id);
 CREATE INDEX trigger_requests_of_trigger ON trigger_requests (trigger_id, id);
 

@@ -1,0 +1,439 @@
+"""Reads, on a connection that sees only what is committed.
+
+A point read or a page runs at once on the event loop. A filter that fits no index is searched in windows, and long
+lists in slices; between two of them the loop serves others, so no step holds it up for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from hookline.model.ids import parse
+from hookline.model.states import DeliveryState, Lane
+from hookline.ports import (
+    Backlog,
+    DeliveryFilter,
+    EventPage,
+    ExecutionFilter,
+    Fanout,
+    Minute,
+    Totals,
+    Waiting,
+)
+from hookline.stores import rows
+from hookline.stores.rows import (
+    ATTEMPT,
+    CONVERSATION,
+    DELIVERY,
+    EVENT,
+    EXECUTION,
+    JOURNAL,
+    LOG,
+    REQUEST,
+    from_ms,
+    listed,
+    maybe_at,
+    to_ms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from hookline.model.events import Attempt, Delivery, Event
+    from hookline.model.executions import Conversation, Execution, JournalEntry, LogLine, TriggerRequest
+    from hookline.model.ids import Key
+    from hookline.model.states import Kind
+    from hookline.ports import Epoch
+    from hookline.stores.rows import Row
+    from hookline.stores.sqlite.database import Database
+
+_WINDOW: Final = 5_000
+"""Rows looked at in one step of a filtered list: some 10 ms when none matches."""
+
+_FEED_WINDOW: Final = 50_000
+"""Index entries looked at in one step of a filtered feed."""
+
+_LANES_AT_ONCE: Final = 1_000
+_SLICE: Final = timedelta(days=1)
+"""A webhook's counters read in one step: at most some 12,000 rows."""
+
+_LAST_KEY: Final = b"\xff" * 17
+"""Sorts after every key."""
+
+_EXECUTION: Final = f"""
+    SELECT {listed(EXECUTION)} FROM executions WHERE id = ?1 AND (?2 IS NULL OR organization_id = ?2)
+"""
+_JOURNAL: Final = f"SELECT {listed(JOURNAL)} FROM journal WHERE execution_id = ? ORDER BY position"
+_LOGS: Final = (
+    f"SELECT {listed(LOG)} FROM logs WHERE execution_id = ? AND position > ? ORDER BY position LIMIT ?"
+)
+_EXECUTION_EVENTS: Final = f"SELECT {listed(EVENT)} FROM events WHERE execution_id = ? ORDER BY sequence, seq"
+_RUN_TIMES: Final = """
+    SELECT completed_at - created_at FROM executions INDEXED BY executions_of_automation
+    WHERE kind = ? AND automation_id = ? AND status = 'succeeded' ORDER BY id DESC LIMIT ?
+"""
+_CONVERSATION: Final = (
+    f"SELECT {listed(CONVERSATION)} FROM conversations WHERE id = ? AND organization_id = ?"
+)
+_EVENT_BY_OWN_ID: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND own_id = ?"
+_EVENT_BY_KEY: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND key = ?"
+_FEED_END: Final = (
+    "SELECT seq FROM events WHERE organization_id = ? AND seq > ? ORDER BY seq LIMIT 1 OFFSET ?"
+)
+_DELIVERY: Final = f"SELECT {listed(DELIVERY)} FROM deliveries WHERE id = ? AND organization_id = ?"
+_ATTEMPTS: Final = f"SELECT {listed(ATTEMPT)} FROM attempts WHERE delivery_id = ? ORDER BY number"
+_REQUEST: Final = f"SELECT {listed(REQUEST)} FROM trigger_requests WHERE id = ? AND organization_id = ?"
+_NEXT_LANE: Final = """
+    SELECT webhook_id, lane, next_attempt_at FROM deliveries INDEXED BY deliveries_waiting
+    WHERE next_attempt_at IS NOT NULL AND webhook_id = ? AND lane > ?
+    ORDER BY lane, next_attempt_at LIMIT 1
+"""
+_NEXT_WEBHOOK: Final = """
+    SELECT webhook_id, lane, next_attempt_at FROM deliveries INDEXED BY deliveries_waiting
+    WHERE next_attempt_at IS NOT NULL AND webhook_id > ?
+    ORDER BY webhook_id, lane, next_attempt_at LIMIT 1
+"""
+_FANOUTS: Final = f"""
+    SELECT {listed(EVENT, of="e")}, f.after FROM fanouts AS f
+    JOIN events AS e ON e.organization_id = f.organization_id AND e.key = f.event_key
+    ORDER BY f.event_key LIMIT ?
+"""
+_NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND wake_at IS NOT NULL"
+_CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = ? AND is_cancel_requested ORDER BY id"
+_TOTALS: Final = """
+    SELECT sum(delivered), sum(exhausted), max(last_delivery_at) FROM webhook_totals WHERE webhook_id = ?
+"""
+_MINUTES: Final = """
+    SELECT minute, what, sum(count) FROM webhook_minutes
+    WHERE webhook_id = ? AND minute >= ? AND minute < ? GROUP BY minute, what ORDER BY minute
+"""
+_COUNT: Final = "SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ?)"
+_PENDING: Final = _COUNT.format("deliveries INDEXED BY deliveries_waiting WHERE next_attempt_at IS NOT NULL")
+_IN_FLIGHT: Final = _COUNT.format("deliveries INDEXED BY deliveries_claimed WHERE epoch IS NOT NULL")
+_HELD: Final = _COUNT.format("deliveries INDEXED BY deliveries_held WHERE state = 'held'")
+_RUNNING: Final = _COUNT.format(
+    "executions INDEXED BY executions_unfinished WHERE status IN ('queued', 'running', 'waiting') AND status = ?"
+)
+
+
+class SqliteArchive:
+    """ports.Archive."""
+
+    _db: Database
+
+    # --- executions ---
+
+    async def execution(self, id: Key, *, organization_id: Key | None) -> Execution | None:
+        row = self._db.read_one(_EXECUTION, (id, organization_id))
+        return None if row is None else rows.execution_from(row)
+
+    async def executions(
+        self, organization_id: Key, filter: ExecutionFilter, *, before: Key | None, limit: int
+    ) -> list[Execution]:
+        where = _Where()
+        where.equals("status", filter.status)
+        where.equals("kind", filter.kind)
+        where.equals("automation_id", filter.automation_id)
+        where.equals("conversation_id", filter.conversation_id)
+        where.between("created_at", filter.since, filter.until)
+        search = _Search("executions", EXECUTION, where)
+        search.key("organization_id", organization_id)
+        return [rows.execution_from(row) for row in await self._search(search, before, limit)]
+
+    async def journal(self, execution_id: Key) -> list[JournalEntry]:
+        return [rows.journal_from(row) for row in self._db.read(_JOURNAL, (execution_id,))]
+
+    async def logs(self, execution_id: Key, *, after: int, limit: int) -> list[LogLine]:
+        return [rows.log_from(row) for row in self._db.read(_LOGS, (execution_id, after, limit))]
+
+    async def execution_events(self, execution_id: Key) -> list[Event]:
+        return [rows.event_from(row) for row in self._db.read(_EXECUTION_EVENTS, (execution_id,))]
+
+    async def run_times(self, kind: Kind, automation_id: str, *, limit: int = 50) -> list[int]:
+        return [ms for (ms,) in self._db.read(_RUN_TIMES, (kind, automation_id, limit))]
+
+    async def conversation(self, id: Key, *, organization_id: Key) -> Conversation | None:
+        row = self._db.read_one(_CONVERSATION, (id, organization_id))
+        return None if row is None else rows.conversation_from(row)
+
+    # --- events ---
+
+    async def event(self, organization_id: Key, public_id: str) -> Event | None:
+        row = self._db.read_one(_EVENT_BY_OWN_ID, (organization_id, public_id))
+        key = parse("event", public_id)
+        if row is None and key is not None:
+            row = self._db.read_one(_EVENT_BY_KEY, (organization_id, key))
+        return None if row is None else rows.event_from(row)
+
+    async def events(
+        self, organization_id: Key, *, after: str | None, types: Sequence[str] = (), limit: int
+    ) -> EventPage:
+        start = _position(after)
+        found: list[Row] = []
+        place = start
+        while len(found) < limit:
+            found += self._db.read(*_feed_page(organization_id, place, types, limit - len(found)))
+            end = self._db.read_one(_FEED_END, (organization_id, place, _FEED_WINDOW - 1)) if types else None
+            if end is None:
+                break
+            place = end[0]
+            await asyncio.sleep(0)
+        cursor = after if after is not None else _cursor(start)
+        if found:
+            cursor = _cursor(found[-1][-1])
+        return EventPage(events=tuple([rows.event_from(row) for row in found]), cursor=cursor)
+
+    async def recent_events(
+        self, organization_id: Key, *, before: Key | None, types: Sequence[str] = (), limit: int
+    ) -> list[Event]:
+        where = _Where()
+        where.one_of("type", types)
+        search = _Search("events", EVENT, where, id_column="key")
+        search.key("organization_id", organization_id)
+        return [rows.event_from(row) for row in await self._search(search, before, limit)]
+
+    # --- deliveries ---
+
+    async def delivery(self, id: Key, *, organization_id: Key) -> Delivery | None:
+        row = self._db.read_one(_DELIVERY, (id, organization_id))
+        return None if row is None else rows.delivery_from(row)
+
+    async def deliveries(
+        self, organization_id: Key, filter: DeliveryFilter, *, before: Key | None, limit: int
+    ) -> list[Delivery]:
+        where = _Where()
+        where.one_of("state", filter.states)
+        where.equals("event_type", filter.event_type)
+        where.between("created_at", filter.since, filter.until)
+        search = _Search("deliveries", DELIVERY, where)
+        if filter.event_key is not None:
+            search.key("event_key", filter.event_key)
+            where.equals("webhook_id", filter.webhook_id)
+            where.equals("organization_id", organization_id)
+        elif filter.webhook_id is not None:
+            search.key("webhook_id", filter.webhook_id)
+            where.equals("organization_id", organization_id)
+        else:
+            search.key("organization_id", organization_id)
+        if filter.states == (DeliveryState.EXHAUSTED,) and filter.webhook_id is filter.event_key is None:
+            search.source = "deliveries INDEXED BY deliveries_exhausted"
+            search.condition = " AND state = 'exhausted'"
+        return [rows.delivery_from(row) for row in await self._search(search, before, limit)]
+
+    async def attempts(self, delivery_id: Key) -> list[Attempt]:
+        return [rows.attempt_from(row) for row in self._db.read(_ATTEMPTS, (delivery_id,))]
+
+    # --- trigger requests ---
+
+    async def request(self, id: Key, *, organization_id: Key) -> TriggerRequest | None:
+        row = self._db.read_one(_REQUEST, (id, organization_id))
+        return None if row is None else rows.request_from(row)
+
+    async def requests(
+        self,
+        organization_id: Key,
+        *,
+        trigger_id: Key | None,
+        refused: bool | None,
+        before: Key | None,
+        limit: int,
+    ) -> list[TriggerRequest]:
+        where = _Where()
+        if refused is not None:
+            where.add(f"reason IS {'NOT ' if refused else ''}NULL")
+        search = _Search("trigger_requests", REQUEST, where)
+        if trigger_id is not None:
+            search.key("trigger_id", trigger_id)
+            where.equals("organization_id", organization_id)
+        else:
+            search.key("organization_id", organization_id)
+        return [rows.request_from(row) for row in await self._search(search, before, limit)]
+
+    # --- what the engine asks for ---
+
+    async def waiting(self) -> list[Waiting]:
+        found: list[Waiting] = []
+        row = self._db.read_one(_NEXT_WEBHOOK, (b"",))
+        while row is not None:
+            found.append(Waiting(webhook_id=row[0], lane=Lane(row[1]), due_at=from_ms(row[2])))
+            if len(found) % _LANES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            row = self._db.read_one(_NEXT_LANE, row[:2]) or self._db.read_one(_NEXT_WEBHOOK, row[:1])
+        return found
+
+    async def fanouts(self, *, limit: int = 100) -> list[Fanout]:
+        return [
+            Fanout(event=rows.event_from(row), after=row[-1]) for row in self._db.read(_FANOUTS, (limit,))
+        ]
+
+    async def next_wake_at(self) -> datetime | None:
+        row = self._db.read_one(_NEXT_WAKE)
+        return None if row is None else maybe_at(row[0])
+
+    async def cancel_requested(self, epoch: Epoch) -> list[Key]:
+        return [id_ for (id_,) in self._db.read(_CANCEL_REQUESTED, (epoch,))]
+
+    # --- counters ---
+
+    async def totals(self, webhook_ids: Sequence[Key]) -> dict[Key, Totals]:
+        found = {}
+        for place, webhook_id in enumerate(webhook_ids, start=1):
+            row = self._db.read_one(_TOTALS, (webhook_id,))
+            if row is not None and row[0] is not None:
+                found[webhook_id] = Totals(
+                    delivered=row[0], exhausted=row[1], last_delivery_at=maybe_at(row[2])
+                )
+            if place % _LANES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
+
+    async def minutes(self, webhook_id: Key, *, since: datetime, until: datetime) -> list[Minute]:
+        minutes: dict[int, dict[str, int]] = {}
+        start = since
+        while start < until:
+            end = min(start + _SLICE, until)
+            for minute, what, count in self._db.read(_MINUTES, (webhook_id, to_ms(start), to_ms(end))):
+                minutes.setdefault(minute, {})[what] = count
+            start = end
+            await asyncio.sleep(0)
+        return [rows.minute_from(webhook_id, minute, counts) for minute, counts in minutes.items()]
+
+    async def backlog(self, *, ceiling: int = 100_000) -> Backlog:
+        pending = self._count(_PENDING, ceiling)
+        await asyncio.sleep(0)
+        held = self._count(_HELD, ceiling)
+        await asyncio.sleep(0)
+        due_at = min([waiting.due_at for waiting in await self.waiting()], default=None)
+        return Backlog(
+            pending=pending,
+            in_flight=self._count(_IN_FLIGHT, ceiling),
+            held=held,
+            oldest_due_at=due_at if due_at is not None and due_at <= self._db.clock.now() else None,
+            executions_queued=self._count(_RUNNING, "queued", ceiling),
+            executions_running=self._count(_RUNNING, "running", ceiling),
+            executions_waiting=self._count(_RUNNING, "waiting", ceiling),
+        )
+
+    def _count(self, sql: str, *bindings: Any) -> int:
+        row = self._db.read_one(sql, bindings)
+        assert row is not None
+        return int(row[0])
+
+    async def _search(self, search: _Search, before: Key | None, limit: int) -> list[Row]:
+        """Newest first. A filter that no index serves is searched window by window."""
+        below = before if before is not None else _LAST_KEY
+        if not search.where.conditions:
+            return self._db.read(*search.page(below, limit))
+        found: list[Row] = []
+        while len(found) < limit:
+            floor = self._db.read_one(*search.window(below))
+            found += self._db.read(
+                *search.page(below, limit - len(found), down_to=floor[0] if floor else None)
+            )
+            if floor is None:
+                break
+            below = floor[0]
+            await asyncio.sleep(0)
+        return found
+
+
+class _Where:
+    """Conditions that come with their values; an absent one asks nothing."""
+
+    def __init__(self) -> None:
+        self.conditions: list[str] = []
+        self.values: list[Any] = []
+
+    def __repr__(self) -> str:
+        return f"_Where({' AND '.join(self.conditions)!r})"
+
+    def add(self, condition: str, *values: Any) -> None:
+        self.conditions.append(condition)
+        self.values += values
+
+    def equals(self, column: str, value: Any) -> None:
+        if value is not None:
+            self.add(f"{column} = ?", value)
+
+    def one_of(self, column: str, values: Sequence[str]) -> None:
+        if values:
+            self.add(f"{column} IN ({', '.join('?' * len(values))})", *values)
+
+    def between(self, column: str, since: datetime | None, until: datetime | None) -> None:
+        """Since is included, until is not."""
+        if since is not None:
+            self.add(f"{column} >= ?", to_ms(since))
+        if until is not None:
+            self.add(f"{column} < ?", to_ms(until))
+
+
+class _Search:
+    """A list by id, descending, inside one index: what is asked of the index, and of each row."""
+
+    def __init__(
+        self, source: str, columns: tuple[str, ...], where: _Where, *, id_column: str = "id"
+    ) -> None:
+        self.source = source
+        self.columns = columns
+        self.where = where
+        self.condition = ""
+        self._id = id_column
+        self._key = ""
+        self._key_value: Any = None
+
+    def __repr__(self) -> str:
+        return f"_Search({self.source!r}, {self._key!r}, {self.where!r})"
+
+    def key(self, column: str, value: Any) -> None:
+        """The column that the index begins with."""
+        self._key, self._key_value = column, value
+
+    def window(self, below: Key) -> tuple[str, Row]:
+        """Asks for the id that ends the window below ``below``."""
+        sql = f"""
+            SELECT {self._id} FROM {self.source} WHERE {self._key} = ? AND {self._id} < ?{self.condition}
+            ORDER BY {self._id} DESC LIMIT 1 OFFSET {_WINDOW - 1}
+        """  # noqa: S608 -- our own names only
+        return sql, (self._key_value, below)
+
+    def page(self, below: Key, limit: int, *, down_to: Key | None = None) -> tuple[str, Row]:
+        """Asks for the rows below ``below``, at the lowest ``down_to``."""
+        conditions = "".join(f" AND {condition}" for condition in self.where.conditions)
+        sql = f"""
+            SELECT {listed(self.columns)} FROM {self.source}
+            WHERE {self._key} = ? AND {self._id} < ? AND {self._id} >= ?{self.condition}{conditions}
+            ORDER BY {self._id} DESC LIMIT ?
+        """  # noqa: S608 -- our own names only
+        return sql, (self._key_value, below, down_to or b"", *self.where.values, limit)
+
+
+def _feed_page(organization_id: Key, place: int, types: Sequence[str], limit: int) -> tuple[str, Row]:
+    """Asks for the events after a place, within one window when types are asked for."""
+    wanted = f" AND type IN ({', '.join('?' * len(types))})" if types else ""
+    # The subquery looks at the index alone; only what matches is read from the table.
+    sql = f"""
+        SELECT {listed(EVENT)}, seq FROM events WHERE seq IN (
+            SELECT seq FROM (
+                SELECT seq, type FROM events INDEXED BY events_feed
+                WHERE organization_id = ? AND seq > ? ORDER BY seq LIMIT ?
+            ) WHERE TRUE{wanted} LIMIT ?
+        ) ORDER BY seq
+    """  # noqa: S608 -- our own names only
+    return sql, (organization_id, place, _FEED_WINDOW if types else limit, *types, limit)
+
+
+def _cursor(seq: int) -> str:
+    return rows.cursor_text(seq.to_bytes(8, "big"))
+
+
+def _position(cursor: str | None) -> int:
+    """Raises InputError for a cursor that is not ours."""
+    if cursor is None:
+        return 0
+    position = rows.cursor_bytes(cursor)
+    if len(position) != 8 or position[0] & 0x80:
+        raise rows.wrong_cursor()
+    return int.from_bytes(position, "big")

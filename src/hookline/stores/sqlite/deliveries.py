@@ -1,0 +1,132 @@
+"""The ledger's writes on deliveries that wait, other than settling: claim, reopen, shift, fan out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hookline.model.states import DeliveryState
+from hookline.ports import ClaimDeliveries, FanOut, Owed, Reopen, Shift, Want
+from hookline.stores import rows
+from hookline.stores.rows import DELIVERY, ENDED, EVENT, listed, maybe_ms, to_ms
+from hookline.stores.sqlite.batch import INSERT_DELIVERY
+
+if TYPE_CHECKING:
+    from hookline.model.events import Delivery
+    from hookline.stores.sqlite.batch import Batch
+
+_DUE: Final = f"""
+    SELECT {listed(DELIVERY, of="d")}, {listed(EVENT, of="e")}, d.rowid
+    FROM deliveries AS d INDEXED BY deliveries_waiting
+    LEFT JOIN events AS e ON e.organization_id = d.organization_id AND e.key = d.event_key
+    WHERE d.webhook_id = ? AND d.lane = ? AND d.next_attempt_at IS NOT NULL AND d.next_attempt_at <= ?
+    ORDER BY d.next_attempt_at, d.id
+    LIMIT ?
+"""
+_CLAIM: Final = """
+    UPDATE deliveries SET
+        state = 'in_flight', epoch = ?, next_attempt_at = NULL,
+        webhook_revision = iif(webhook_revision = 0, ?, webhook_revision)
+    WHERE rowid = ?
+"""
+
+_REOPEN: Final = f"""
+    UPDATE deliveries SET state = 'pending', state_reason = NULL, lane = ?, next_attempt_at = ?, ended_at = NULL
+    WHERE id = ? AND organization_id = ? AND epoch IS NULL
+    RETURNING {listed(DELIVERY)}
+"""
+_DELIVERY: Final = f"SELECT {listed(DELIVERY)} FROM deliveries WHERE id = ? AND organization_id = ?"
+
+# What waits and what is held have indexes of their own; the other states are looked for among all of the webhook's.
+_IN_STATE: Final = {
+    DeliveryState.PENDING: """
+        SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
+        WHERE webhook_id = ? AND next_attempt_at IS NOT NULL LIMIT ?
+    """,
+    DeliveryState.HELD: """
+        SELECT rowid FROM deliveries INDEXED BY deliveries_held
+        WHERE webhook_id = ? AND state = 'held' ORDER BY id LIMIT ?
+    """,
+    **{
+        state: f"""
+        SELECT rowid FROM deliveries INDEXED BY deliveries_of_webhook
+        WHERE webhook_id = ? AND state = '{state}' ORDER BY id LIMIT ?
+        """  # noqa: S608 -- our own words
+        for state in (DeliveryState.SUCCEEDED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
+    },
+}
+_SHIFT: Final = """
+    UPDATE deliveries SET state = ?, state_reason = ?, next_attempt_at = ?, ended_at = ? WHERE rowid = ?
+"""
+
+_SKIP_TAKEN: Final = " ON CONFLICT (event_key, webhook_id) WHERE event_key IS NOT NULL DO NOTHING"
+_MOVE_CURSOR: Final = "UPDATE fanouts SET after = max(after, ?) WHERE event_key = ?"
+_CLOSE_CURSOR: Final = "DELETE FROM fanouts WHERE event_key = ?"
+
+
+def claim_deliveries(batch: Batch, write: ClaimDeliveries) -> tuple[Owed, ...]:
+    now_ms = to_ms(write.now)
+    taken: list[Owed] = []
+    for want in write.wants:
+        taken += _claim(batch, want, write.epoch, now_ms)
+    return tuple(taken)
+
+
+def _claim(batch: Batch, want: Want, epoch: int, now_ms: int) -> list[Owed]:
+    found = batch.cursor.execute(_DUE, (want.webhook_id, want.lane, now_ms, want.limit)).fetchall()
+    batch.cursor.executemany(_CLAIM, [(epoch, want.revision, row[-1]) for row in found])
+    return [_owed(row, want) for row in found]
+
+
+def _owed(row: rows.Row, want: Want) -> Owed:
+    delivery = rows.delivery_from(row)
+    event = row[len(DELIVERY) : -1]
+    return Owed(
+        delivery=msgspec.structs.replace(
+            delivery,
+            state=DeliveryState.IN_FLIGHT,
+            next_attempt_at=None,
+            webhook_revision=delivery.webhook_revision or want.revision,
+        ),
+        event=rows.event_from(event) if event[0] is not None else None,
+    )
+
+
+def reopen(batch: Batch, write: Reopen) -> Delivery | None:
+    row = batch.first(_REOPEN, (write.lane, to_ms(write.at), write.delivery_id, write.organization_id))
+    if row is None:  # none of that organization, or in flight
+        row = batch.first(_DELIVERY, (write.delivery_id, write.organization_id))
+    return None if row is None else rows.delivery_from(row)
+
+
+def shift(batch: Batch, write: Shift) -> int:
+    """Raises ValueError for a move to pending without a time, or into flight."""
+    if write.to is DeliveryState.IN_FLIGHT or (write.to is DeliveryState.PENDING) is (
+        write.next_attempt_at is None
+    ):
+        raise ValueError("next_attempt_at is set while a delivery is pending, and only then")
+    found: list[int] = []
+    for source in write.sources:
+        if source is not DeliveryState.IN_FLIGHT and source is not write.to:
+            left = write.limit - len(found)
+            found += [rowid for (rowid,) in batch.cursor.execute(_IN_STATE[source], (write.webhook_id, left))]
+    ended_at = to_ms(write.at) if write.to in ENDED else None
+    due = maybe_ms(write.next_attempt_at)
+    batch.cursor.executemany(_SHIFT, [(write.to, write.reason, due, ended_at, rowid) for rowid in found])
+    return len(found)
+
+
+def fan_out(batch: Batch, write: FanOut) -> int:
+    inserted = sum(
+        batch.change(
+            INSERT_DELIVERY + _SKIP_TAKEN,
+            (*rows.delivery_row(delivery), rows.claimed_by(delivery, write.epoch)),
+        )
+        for delivery in write.deliveries
+    )
+    if write.after is None:
+        batch.cursor.execute(_CLOSE_CURSOR, (write.event_key,))
+    else:
+        batch.cursor.execute(_MOVE_CURSOR, (write.after, write.event_key))
+    return inserted

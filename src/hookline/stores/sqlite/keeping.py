@@ -1,0 +1,80 @@
+"""Opening, proving, copying and pruning the file itself."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from hookline.errors import SettingError, StorageError
+from hookline.stores.rows import to_ms
+from hookline.stores.sqlite.database import storage_error
+from hookline.stores.sqlite.migrate import copy_database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from hookline.ports import Wake
+    from hookline.stores.sqlite.database import Database
+    from hookline.stores.sqlite.prune import Pruner
+
+_PING: Final = "INSERT OR REPLACE INTO meta (name, value) VALUES ('ping', ?)"
+
+_BACKUP_PAGES: Final = 2_000
+"""Pages copied between two looks at whether somebody else wants to run: 8 MB."""
+
+
+class SqliteKeeping:
+    """ports.Keeping."""
+
+    _db: Database
+    _pruner: Pruner
+    _closed: asyncio.Event
+
+    async def open(self) -> None:
+        self._db.open()
+        self._opened()
+
+    def _opened(self) -> None:
+        """Called once the file is open and migrated."""
+
+    async def close(self) -> None:
+        self._closed.set()
+        await self._db.close()
+
+    async def ping(self) -> None:
+        stamp = str(to_ms(self._db.clock.now())).encode("ascii")
+        await self._db.write(lambda cursor: cursor.execute(_PING, (stamp,)))
+
+    async def backup(self, target: Path) -> None:
+        with ThreadPoolExecutor(1, thread_name_prefix="hookline-backup") as thread:
+            done = asyncio.get_running_loop().run_in_executor(thread, self._copy, target)
+            await asyncio.wait((done,))
+            done.result()
+
+    def _copy(self, target: Path) -> None:
+        if target.exists():
+            raise SettingError(f"The backup must go to a new file: {target} exists already.", field="target")
+        try:
+            source = self._db.connect_reader()
+            try:
+                copy_database(source, target, pages=_BACKUP_PAGES)
+            finally:
+                source.close()
+        except apsw.Error as exc:
+            raise storage_error(exc) from exc
+        except OSError as exc:
+            raise StorageError(f"The backup could not be written: {exc.strerror}.") from exc
+
+    async def wakes(self) -> AsyncIterator[Wake]:
+        await self._closed.wait()
+        nobody: tuple[Wake, ...] = ()
+        for wake in nobody:
+            yield wake
+
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        return await self._pruner.prune(to_ms(before), limit)
