@@ -1,5 +1,6 @@
 """Run real nodes, ``python -m hookline serve``, as processes that may be killed, and speak to them over
-HTTP."""
+HTTP.
+"""
 
 from __future__ import annotations
 

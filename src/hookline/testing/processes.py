@@ -91,11 +91,11 @@ class PythonProcess:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def say(self, text: str) -> None:
-        """Write to its input and close it."""
+    def tell(self, what: object) -> None:
+        """Write one line of JSON to its input."""
         assert self._process.stdin is not None
-        self._process.stdin.write(text.encode())
-        self._process.stdin.close()
+        self._process.stdin.write(json.dumps(what).encode() + b"\n")
+        self._process.stdin.flush()
 
     def last_words(self, size: int = 1500) -> str:
         if self._log is None or not self._log.exists():

@@ -191,7 +191,7 @@ async def run(plan: Plan) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.stdin.read())
+    given = json.loads(sys.stdin.readline())
     given["heads"] = tuple(given["heads"])
     given["headers"] = tuple(tuple(pair) for pair in given["headers"])
     print(json.dumps(uvloop.run(run(Plan(**given)))))  # noqa: T201 -- told to the parent

@@ -17,7 +17,6 @@ from hookline.testing.bench.load import Plan
 from hookline.testing.processes import PythonProcess, cpu_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -118,7 +117,7 @@ class Stand:
 
     def _send(self, plan: Plan) -> dict[str, Any]:
         with PythonProcess("hookline.testing.bench.load", log=self._folder / "load.log") as load:
-            load.say(json.dumps(asdict(plan)))
+            load.tell(asdict(plan))
             return load.told()
 
     def _await(self, receipts: int, target: Target) -> None:
@@ -128,7 +127,7 @@ class Stand:
                 raise BenchFailedError(f"{count} of {receipts} deliveries arrived{_words_of(target)}")
             time.sleep(_POLL_SECONDS)
 
-    def _ask(self, path: str) -> Mapping[str, Any]:
+    def _ask(self, path: str) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.sink_port, timeout=30)
         try:
             connection.request("GET", path)

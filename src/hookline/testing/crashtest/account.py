@@ -1,0 +1,103 @@
+"""Read what the engine says of itself, through its public API and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from hookline.testing.crashtest.script import is_end
+from hookline.testing.crashtest.verdict import DeliveryAccount, EngineAccount, EventAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from hookline.testing.crashtest.ledgers import Receipt
+    from hookline.testing.nodes import Api
+
+_POLL_SECONDS: Final = 0.1
+_PAGE: Final = 500
+_OPEN_DELIVERIES: Final = ("pending", "in_flight", "held")
+_OPEN_EXECUTIONS: Final = ("queued", "running", "waiting")
+
+
+def quiesce(api: Api, *, seconds: float, told: Callable[[str], None]) -> float:
+    """Wait until nothing is owed and nothing runs, at most so long. Returns the seconds it took.
+
+    It does not raise when the time is over: what is still open then is counted as stuck.
+    """
+    began = time.monotonic()
+    while (took := time.monotonic() - began) < seconds:
+        is_open = _first_open(api)
+        if is_open is None:
+            return took
+        told(f"quiesce: {is_open}")
+        time.sleep(_POLL_SECONDS)
+    return seconds
+
+
+def _first_open(api: Api) -> str | None:
+    for state in _OPEN_DELIVERIES:
+        if api.call("GET", f"/api/v1/deliveries?state={state}&limit=1")["deliveries"]:
+            return f"deliveries {state}"
+    for status in _OPEN_EXECUTIONS:
+        if api.call("GET", f"/api/v1/executions?status={status}&limit=1")["executions"]:
+            return f"executions {status}"
+    return None
+
+
+def read_account(api: Api, names: Mapping[str, str], receipts: Iterable[Receipt]) -> EngineAccount:
+    """Everything the verdict needs. names: endpoint by webhook id.
+
+    Attempts are fetched one delivery at a time, so only where they decide something: where the receiver saw
+    something else than one accepted request, or the engine says something else than one attempt.
+    """
+    seen = Counter((receipt.id, receipt.endpoint) for receipt in receipts)
+    deliveries = []
+    for row in api.pages("/api/v1/deliveries", "deliveries", limit=_PAGE):
+        endpoint = names.get(row["webhook_id"], row["webhook_id"])
+        is_plain = (
+            row["state"] == "succeeded" and row["attempts_made"] == 1 and seen[row["event_id"], endpoint] == 1
+        )
+        outcomes = ("delivered",) if is_plain else _outcomes(api, row["id"])
+        deliveries.append(
+            DeliveryAccount(
+                id=row["id"],
+                event_id=row["event_id"],
+                endpoint=endpoint,
+                state=row["state"],
+                outcomes=outcomes,
+            )
+        )
+    executions = {
+        row["id"]: row["status"] for row in api.pages("/api/v1/executions", "executions", limit=_PAGE)
+    }
+    return EngineAccount(events=_events(api), deliveries=deliveries, executions=executions)
+
+
+def _outcomes(api: Api, delivery_id: str) -> tuple[str, ...]:
+    attempts = api.call("GET", f"/api/v1/deliveries/{delivery_id}")["attempts"]
+    return tuple(attempt["outcome"] for attempt in attempts)
+
+
+def _events(api: Api) -> list[EventAccount]:
+    """The whole feed, ascending."""
+    found: list[EventAccount] = []
+    after = ""
+    while True:
+        page = api.call("GET", f"/api/v1/events?limit={_PAGE}{after}")
+        found += [_event(row) for row in page["events"]]
+        if not page["events"] or not page.get("next"):
+            return found
+        after = f"&after={page['next']}"
+
+
+def _event(row: Mapping[str, Any]) -> EventAccount:
+    data = row["data"] if isinstance(row["data"], dict) else {}
+    source = data.get("input_data") if is_end(row["type"]) else data
+    seq = source.get("seq") if isinstance(source, dict) else None
+    return EventAccount(
+        id=row["id"],
+        seq=seq if isinstance(seq, int) else -1,
+        execution_id=row.get("execution_id") if is_end(row["type"]) else None,
+    )

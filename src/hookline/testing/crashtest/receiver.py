@@ -1,0 +1,171 @@
+"""The receiver of a crash test: answers as the script says and writes down every request before it does.
+
+A process of its own that is never killed. It checks signatures with a few lines of its own, because a verifier
+that shares the signer's code shares its mistakes. It reads its plan (JSON) from the first line of its input, prints
+its port, and ends when its input closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import sys
+import time
+from base64 import b64decode, b64encode
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import httptools
+import msgspec
+import uvloop
+
+from hookline.testing.crashtest.ledgers import Receipt, encode
+from hookline.testing.crashtest.script import Endpoint, answer_of, endpoints_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    seed: int
+    events: int
+    ledger: str
+
+
+class _Envelope(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _Run(msgspec.Struct):
+    """A run's end. output_data: absent when it failed."""
+
+    input_data: msgspec.Raw
+    output_data: msgspec.Raw | None = None
+
+
+class _Numbered(msgspec.Struct):
+    seq: int
+
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
+
+
+class Receiver:
+    """What all connections share."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints_of(plan.events)}
+        self._times: Counter[tuple[str, int]] = Counter()
+        self._ledger = os.open(Path(plan.ledger), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def take(self, name: str, headers: dict[str, str], body: bytes) -> tuple[int, float]:
+        """Write a request down; return status and delay of its answer."""
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            return 404, 0.0
+        seq, digest = read_body(endpoint, body)
+        self._times[name, seq] += 1
+        number = self._times[name, seq]
+        status, delay = answer_of(self._plan.seed, endpoint, seq, number)
+        receipt = Receipt(
+            at=time.monotonic(),
+            endpoint=name,
+            id=headers.get("webhook-id", ""),
+            seq=seq,
+            number=number,
+            sha256=digest,
+            is_signed=is_signed(endpoint.secret(self._plan.seed), headers, body, now=time.time()),
+            answer=status,
+        )
+        os.write(self._ledger, encode(receipt) + b"\n")
+        return status, delay
+
+
+def read_body(endpoint: Endpoint, body: bytes) -> tuple[int, str]:
+    """Return the seq (-1: unreadable) and the SHA-256 of the bytes that the publisher's data has in this body."""
+    try:
+        data = body if endpoint.dialect == "raw" else bytes(msgspec.json.decode(body, type=_Envelope).data)
+        if endpoint.name == "runs":
+            run = msgspec.json.decode(data, type=_Run)
+            data = bytes(run.input_data)
+            if run.output_data is not None and bytes(run.output_data) != data:
+                data += bytes(run.output_data)  # the workflow returns its input: anything else is corrupt
+        return msgspec.json.decode(data, type=_Numbered).seq, hashlib.sha256(data).hexdigest()
+    except _UNREADABLE:
+        return -1, hashlib.sha256(body).hexdigest()
+
+
+def is_signed(secret: str, headers: dict[str, str], body: bytes, *, now: float) -> bool:
+    """The Standard Webhooks signature is there and right, and the AgenticFlow one, where there is one, is right."""
+    stamp, given = headers.get("webhook-timestamp", ""), headers.get("webhook-signature", "")
+    if not stamp.isascii() or not stamp.isdecimal() or abs(now - int(stamp)) > 300:
+        return False
+    content = f"{headers.get('webhook-id', '')}.{stamp}.".encode() + body
+    key = b64decode(secret.removeprefix("whsec_"))
+    due = "v1," + b64encode(hmac.digest(key, content, "sha256")).decode()
+    if not any(hmac.compare_digest(one.encode(), due.encode()) for one in given.split(" ")):
+        return False
+    other = headers.get("x-agenticflow-signature")
+    due = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
+    return other is None or hmac.compare_digest(other.encode(), due.encode())
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._parser = httptools.HttpRequestParser(self)
+        self._name = ""
+        self._headers: dict[str, str] = {}
+        self._body = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._transport.close()
+
+    def on_message_begin(self) -> None:
+        self._name, self._headers, self._body = "", {}, b""
+
+    def on_url(self, url: bytes) -> None:
+        self._name += url.decode("latin-1").lstrip("/")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        status, delay = self._receiver.take(self._name, self._headers, self._body)
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._answer, status)
+        else:
+            self._answer(status)
+
+    def _answer(self, status: int) -> None:
+        if not self._transport.is_closing():
+            extra = b"Retry-After: 0\r\n" if status == 429 else b""
+            self._transport.write(b"HTTP/1.1 %d Said\r\n%bContent-Length: 0\r\n\r\n" % (status, extra))
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    plan = Plan(**json.loads(sys.stdin.readline()))
+    receiver = Receiver(plan)
+    server = await loop.create_server(lambda: _Connection(receiver), "127.0.0.1", 0, backlog=1024)
+    sys.stdout.write(json.dumps({"port": server.sockets[0].getsockname()[1]}) + "\n")
+    sys.stdout.flush()
+    await loop.run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(_main())

@@ -1,0 +1,193 @@
+"""What happens in a crash test, drawn from its seed: endpoints, how receivers answer, and the faults.
+
+Pure: equal seeds give equal scripts. Only *when* a fault lands depends on the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from hookline.testing.crashtest.ledgers import Manner
+
+FaultKind = Literal["kill", "failpoint", "pause", "database"]
+
+WIDE: Final = 260
+"""Webhooks that want ``crash.wide``: more than one transaction's fan-out (K4, K5)."""
+
+_WIDE_EVERY: Final = 400
+_WIDE_FROM_EVENTS: Final = 1000
+_RUN_TYPE: Final = "workflow.execution.completed"
+
+_NODE_FAILPOINTS: Final = (
+    "before_commit",
+    "in_transaction",
+    "after_commit",
+    "before_send",
+    "in_send",
+    "after_send",
+    "in_settle",
+    "before_start",
+    "before_finish",
+)
+_WIDE_FAILPOINTS: Final = ("before_fanout", "in_fanout")
+_SOON: Final = frozenset({"before_fanout", "in_fanout", "before_start", "before_finish"})
+"""Points that are passed rarely, so an early passing is chosen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One webhook. answers: how it behaves, a word of ``answer_of``."""
+
+    name: str
+    events: tuple[str, ...]
+    dialect: str = "agenticflow"
+    answers: str = "steady"
+    retry_policy: tuple[int, float] | None = None
+
+    def secret(self, seed: int) -> str:
+        """Its signing secret; from the seed, so that the receiver knows it too."""
+        digest = hashlib.sha256(f"{seed}/{self.name}".encode()).digest()
+        return "whsec_" + b64encode(digest).decode()
+
+    def registration(self, url: str, seed: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "name": self.name,
+            "url": url,
+            "events": list(self.events),
+            "dialect": self.dialect,
+            "secret": self.secret(seed),
+        }
+        if self.retry_policy is not None:
+            retries, multiplier = self.retry_policy
+            body["retry_policy"] = {"max_retries": retries, "backoff_multiplier": multiplier}
+        return body
+
+
+_ENDPOINTS: Final = (
+    Endpoint(name="steady", events=("crash.*",)),
+    Endpoint(name="flaky", events=("crash.a",), dialect="standard", answers="flaky"),
+    Endpoint(name="slow", events=("crash.b",), answers="slow"),
+    Endpoint(name="raw", events=("crash.b",), dialect="raw"),
+    Endpoint(name="dead", events=("crash.dead",), answers="dead", retry_policy=(2, 1.0)),
+    Endpoint(name="runs", events=("workflow.execution.completed", "workflow.execution.failed")),
+)
+
+
+def endpoints_of(events: int) -> tuple[Endpoint, ...]:
+    """The webhooks of a run; those that make a fan-out wide only where there are events enough for it."""
+    if events < _WIDE_FROM_EVENTS:
+        return _ENDPOINTS
+    return _ENDPOINTS + tuple(Endpoint(name=f"wide-{index}", events=("crash.wide",)) for index in range(WIDE))
+
+
+def wanted_by(endpoints: tuple[Endpoint, ...]) -> dict[str, tuple[str, ...]]:
+    """For each event type, the endpoints that want it. A run's end counts as one type, completed or failed."""
+    types = ("crash.a", "crash.b", "crash.dead", "crash.wide", _RUN_TYPE)
+    return {
+        name: tuple(
+            endpoint.name
+            for endpoint in endpoints
+            if name in endpoint.events or (name.startswith("crash.") and "crash.*" in endpoint.events)
+        )
+        for name in types
+    }
+
+
+def is_end(event_type: str) -> bool:
+    return event_type in {"workflow.execution.completed", "workflow.execution.failed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing to send. data: JSON text that any dialect passes on byte for byte (no floats, no odd escapes)."""
+
+    seq: int
+    manner: Manner
+    type: str
+    data: bytes
+    own_id: str | None
+    key: str | None
+
+
+_WORDS: Final = ("plain", "zwölf", "日本語", 'a\\"b', "new\\nline", "tab\\t", "<&>", "🪝", "")
+
+
+def item_of(seed: int, seq: int, events: int) -> Item:
+    """The thing with this number."""
+    draw = Random(f"{seed}/{seq}")  # noqa: S311 -- a script that can be repeated, no secret
+    manner: Manner = draw.choices(("own_id", "keyed", "bare", "run"), (40, 20, 20, 20))[0]
+    words = ",".join(f'"{draw.choice(_WORDS)}"' for _ in range(draw.randint(0, 40)))
+    data = f'{{"seq":{seq},"n":{draw.randint(-(2**53), 2**53)},"words":[{words}],"nested":{{"a":null,"b":true}}}}'
+    if events >= _WIDE_FROM_EVENTS and seq % _WIDE_EVERY == 7:
+        manner, event_type = "own_id", "crash.wide"
+    elif manner == "run":
+        event_type = _RUN_TYPE
+    else:
+        event_type = draw.choices(("crash.a", "crash.b", "crash.dead"), (48, 48, 4))[0]
+    is_keyed = manner == "keyed" or (manner == "run" and draw.random() < 0.5)
+    return Item(
+        seq=seq,
+        manner=manner,
+        type=event_type,
+        data=data.encode(),
+        own_id=f"crash-{seed}-{seq}" if manner == "own_id" else None,
+        key=f"key-{seed}-{seq}" if is_keyed else None,
+    )
+
+
+def answer_of(seed: int, endpoint: Endpoint, seq: int, number: int) -> tuple[int, float]:
+    """Status and delay in seconds of an endpoint's answer to the ``number``-th receipt of a seq."""
+    draw = Random(f"{seed}/{endpoint.name}/{seq}")  # noqa: S311 -- a script that can be repeated, no secret
+    if endpoint.answers == "flaky" and number == 1 and draw.random() < 0.15:
+        return draw.choice((500, 502, 404, 429)), 0.0
+    if endpoint.answers == "slow" and draw.random() < 0.2:
+        return 200, draw.uniform(0.05, 0.4)
+    if endpoint.answers == "dead":
+        return 500, 0.0
+    return 200, 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault. at: share of the events that are done when it is due.  node: whom it hits.
+    failpoint: as HOOKLINE_FAILPOINTS takes it.  delay: seconds between due and done.
+    """
+
+    kind: FaultKind
+    at: float
+    node: int
+    failpoint: str | None = None
+    delay: float = 0.0
+
+
+def faults_of(
+    seed: int, kills: int, *, nodes: int, events: int, can_pause: bool, can_stop_database: bool
+) -> tuple[Fault, ...]:
+    """The faults of a run, in order."""
+    draw = Random(f"{seed}/faults")  # noqa: S311 -- a script that can be repeated, no secret
+    points = _NODE_FAILPOINTS + (_WIDE_FAILPOINTS if events >= _WIDE_FROM_EVENTS else ())
+    faults = []
+    for index in range(kills):
+        kind: FaultKind = draw.choice(("kill", "failpoint"))
+        # A pause outlasts a lease, so it is dear: one in ten, and one in every run that can have it.
+        if can_pause and index % 10 == min(2, kills - 1):
+            kind = "pause"
+        elif can_stop_database and index % 10 == 5:
+            kind = "database"
+        name = draw.choice(points)
+        passing = draw.randint(1, 4) if name in _SOON else draw.randint(1, 60)
+        faults.append(
+            Fault(
+                kind=kind,
+                at=(index + draw.random()) / (kills + 1),
+                node=index % nodes,
+                failpoint=f"{name}:kill@{passing}" if kind == "failpoint" else None,
+                delay=draw.uniform(0.0, 0.15),
+            )
+        )
+    return tuple(faults)
