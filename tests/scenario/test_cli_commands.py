@@ -1,0 +1,172 @@
+"""The command line against a real server: what the documents tell people to type works as printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hookline.testing import demo_app
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+RUN = re.compile(r"^<!-- run(?:: \w+)? -->\n```sh\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^<!-- file: (\S+) -->\n```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+
+
+def environment(node: NodeProcess) -> dict[str, str]:
+    """What a user exports, with the installed command on the path."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOOKLINE_URL": f"http://127.0.0.1:{node.port}",
+        "HOOKLINE_API_KEY": ADMIN_KEY,
+    }
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    folder = tmp_path_factory.mktemp("cli")
+    node = NodeProcess(database=f"sqlite:///{folder}/cli.db", folder=folder, app=Path(str(demo_app.__file__)))
+    node.start()
+    yield node
+    assert node.stop() == 0
+
+
+@pytest.fixture
+def hookline(node: NodeProcess) -> Hookline:
+    return Hookline(node)
+
+
+class Hookline:
+    """Runs commands as a program would."""
+
+    def __init__(self, node: NodeProcess) -> None:
+        self._environment = environment(node)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "hookline", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=self._environment,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def json(self, *arguments: str) -> Any:
+        """Run it with --json and return what it printed."""
+        return json.loads(self(*arguments, "--json"))
+
+
+def test_trigger_waits_for_the_result_and_says_it(hookline: Hookline) -> None:
+    execution = hookline.json("trigger", "workflow", "orders", "--data", '{"order_id": 7}', "--wait")
+
+    assert execution["status"] == "succeeded"
+    assert execution["output"]["order_id"] == 7
+    assert "succeeded" in hookline("executions", "show", execution["id"])
+    assert "charged" in hookline("executions", "logs", execution["id"])
+    assert execution["id"] in hookline("executions", "list", "--status", "succeeded")
+
+
+def test_an_unknown_automation_is_said_in_one_line(hookline: Hookline) -> None:
+    said = hookline("trigger", "workflow", "nothing", code=1)
+
+    assert said.startswith("hookline: ")
+    assert said.count("\n") == 1
+
+
+def test_a_key_works_until_it_is_revoked(hookline: Hookline) -> None:
+    made = hookline.json("keys", "create", "reader", "--scope", "read")
+
+    assert "reader" in hookline("keys", "list")
+    assert made["key"] not in hookline("keys", "list", "--json")
+    assert "revoked" in hookline("keys", "revoke", made["id"])
+
+
+def test_an_organization_is_made_and_listed(hookline: Hookline) -> None:
+    made = hookline.json("orgs", "create", "Acme", "--external-id", "customer-1")
+
+    assert made["external_id"] == "customer-1"
+    assert "customer-1" in hookline("orgs", "list")
+
+
+def test_a_webhook_lives_from_create_to_delete(hookline: Hookline) -> None:
+    made = hookline.json("webhooks", "create", "https://example.com/hooks", "--event", "order.*")
+    webhook = made["id"]
+
+    assert made["secret"].startswith("whsec_")
+    assert "https://example.com/hooks" in hookline("webhooks", "list")
+    assert hookline.json("webhooks", "update", webhook, "--name", "renamed")["name"] == "renamed"
+    assert "paused" in hookline("webhooks", "pause", webhook)
+    assert hookline.json("webhooks", "show", webhook)["status"] == "paused"
+    assert "active" in hookline("webhooks", "resume", webhook)
+    assert "whsec_" in hookline("webhooks", "rotate", webhook)
+    assert "nothing was sent" in hookline("webhooks", "logs", webhook)
+    hookline("webhooks", "stats", webhook)
+    assert "deleted" in hookline("webhooks", "delete", webhook, "--yes")
+    assert hookline("webhooks", "show", webhook, code=1).startswith("hookline: ")
+
+
+def test_an_event_is_published_delivered_and_sent_again(hookline: Hookline) -> None:
+    # Loopback is allowed here and nobody listens on port 9: the delivery stays, and is visible.
+    hookline("webhooks", "create", "http://127.0.0.1:9/", "--event", "parcel.*")
+    event = hookline.json("events", "publish", "parcel.lost", "--data", '{"n": 1}')
+    (delivery,) = hookline.json("deliveries", "list")
+
+    assert event["id"] in hookline("events", "list")
+    assert "parcel.lost" in hookline("deliveries", "list")
+    assert delivery["id"] in hookline("deliveries", "show", delivery["id"])
+    assert "due now" in hookline("deliveries", "retry", delivery["id"])
+
+
+def test_a_backup_is_a_database_of_its_own(hookline: Hookline, tmp_path: Path) -> None:
+    assert "copied" in hookline("backup", str(tmp_path / "copy.db"))
+    assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
+
+
+def test_doctor_finds_the_server(hookline: Hookline) -> None:
+    findings = {finding["subject"]: finding for finding in hookline.json("doctor")}
+
+    assert findings["server"]["level"] == "ok"
+    assert "ready on" in findings["server"]["found"]
+    assert findings["fsync"]["level"] in {"ok", "warn"}
+
+
+@pytest.mark.parametrize("page", ["getting-started", "receive", "publish", "deliver-and-verify"])
+def test_commands_printed_in_the_documents_run(page: str, node: NodeProcess, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
+    commands = RUN.findall(text)
+
+    assert commands
+    for command in commands:
+        done = subprocess.run(
+            ["sh", "-ec", command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=environment(node),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert '"success":false' not in done.stdout
+
+
+def test_the_app_and_the_receiver_of_the_tutorial_are_python() -> None:
+    files = dict(FILE.findall((ROOT / "docs" / "how-to" / "getting-started.md").read_text(encoding="utf-8")))
+
+    assert sorted(files) == ["app.py", "receiver.py"]
+    for name, text in files.items():
+        compile(text, name, "exec")

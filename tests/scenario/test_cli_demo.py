@@ -1,0 +1,45 @@
+"""``hookline demo``, as a stranger runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def demo(*arguments: str, folder: Path, code: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "hookline", "demo", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", "HOOKLINE_PORT": "not read here"},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_kills_the_server_and_nothing_is_missing(tmp_path: Path) -> None:
+    told = demo(folder=tmp_path, code=0)
+
+    assert "kill -9" in told
+    assert "Nothing is missing" in told
+    assert "\x1b[" not in told
+    assert "script: not in this version" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_all_fails_for_what_cannot_be_shown(tmp_path: Path) -> None:
+    told = demo("--all", folder=tmp_path, code=1)
+
+    assert "--all: script, robot, render cannot be shown" in told
