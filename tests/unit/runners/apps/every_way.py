@@ -438,9 +438,9 @@ async def background(ctx: Any) -> Any:
 @app.workflow("forge")
 def forge(ctx: Any) -> Any:
     """Speaks the protocol itself, badly."""
-    for fd in range(3, 20):
+    for place in list(Path("/proc/self/fd").iterdir()):
         try:
-            line = socket.socket(fileno=os.dup(fd))
+            line = socket.socket(fileno=os.dup(int(place.name)))
             line.send(b"\xff\xff\xff\xff" if ctx.input == "size" else b"\x00\x00\x00\x01\xc1")
         except OSError:
             continue
