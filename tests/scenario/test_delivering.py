@@ -75,7 +75,7 @@ async def test_a_failing_receiver_is_tried_on_the_schedule_and_then_given_up(sto
     assert [attempt.cause for attempt in attempts] == ["live", "retry", "retry", "retry"]
     assert len({request.body for request in sender.sent}) == 1
     assert len({dict(request.headers)["webhook-id"] for request in sender.sent}) == 1
-    assert delivery.state_reason == "schedule_used_up"
+    assert delivery.state_reason == "retries_exhausted"
 
 
 async def test_a_receiver_that_recovers_gets_its_event(store: Store) -> None:

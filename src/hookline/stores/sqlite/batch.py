@@ -121,7 +121,9 @@ class Batch:
     # --- small steps of the other writes ---
 
     def first(self, sql: str, bindings: rows.Row) -> rows.Row | None:
-        row: rows.Row | None = self.cursor.execute(sql, bindings).fetchone()
+        # All of it is read: a statement that is left half-way keeps COMMIT from going through.
+        found = self.cursor.execute(sql, bindings).fetchall()
+        row: rows.Row | None = found[0] if found else None
         return row
 
     def change(self, sql: str, bindings: rows.Row) -> int:
