@@ -47,7 +47,15 @@ def crashtest(
     return main_crashtest(kills=kills, events=events, database=database, seed=seed, json=json)
 
 
-def bench(*, scenario: Scenario | None = None, database: str | None = None, json: Json = False) -> int:
+def bench(
+    *,
+    scenario: Scenario | None = None,
+    database: str | None = None,
+    runs: int = 3,
+    seconds: float = 5.0,
+    events: int = 20_000,
+    json: Json = False,
+) -> int:
     """Measure throughput and latency on this machine, each beside a bare relay that stores nothing.
 
     Their ratio is the price of durability; it depends far less on the machine than events per second do.
@@ -66,7 +74,15 @@ def bench(*, scenario: Scenario | None = None, database: str | None = None, json
         Which one; all, one after another, when not given.
     database
         As for `hookline crashtest`.
+    runs
+        Runs of each scenario; the median is reported.
+    seconds
+        Length of a phase at half load, in which latency is measured.
+    events
+        Events in a phase at full load.
     """
     from hookline.testing.bench import main_bench
 
-    return main_bench(scenario=scenario, database=database, json=json)
+    return main_bench(
+        scenario=scenario, database=database, runs=runs, seconds=seconds, events=events, json=json
+    )

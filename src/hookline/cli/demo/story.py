@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from hookline.cli.client import AnswerError, CommandError
+from hookline.cli.client import AnswerError, Client, CommandError
 from hookline.cli.demo.ledger import Ledger, Target
-from hookline.cli.demo.server import ServerProcess
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
+from hookline.testing.processes import ProcessFailedError
 from hookline.testing.receivers import Received, Receiver, Reply
 
 if TYPE_CHECKING:
@@ -41,13 +42,31 @@ class DemoError(Exception):
 class Demo:
     """What the chapters share."""
 
-    def __init__(self, narrator: Narrator, server: ServerProcess) -> None:
+    def __init__(self, narrator: Narrator, folder: Path) -> None:
+        from hookline.testing import demo_app
+
         self.narrator = narrator
-        self.server = server
+        self.database = folder / "demo.db"
+        self.server = NodeProcess(
+            database=f"sqlite:///{self.database}", folder=folder, app=Path(str(demo_app.__file__))
+        )
+        self.client = Client(f"http://127.0.0.1:{self.server.port}", ADMIN_KEY)
         self.ledger = Ledger()
         self.receiver = Receiver(default=self._receive)
         self.triggers: dict[str, str] = {}
         self._arrived = asyncio.Event()
+
+    async def start(self) -> str:
+        """Start the server; return what to say of it. Raises ProcessFailedError."""
+        # Begun by the main thread, with which it would die; only the waiting is left to another.
+        self.server.start(waits=False)
+        seconds = await asyncio.to_thread(self.server.wait_ready)
+        return f"process {self.server.pid}, ready after {seconds:.1f} s"
+
+    def last_words(self) -> str:
+        """Return the end of what the server logged."""
+        log = self.server.log
+        return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
 
     async def call(
         self, method: str, path: str, body: object = None, *, note: str | Callable[[Any], str]
@@ -55,12 +74,12 @@ class Demo:
         """Make a request to the server and show it. note: text, or made from the answer."""
         shown = path.partition("?")[0] + ("?token=…" if "?token=" in path else "")
         try:
-            answer = await asyncio.to_thread(self.server.client.call, method, path, body=body)
+            answer = await asyncio.to_thread(self.client.call, method, path, body=body)
         except AnswerError as error:
             self.narrator.request(method, shown, error.status, error.message)
             raise DemoError(f"{method} {shown} was refused: {error.message}") from error
         except CommandError as error:
-            raise DemoError(f"{method} {shown}: {error.message}\n{self.server.log_tail()}") from error
+            raise DemoError(f"{method} {shown}: {error.message}\n{self.last_words()}") from error
         status = 202 if "execution_id" in (answer or {}) else 201
         self.narrator.request(method, shown, status, note(answer) if callable(note) else note)
         return answer
@@ -91,7 +110,7 @@ class Demo:
 async def tell(narrator: Narrator, *, needs_all: bool = False) -> int:
     """Run the demo. Returns the exit code. Raises DemoError."""
     with tempfile.TemporaryDirectory(prefix="hookline-demo-") as folder:
-        demo = Demo(narrator, ServerProcess(Path(folder)))
+        demo = Demo(narrator, Path(folder))
         narrator.title()
         async with demo.receiver:
             try:
@@ -100,17 +119,17 @@ async def tell(narrator: Narrator, *, needs_all: bool = False) -> int:
                 await _run_once(demo)
                 await _kill_in_the_middle(demo)
                 return await _judge(demo, needs_all=needs_all)
-            except CommandError as error:
-                raise DemoError(error.message) from error
+            except (CommandError, ProcessFailedError) as error:
+                raise DemoError(str(error)) from error
             finally:
                 demo.server.kill()
 
 
 async def _start(demo: Demo) -> None:
     demo.narrator.chapter("Start a server and a receiver")
-    seconds = await demo.server.start()
-    demo.narrator.fact("server", f"{demo.server.url}  process {demo.server.pid}, ready after {seconds:.1f} s")
-    demo.narrator.fact("database", f"{demo.server.directory / 'demo.db'}  SQLite, every 2xx is on disk")
+    started = await demo.start()
+    demo.narrator.fact("server", f"{demo.client.url}  {started}")
+    demo.narrator.fact("database", f"{demo.database}  SQLite, every 2xx is on disk")
     demo.narrator.fact("receiver", f"{demo.receiver.origin}  another socket; it checks every signature")
 
 
@@ -151,7 +170,7 @@ async def _run_once(demo: Demo) -> None:
     if not await demo.until(lambda: demo.ledger.terminal >= wanted, seconds=_ARRIVE_SECONDS):
         raise DemoError(
             f"only {demo.ledger.terminal} of {wanted} results arrived within {_ARRIVE_SECONDS:g} s\n"
-            f"{demo.server.log_tail()}"
+            f"{demo.last_words()}"
         )
 
 
@@ -169,8 +188,7 @@ async def _kill_in_the_middle(demo: Demo) -> None:
         f"kill -9 {victim}: {arrived} of {_ORDERS * len(_WEBHOOKS)} results delivered, the rest is owed",
     )
     await asyncio.sleep(0.5)
-    seconds = await demo.server.start()
-    demo.narrator.note("ok", f"started again as process {demo.server.pid}, ready after {seconds:.1f} s")
+    demo.narrator.note("ok", f"started again: {await demo.start()}")
     wanted = before + _ORDERS * len(_WEBHOOKS)
     await demo.until(lambda: demo.ledger.terminal >= wanted, seconds=_ARRIVE_SECONDS)
 
@@ -183,12 +201,10 @@ async def _judge(demo: Demo, *, needs_all: bool) -> int:
     demo.narrator.verdict(verdict)
     for kind in _LATER:
         demo.narrator.note("skip", f"{kind}: not in this version")
-    code = await demo.server.stop()
+    code = await asyncio.to_thread(demo.server.stop)
     problems = list(verdict.problems)
     if code != 0:
-        problems.append(
-            f"the server ended with {code} instead of 0 when asked to stop\n{demo.server.log_tail()}"
-        )
+        problems.append(f"the server ended with {code} instead of 0 when asked to stop\n{demo.last_words()}")
     if problems:
         raise DemoError("; ".join(problems))
     total = sum(row.owed for row in verdict.rows)
@@ -213,7 +229,7 @@ async def _whole_feed(demo: Demo) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     cursor = None
     while True:
-        page = await asyncio.to_thread(demo.server.client.get, "/api/v1/events", after=cursor, limit=500)
+        page = await asyncio.to_thread(demo.client.get, "/api/v1/events", after=cursor, limit=500)
         found += page["events"]
         if not page["events"]:
             return found
