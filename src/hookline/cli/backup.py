@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hookline.cli import show
-from hookline.cli.client import Client
+from hookline.cli import offline, show
+from hookline.cli.client import Client, NoServerError
 from hookline.cli.options import Json
 
 
@@ -26,7 +26,11 @@ def backup(target: Path, /, *, json: Json = False) -> None:
     target
         File to write; it must not exist. A relative path counts from where this command runs.
     """
-    answer = Client.from_environment().post("/api/v1/backup", {"target": str(target.absolute())})
+    path = target.absolute()
+    try:
+        answer = Client.from_environment().post("/api/v1/backup", {"target": str(path)})
+    except NoServerError as reason:
+        answer = offline.backup(reason, path)
     if json:
         show.as_json(answer)
         return

@@ -36,6 +36,10 @@ class CommandError(HooklineError):
     code = "COMMAND_FAILED"
 
 
+class NoServerError(CommandError):
+    """Nothing listens where the server should be."""
+
+
 class AnswerError(CommandError):
     """The server answered outside 2xx. status: HTTP status.  body: what it said, parsed where it was JSON."""
 
@@ -133,7 +137,7 @@ class Client:
             connection.request(method, self._parts.path.rstrip("/") + path, body=payload, headers=sent)
             yield connection.getresponse()
         except (ConnectionError, socket.gaierror) as error:
-            raise CommandError(
+            raise NoServerError(
                 f"no server at {self.url}: start one with `hookline serve`, or set HOOKLINE_URL"
             ) from error
         except TimeoutError as error:

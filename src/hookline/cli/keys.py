@@ -6,8 +6,8 @@ from typing import Literal
 
 from cyclopts import App
 
-from hookline.cli import show
-from hookline.cli.client import Client, segment
+from hookline.cli import offline, show
+from hookline.cli.client import Client, NoServerError, segment
 from hookline.cli.options import Json, Limit
 
 app = App(name="keys", help="Create, list and revoke API keys.")
@@ -26,13 +26,15 @@ def create(
 ) -> None:
     """Create a key and print it, once.
 
-    `admin` includes all others, `write` includes `read` and `trigger`.
+    `admin` includes all others, `write` includes `read` and `trigger`. When no server runs, the SQLite file is
+    opened itself: that is how a lost admin key is replaced.
 
     For example:
 
     ```
     hookline keys create billing-service
     hookline keys create dashboard --scope read
+    hookline keys create rescue --scope admin       # with the server stopped
     hookline keys create ci --scope trigger --expires-at 2030-01-01T00:00:00Z
     ```
 
@@ -48,7 +50,10 @@ def create(
     body: dict[str, object] = {"name": name, "scopes": scope}
     if expires_at is not None:
         body["expires_at"] = expires_at
-    made = Client.from_environment().post("/api/v1/keys", body)
+    try:
+        made = Client.from_environment().post("/api/v1/keys", body)
+    except NoServerError as reason:
+        made = offline.create_key(reason, name=name, scopes=list(scope), expires_at=expires_at)
     if json:
         show.as_json(made)
         return

@@ -12,10 +12,11 @@ from hookline.cli.demo.ledger import Ledger, Target, Verdict
 from hookline.core.signing import new_secret, standard_signature
 
 SECRET = new_secret(bytes(range(32)))
-DATA = dict.fromkeys(
-    ("workflow_id", "execution_id", "status", "started_at", "completed_at", "duration_seconds")
-    + ("input_data", "output_data", "credits_used", "steps_completed")
-) | {"execution_id": "exec_1"}
+FIELDS = (
+    "workflow_id execution_id status started_at completed_at duration_seconds input_data output_data "
+    "credits_used steps_completed"
+)
+DATA = dict.fromkeys(FIELDS.split()) | {"execution_id": "exec_1"}
 DONE = "workflow.execution.completed"
 
 

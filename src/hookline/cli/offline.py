@@ -1,0 +1,79 @@
+"""Open the database file itself, for the few commands that must work while no server runs.
+
+The rescue case: the admin key is lost and nobody can ask the server for another. The store takes the file's lock,
+so this can never happen beside a running server; on PostgreSQL, and when ``HOOKLINE_URL`` names a server, it is
+not tried at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hookline.cli.client import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from hookline.cli.client import NoServerError
+    from hookline.config import Settings
+    from hookline.model.ids import Key
+    from hookline.ports import Store
+
+T = TypeVar("T")
+
+
+def create_key(
+    reason: NoServerError, *, name: str, scopes: list[str], expires_at: str | None
+) -> dict[str, Any]:
+    """Make a key of the installation's first organization. Raises ``reason`` when there is no file to open."""
+    from hookline.engine.clock import SystemClock
+    from hookline.engine.manage.keys import create_key as make
+    from hookline.model.ids import public
+
+    async def act(store: Store, organization_id: Key) -> dict[str, Any]:
+        until = None if expires_at is None else datetime.fromisoformat(expires_at)
+        stored, text = await make(
+            store, organization_id, name=name, scopes=scopes, expires_at=until, now=SystemClock().now()
+        )
+        return {"id": public("api_key", stored.id), "key": text, "scopes": list(stored.document.scopes)}
+
+    return _with_store(reason, act)
+
+
+def backup(reason: NoServerError, target: Path) -> dict[str, Any]:
+    """Copy the database. Raises ``reason`` when there is no file to open."""
+
+    async def act(store: Store, _: Key) -> dict[str, Any]:
+        await store.backup(target)
+        return {"target": str(target), "bytes": target.stat().st_size}
+
+    return _with_store(reason, act)
+
+
+def _with_store(reason: NoServerError, act: Callable[[Store, Key], Awaitable[T]]) -> T:
+    from hookline.config import load_settings
+
+    settings = load_settings()
+    if "HOOKLINE_URL" in os.environ or not settings.is_sqlite or not settings.sqlite_path.exists():
+        raise reason
+    return asyncio.run(_act(settings, act))
+
+
+async def _act(settings: Settings, act: Callable[[Store, Key], Awaitable[T]]) -> T:
+    from hookline.app import open_store
+    from hookline.engine.clock import SystemClock
+    from hookline.engine.manage.start import default_organization
+
+    store = open_store(settings, SystemClock())
+    await store.open()
+    try:
+        organization_id = await default_organization(store)
+        if organization_id is None:
+            raise CommandError("the database was never served: start it once with `hookline serve`")
+        return await act(store, organization_id)
+    finally:
+        await store.close()
