@@ -47,11 +47,11 @@ def create_key(
 def backup(reason: NoServerError, target: Path) -> dict[str, Any]:
     """Copy the database. Raises ``reason`` when there is no file to open."""
 
-    async def act(store: Store, _: Key) -> dict[str, Any]:
+    async def act(store: Store, _: Key) -> None:
         await store.backup(target)
-        return {"target": str(target), "bytes": target.stat().st_size}
 
-    return _with_store(reason, act)
+    _with_store(reason, act)
+    return {"target": str(target), "bytes": target.stat().st_size}
 
 
 def _with_store(reason: NoServerError, act: Callable[[Store, Key], Awaitable[T]]) -> T:
