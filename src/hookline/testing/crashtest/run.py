@@ -26,6 +26,7 @@ from hookline.testing.processes import ProcessFailedError, PythonProcess
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hookline.testing.crashtest.script import FaultKind
     from hookline.testing.places import Place
 
 APP: Final = Path(__file__).with_name("crash_app.py")
@@ -44,8 +45,10 @@ _DATABASE_DOWN_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to run. module: what is started in place of ``hookline``; a broken engine, when the test is tested.
-    powers_off: every fault is a loss of the database's unsynced memory (PostgreSQL of our own only).
+    """What to run.
+
+    module: what is started in place of ``hookline``; a broken engine, when the test is tested.
+    fault_kinds: None for the script's mixture, else these in turn (``database``: a PostgreSQL of our own only).
     """
 
     kills: int
@@ -53,7 +56,7 @@ class Order:
     seed: int
     database: str | None = None
     module: tuple[str, ...] = ("hookline",)
-    powers_off: bool = False
+    fault_kinds: tuple[FaultKind, ...] | None = None
     quiesce_seconds: float = _QUIESCE_SECONDS
 
 
@@ -196,9 +199,13 @@ class _Run:
             can_pause=len(self._nodes) > 1,
             can_stop_database=self._place.server is not None,
         )
-        if not order.powers_off:
+        kinds = order.fault_kinds
+        if kinds is None:
             return faults
-        return tuple(Fault(kind="database", at=fault.at, node=0, delay=fault.delay) for fault in faults)
+        return tuple(
+            Fault(kind=kinds[index % len(kinds)], at=fault.at, node=fault.node, delay=fault.delay)
+            for index, fault in enumerate(faults)
+        )
 
     def _start(self, node: NodeProcess, fault: Fault | None) -> None:
         """Start a node, armed when the next fault that is meant for it is a failpoint."""
