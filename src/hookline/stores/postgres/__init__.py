@@ -1,0 +1,1 @@
+"""The store for many nodes over one PostgreSQL 15 or newer."""

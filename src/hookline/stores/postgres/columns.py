@@ -1,0 +1,72 @@
+"""How batches travel: one array per column, made rows again by ``unnest``, in the column order of ``stores.rows``.
+
+One statement then carries any number of rows, keeps ON CONFLICT and RETURNING, and is prepared once. Nothing here
+talks to a server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hookline.stores import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_BYTEA: Final = frozenset({
+    "id", "key", "organization_id", "webhook_id", "event_key", "execution_id", "delivery_id", "trigger_id",
+    "request_id", "replay_of", "conversation_id", "callback_id", "batch_id", "target_id", "data", "body", "input", "trigger",
+    "output", "resolution", "request_headers", "response_headers", "response_body", "headers", "value", "fields",
+})  # fmt: skip
+_BIGINT: Final = frozenset({
+    "occurred_at", "received_at", "created_at", "next_attempt_at", "ended_at", "started_at", "completed_at", "wake_at",
+    "duration_ms", "last_ms", "launch_ms", "run_ms", "body_size", "epoch",
+})  # fmt: skip
+_INTEGER: Final = frozenset({
+    "sequence", "webhook_revision", "attempts_made", "failures", "crashes", "interruptions", "last_status", "number",
+    "status_code", "occurrence", "attempt", "steps", "event_sequence", "message_count",
+})  # fmt: skip
+_OTHER: Final = {
+    "lane": "smallint",
+    "is_response_cut": "boolean",
+    "is_cancel_requested": "boolean",
+    "credits_used": "double precision",
+    "satisfaction_score": "double precision",
+}
+
+
+def type_of(column: str) -> str:
+    """The SQL type of a column by its name: the schema uses one type for one name; all others are text."""
+    if column in _BYTEA:
+        return "bytea"
+    if column in _BIGINT:
+        return "bigint"
+    if column in _INTEGER:
+        return "integer"
+    return _OTHER.get(column, "text")
+
+
+def typed(columns: Iterable[str], **others: str) -> dict[str, str]:
+    """Columns with their types. others: those whose type their name does not tell."""
+    return {column: others.get(column) or type_of(column) for column in columns}
+
+
+EVENT: Final = typed(rows.EVENT)
+DELIVERY: Final = typed(rows.DELIVERY)
+ATTEMPT: Final = typed(rows.ATTEMPT, status="integer")
+EXECUTION: Final = typed(rows.EXECUTION, error="bytea")
+JOURNAL: Final = typed(rows.JOURNAL)
+LOG: Final = typed(rows.LOG, position="bigint", at="bigint", text="bytea")
+CONVERSATION: Final = typed(rows.CONVERSATION)
+REQUEST: Final = typed(rows.REQUEST, status="integer")
+
+
+def unnest(columns: Mapping[str, str], *, first: int = 1, alias: str = "given") -> str:
+    """``unnest`` of one array per column, from parameter number ``first`` on, as a table of that alias."""
+    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), first))
+    return f"unnest({arrays}) AS {alias}({', '.join(columns)})"
+
+
+def transposed(given: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:
+    """Rows as one sequence per column. width: number of columns, for when there are no rows."""
+    return list(zip(*given, strict=True)) if given else [()] * width

@@ -1,0 +1,268 @@
+"""Writes about deliveries that exist: claim, settle, reopen, shift.
+
+Settling is the hot one: one statement for any number of deliveries frees the claims, keeps the attempts and raises
+the counters. It is guarded by the claim's epoch, so a late result of a lost lease changes nothing (fencing).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hookline.model.states import DeliveryState
+from hookline.ports import ClaimDeliveries, Owed, Reopen, Settle, Shift
+from hookline.stores import rows
+from hookline.stores.postgres import columns
+from hookline.stores.postgres.columns import transposed, unnest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hookline.model.ids import Key
+    from hookline.ports import Epoch
+    from hookline.stores.postgres.batch import Batch
+    from hookline.stores.postgres.connection import Connection
+
+# Only the head of an ordered line can be claimed: the first that has not ended.
+_CLAIM: Final = f"""
+WITH wanted AS (
+    SELECT * FROM unnest($3::bytea[], $4::smallint[], $5::integer[], $6::integer[])
+        AS given(webhook_id, lane, most, revision)
+), picked AS MATERIALIZED (
+    SELECT due.id, due.next_attempt_at, wanted.revision FROM wanted CROSS JOIN LATERAL (
+        SELECT d.id, d.next_attempt_at FROM deliveries d
+        WHERE d.webhook_id = wanted.webhook_id AND d.lane = wanted.lane AND d.next_attempt_at <= $2
+            AND (d.ordering_key IS NULL OR NOT EXISTS (
+                SELECT FROM deliveries before
+                WHERE before.webhook_id = d.webhook_id AND before.ordering_key = d.ordering_key
+                    AND before.ordering_key IS NOT NULL AND before.ended_at IS NULL AND before.id < d.id))
+        ORDER BY d.next_attempt_at, d.id LIMIT wanted.most FOR UPDATE OF d SKIP LOCKED
+    ) due
+), claimed AS (
+    UPDATE deliveries d
+    SET state = 'in_flight', epoch = $1, next_attempt_at = NULL,
+        webhook_revision = CASE WHEN d.webhook_revision = 0 THEN picked.revision ELSE d.webhook_revision END
+    FROM picked WHERE d.id = picked.id
+    RETURNING d.*, picked.next_attempt_at AS was_due_at
+)
+SELECT {rows.listed(rows.DELIVERY, of="d")}, {rows.listed(rows.EVENT, of="e")}
+FROM claimed d LEFT JOIN events e ON e.organization_id = d.organization_id AND e.key = d.event_key
+ORDER BY d.was_due_at, d.id
+"""
+_EVENT_AT: Final = len(rows.DELIVERY)
+
+_SETTLED: Final = {
+    "id": "bytea", "epoch": "bigint", "state": "text", "state_reason": "text", "lane": "smallint",
+    "next_attempt_at": "bigint", "ended_at": "bigint", "failures": "integer", "crashes": "integer",
+    "body": "bytea", "body_size": "bigint",
+    "number": "integer", "last_status": "integer", "last_ms": "bigint",
+}  # fmt: skip
+_MINUTE: Final = {
+    "webhook_id": "bytea", "minute": "bigint", "epoch": "bigint", "what": "text", "count": "bigint",
+}  # fmt: skip
+_TOTAL: Final = {
+    "webhook_id": "bytea", "epoch": "bigint", "delivered": "bigint", "exhausted": "bigint",
+    "last_delivery_at": "bigint",
+}  # fmt: skip
+_ATTEMPT_AT: Final = len(_SETTLED) + 1
+_COUNT_AT: Final = _ATTEMPT_AT + len(columns.ATTEMPT)
+_ALL_AT: Final = _COUNT_AT + len(_MINUTE) + len(_TOTAL)
+
+
+def _count_sql(first: int, condition: str) -> tuple[str, str]:
+    """The two upserts of counters, whose arrays begin at parameter ``first``."""
+    minutes = f"""
+    INSERT INTO webhook_minutes ({", ".join(_MINUTE)})
+    SELECT {", ".join(_MINUTE)} FROM {unnest(_MINUTE, first=first)} WHERE {condition}
+    ON CONFLICT (webhook_id, minute, epoch, what) DO UPDATE SET count = webhook_minutes.count + excluded.count
+    """
+    totals = f"""
+    INSERT INTO webhook_totals ({", ".join(_TOTAL)})
+    SELECT {", ".join(_TOTAL)} FROM {unnest(_TOTAL, first=first + len(_MINUTE))} WHERE {condition}
+    ON CONFLICT (webhook_id, epoch) DO UPDATE
+        SET delivered = webhook_totals.delivered + excluded.delivered,
+            exhausted = webhook_totals.exhausted + excluded.exhausted,
+            last_delivery_at = greatest(webhook_totals.last_delivery_at, excluded.last_delivery_at)
+    """
+    return minutes, totals
+
+
+# The counters arrive summed, so they are right only when no claim was gone. If one was, they wait for a second
+# statement that has them without it.
+_MINUTES_IF_ALL, _TOTALS_IF_ALL = _count_sql(_COUNT_AT, f"(SELECT count(*) FROM settled) = ${_ALL_AT}")
+# The lane stays where a delivery ends: it is in an index, and its change would touch that for nothing.
+_SETTLE: Final = f"""
+WITH given AS MATERIALIZED (
+    SELECT * FROM {unnest(_SETTLED)}
+), settled AS (
+    UPDATE deliveries d
+    SET state = given.state, state_reason = given.state_reason, epoch = NULL,
+        lane = CASE WHEN given.next_attempt_at IS NULL THEN d.lane ELSE given.lane END,
+        next_attempt_at = given.next_attempt_at, ended_at = given.ended_at,
+        failures = given.failures, crashes = given.crashes,
+        body = coalesce(given.body, d.body), body_size = coalesce(given.body_size, d.body_size),
+        attempts_made = greatest(given.number, d.attempts_made),
+        last_status = CASE WHEN given.number IS NULL THEN d.last_status ELSE given.last_status END,
+        last_ms = CASE WHEN given.number IS NULL THEN d.last_ms ELSE given.last_ms END
+    FROM given WHERE d.id = given.id AND d.epoch = given.epoch
+    RETURNING d.id
+), kept AS (
+    INSERT INTO attempts ({", ".join(columns.ATTEMPT)})
+    SELECT {", ".join(columns.ATTEMPT)} FROM {unnest(columns.ATTEMPT, first=_ATTEMPT_AT, alias="made")}
+    WHERE (delivery_id IN (SELECT id FROM settled)) IS TRUE
+), counted AS ({_MINUTES_IF_ALL}
+), summed AS ({_TOTALS_IF_ALL}
+)
+SELECT id, epoch FROM given WHERE (id IN (SELECT id FROM settled)) IS NOT TRUE
+"""
+
+_MINUTES_ALONE, _TOTALS_ALONE = _count_sql(1, "true")
+_COUNT: Final = f"WITH counted AS ({_MINUTES_ALONE}) {_TOTALS_ALONE}"
+
+_REOPEN: Final = f"""
+UPDATE deliveries
+SET state = 'pending', state_reason = NULL, lane = $3, next_attempt_at = $4, ended_at = NULL
+WHERE id = $1 AND organization_id = $2 AND state <> 'in_flight'
+RETURNING {rows.listed(rows.DELIVERY)}
+"""
+_READ: Final = f"SELECT {rows.listed(rows.DELIVERY)} FROM deliveries WHERE id = $1 AND organization_id = $2"
+
+# One search for each state, worded so that the partial indexes of waiting and held rows serve it.
+_SOURCE: Final = {
+    DeliveryState.PENDING: "next_attempt_at IS NOT NULL AND state = 'pending'",
+    DeliveryState.HELD: "state = 'held'",
+    DeliveryState.SUCCEEDED: "state = 'succeeded'",
+    DeliveryState.EXHAUSTED: "state = 'exhausted'",
+    DeliveryState.CANCELLED: "state = 'cancelled'",
+}
+
+
+def _shift_sql(source: DeliveryState) -> str:
+    return f"""
+    WITH picked AS MATERIALIZED (
+        SELECT id FROM deliveries WHERE webhook_id = $1 AND {_SOURCE[source]} ORDER BY id LIMIT $2 FOR UPDATE
+    ), moved AS (
+        UPDATE deliveries d SET state = $3, state_reason = $4, next_attempt_at = $5, ended_at = $6
+        FROM picked WHERE d.id = picked.id
+        RETURNING d.id
+    )
+    SELECT count(*) FROM moved
+    """
+
+
+_SHIFT: Final = {source: _shift_sql(source) for source in _SOURCE}
+
+
+async def claim(connection: Connection, batch: Batch) -> None:
+    for place, write in batch.of(ClaimDeliveries):
+        wants = [(want.webhook_id, want.lane, want.limit, want.revision) for want in write.wants]
+        found = await connection.fetch(_CLAIM, write.epoch, rows.to_ms(write.now), *transposed(wants, 4))
+        batch.results[place] = tuple([_owed(tuple(row)) for row in found])
+
+
+def _owed(row: tuple[Any, ...]) -> Owed:
+    event = row[_EVENT_AT:]
+    return Owed(delivery=rows.delivery_from(row), event=None if event[0] is None else rows.event_from(event))
+
+
+# --- settling -----------------------------------------------------------------------------------------------
+
+
+async def settle(connection: Connection, batch: Batch) -> None:
+    given: dict[tuple[Key, Epoch], Settle] = {}
+    for place, write in batch.of(Settle):
+        claim = (write.delivery_id, write.epoch)
+        # The claim is gone for a second one.
+        batch.results[place] = claim not in given
+        given.setdefault(claim, write)
+    if not given:
+        return
+    refused = await connection.fetch(_SETTLE, *_settle_arrays(given.values()))
+    if not refused:
+        return
+    for row in refused:
+        del given[row[0], row[1]]
+    for place, write in batch.of(Settle):
+        batch.results[place] = batch.results[place] and (write.delivery_id, write.epoch) in given
+    if given:
+        await connection.execute(_COUNT, *_counter_arrays(given.values()))
+
+
+def _settle_arrays(settles: Iterable[Settle]) -> list[Any]:
+    settled, attempts = [], []
+    for write in settles:
+        rows.check_settle(write)
+        due, attempt = write.next_attempt_at, write.attempt
+        settled.append((
+            write.delivery_id, write.epoch, write.state, write.state_reason, write.lane,
+            None if due is None else rows.to_ms(due),
+            rows.to_ms(write.at) if write.state in rows.ENDED else None,
+            write.failures, write.crashes, write.body, write.body_size,
+            *((None, None, None) if attempt is None else (attempt.number, attempt.status, attempt.duration_ms)),
+        ))  # fmt: skip
+        if attempt is not None:
+            attempts.append(rows.attempt_row(attempt))
+    return [
+        *transposed(settled, len(_SETTLED)),
+        *transposed(attempts, len(columns.ATTEMPT)),
+        *_counter_arrays(settles),
+        len(settled),
+    ]
+
+
+def _counter_arrays(settles: Iterable[Settle]) -> list[Any]:
+    """Counters of these deliveries, summed by the epoch that settles them: nodes never share a row."""
+    by_epoch: dict[Epoch, rows.Counters] = {}
+    for write in settles:
+        counters = by_epoch.get(write.epoch)
+        if counters is None:
+            counters = by_epoch[write.epoch] = rows.Counters()
+        counters.add(write, rows.to_ms(write.at))
+    minutes = [
+        (webhook, minute, epoch, what, count)
+        for epoch, counters in by_epoch.items()
+        for (webhook, minute, what), count in counters.minutes.items()
+    ]
+    totals = [
+        (webhook, epoch, *total)
+        for epoch, counters in by_epoch.items()
+        for webhook, total in counters.totals.items()
+    ]
+    return [*transposed(minutes, len(_MINUTE)), *transposed(totals, len(_TOTAL))]
+
+
+# --- by people ----------------------------------------------------------------------------------------------
+
+
+async def reopen(connection: Connection, batch: Batch) -> None:
+    for place, write in batch.of(Reopen):
+        named = (write.delivery_id, write.organization_id)
+        row: Any = await connection.fetchrow(_REOPEN, *named, write.lane, rows.to_ms(write.at))
+        if row is None:  # in flight, or not there
+            row = await connection.fetchrow(_READ, *named)
+        else:
+            batch.notices.add("deliveries")
+        batch.results[place] = None if row is None else rows.delivery_from(row)
+
+
+async def shift(connection: Connection, batch: Batch) -> None:
+    for place, write in batch.of(Shift):
+        batch.results[place] = moved = await _shift(connection, write)
+        if moved and write.to is DeliveryState.PENDING:
+            batch.notices.add("deliveries")
+
+
+async def _shift(connection: Connection, write: Shift) -> int:
+    due = write.next_attempt_at
+    if (write.to is DeliveryState.PENDING) is (due is None) or write.to is DeliveryState.IN_FLIGHT:
+        raise ValueError("next_attempt_at is set while a delivery is pending, and only then")
+    ended_at = rows.to_ms(write.at) if write.to in rows.ENDED else None
+    moved = 0
+    for source in write.sources:
+        if source is DeliveryState.IN_FLIGHT or moved >= write.limit:
+            continue
+        count = await connection.fetchval(
+            _SHIFT[source],
+            write.webhook_id, write.limit - moved, write.to, write.reason, rows.maybe_ms(due), ended_at,
+        )  # fmt: skip
+        moved += count or 0
+    return moved

@@ -1,0 +1,100 @@
+"""The store over PostgreSQL 15 or newer: any number of nodes, one database.
+
+Against SQLite it needs a server, a commit costs network round trips, and a copy is ``pg_dump``'s work. For that,
+nodes share the work, and one can die without the others stopping. A node keeps one connection for its writer, one
+for leases and configuration, one that listens, and up to four for reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hookline.errors import SettingError
+from hookline.stores import rows
+from hookline.stores.postgres.archive import PostgresArchive
+from hookline.stores.postgres.connection import Link, Readers, check_durability, door
+from hookline.stores.postgres.leases import PostgresLeases
+from hookline.stores.postgres.ledger import PostgresLedger
+from hookline.stores.postgres.onces import PostgresOnces
+from hookline.stores.postgres.registry import PostgresRegistry
+from hookline.stores.postgres.retention import prune
+from hookline.stores.postgres.schema import migrate
+from hookline.stores.postgres.signals import Signals
+from hookline.stores.postgres.watch import PostgresWatch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from hookline.ports import Clock, Wake
+
+_MOST_READERS: Final = 4
+
+# Writes and commits, because only that shows that a write can be stored.
+_PING: Final = """
+INSERT INTO meta (name, value) VALUES ('ping', '') ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+
+
+class PostgresStore(
+    PostgresLedger, PostgresLeases, PostgresRegistry, PostgresOnces, PostgresArchive, PostgresWatch
+):
+    """``hookline.ports.Store``.
+
+    url: as libpq takes it, with the option ``statement_cache_size=0`` for a PgBouncer that shares sessions.
+    is_relaxed: accept a server that may lose what it acknowledged (``durability=relaxed``).
+    """
+
+    def __init__(self, url: str, *, clock: Clock, is_relaxed: bool = False) -> None:
+        self._clock = clock
+        self._door = door(url, is_relaxed=is_relaxed)
+        self._writer = Link(self._door.writer)
+        self._control = Link(self._door.writer)
+        self._readers = Readers(self._door, most=_MOST_READERS)
+        self._signals = Signals(is_own=self._is_own)
+        self._listener = Link(self._door.reader, on_open=self._signals.listen)
+
+    def __repr__(self) -> str:
+        return f"PostgresStore(writer={self._writer!r})"
+
+    async def open(self) -> None:
+        try:
+            await self._control.open()
+            async with self._control.use() as connection:
+                await check_durability(connection, is_relaxed=self._door.is_relaxed)
+                await migrate(connection)
+            await self._writer.open()
+            await self._listener.open()
+        except BaseException:
+            await self.close()
+            raise
+        self._signals.start(self._listener)
+
+    async def close(self) -> None:
+        await self._signals.close()
+        for link in (self._listener, self._writer, self._control):
+            await link.close()
+        await self._readers.close()
+
+    async def ping(self) -> None:
+        async with self._control.use() as connection:
+            await connection.execute(_PING)
+
+    async def backup(self, target: Path) -> None:
+        raise SettingError(
+            f"PostgreSQL copies itself: run pg_dump --format=custom --file={target} against the database, "
+            "or take a base backup with pg_basebackup.",
+            field="database",
+        )
+
+    def wakes(self) -> AsyncIterator[Wake]:
+        return self._signals.wakes()
+
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        now_ms = rows.to_ms(self._clock.now())
+        async with self._readers.use() as connection:
+            return await prune(connection, before_ms=rows.to_ms(before), now_ms=now_ms, limit=limit)
+
+    def _is_own(self, pid: int) -> bool:
+        return pid in {self._writer.pid, self._control.pid}
