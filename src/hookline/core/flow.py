@@ -45,9 +45,10 @@ class AdaptiveCap:
 
     @limit.setter
     def limit(self, limit: int) -> None:
-        # A webhook that is not shrunk follows its new limit at once.
-        self._value = _checked(limit) if self._value == self._limit else min(self._value, _checked(limit))
-        self._limit = limit
+        # A webhook that has proved its whole limit follows the new one at once.
+        is_at_limit = self._is_proven and self._value == self._limit
+        self._limit = _checked(limit)
+        self._value = limit if is_at_limit else min(self._value, limit)
 
     @property
     def is_proven(self) -> bool:

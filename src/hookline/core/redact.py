@@ -24,6 +24,7 @@ _SECRET_HEADERS: Final = frozenset(
         "api-key",
         "apikey",
         "x-api-key",
+        "x-auth",
         "x-functions-key",
         "x-goog-api-key",
         "ocp-apim-subscription-key",
@@ -43,7 +44,6 @@ _SECRET_WORDS: Final = (
     "api-key",
     "api_key",
     "authorization",
-    "x-auth",
 )
 _SECRET_PARAMETERS: Final = frozenset(
     {"auth", "key", "sig", "signature", "code", "pwd", "pass", "jwt", "session", "sid"}

@@ -26,10 +26,16 @@ from hookline.errors import InputError
         (b"[1e20, 1e21, 123456789012345680000.0]", b"[100000000000000000000,1e+21,123456789012345680000]"),
         (b"[5e-324, 1.7976931348623157e308]", b"[5e-324,1.7976931348623157e+308]"),
         (b"[1e400000]".replace(b"400000", b"2"), b"[100]"),
-        (b'"\\u00e9\\/\\u0000\\u001f\\u007f\\u2028\\ud83d\\ude00"', '"é/\\u0000\\u001f\x7f\u2028😀"'.encode()),
+        (
+            b'"\\u00e9\\/\\u0000\\u001f\\u007f\\u2028\\ud83d\\ude00"',
+            '"é/\\u0000\\u001f\x7f\u2028😀"'.encode(),
+        ),
         (b'{"b":1,"10":2,"a":3,"2":4}', b'{"2":4,"10":2,"b":1,"a":3}'),
         (b'{"b":1,"\\u0031":2}', b'{"1":2,"b":1}'),
-        (b'{"b":0,"4294967295":1,"4294967294":2,"01":3,"-1":4}', b'{"4294967294":2,"b":0,"4294967295":1,"01":3,"-1":4}'),
+        (
+            b'{"b":0,"4294967295":1,"4294967294":2,"01":3,"-1":4}',
+            b'{"4294967294":2,"b":0,"4294967295":1,"01":3,"-1":4}',
+        ),
         (b'{"line1":1,"sha256":"x","a":["b1"]}', b'{"line1":1,"sha256":"x","a":["b1"]}'),
         (b'{"a":1,"b":2,"a":3}', b'{"a":3,"b":2}'),
         (b" [ ]\n", b"[]"),
@@ -54,7 +60,7 @@ def test_a_trim_happens_between_reading_and_writing() -> None:
 
     assert canonical(raw, lambda data: {"c": data["c"], "a": data["a"]}) == b'{"c":{"1":2,"2":1},"a":1.5}'
     assert compact(raw, lambda data: {"b": data["b"], "a": data["a"]}) == b'{"b":123456789012345678,"a":1.50}'
-    assert compact(b"[" + b"9" * 30 + b', 1e5]', lambda data: data) == b"[" + b"9" * 30 + b",1e5]"
+    assert compact(b"[" + b"9" * 30 + b", 1e5]", lambda data: data) == b"[" + b"9" * 30 + b",1e5]"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_integers_that_javascript_cannot_hold_are_told(raw: bytes, is_same: bool
 
 def test_types_have_their_json_names() -> None:
     """AF-5."""
-    values = (None, True, 1, 1.5, "a", [], {})
+    values: tuple[object, ...] = (None, True, 1, 1.5, "a", [], {})
 
     assert [type_name(value) for value in values] == [
         "null",

@@ -129,7 +129,9 @@ def test_the_seeds_example_picks_unhappy_long_conversations() -> None:
         ({str(number): {"eq": 1} for number in range(65)}, "conditions", "65"),
     ],
 )
-def test_a_bad_condition_is_refused_with_field_expected_and_received(spec: Any, field: str, received: str) -> None:
+def test_a_bad_condition_is_refused_with_field_expected_and_received(
+    spec: Any, field: str, received: str
+) -> None:
     """AF-5."""
     with pytest.raises(InputError) as caught:
         compile_conditions(spec)

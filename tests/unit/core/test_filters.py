@@ -53,10 +53,11 @@ def test_a_filter_trims_data_and_keeps_the_order_of_keys(include: Any, exclude: 
 
 
 def test_data_without_fields_keeps_none_when_some_are_wanted() -> None:
+    others: tuple[Any, ...] = (1, "text", None)
     only, without = compile_filter(["a"]), compile_filter(None, ["a"])
 
-    assert [only(data) for data in (1, "text", None, [])] == [{}, {}, {}, []]
-    assert [without(data) for data in (1, "text", None, [{"a": 1}])] == [1, "text", None, [{}]]
+    assert [only(data) for data in (*others, [])] == [{}, {}, {}, []]
+    assert [without(data) for data in (*others, [{"a": 1}])] == [1, "text", None, [{}]]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,28 @@ import pytest
 from hookline.core.flow import AdaptiveCap
 
 
+def grown(limit: int = 32) -> AdaptiveCap:
+    cap = AdaptiveCap(limit)
+    for _ in range(10):
+        cap.answered()
+    return cap
+
+
+def test_a_receiver_nobody_has_heard_of_starts_small() -> None:
+    """DESIGN section 4: webhooks that hang from the first moment hold few sockets."""
+    cap = AdaptiveCap()
+    sizes = [cap.value]
+    for _ in range(5):
+        cap.answered()
+        sizes.append(cap.value)
+
+    assert sizes == [2, 4, 8, 16, 32, 32]
+    assert AdaptiveCap(1).value == 1
+
+
 def test_the_cap_shrinks_to_one_on_consecutive_time_outs_and_grows_back() -> None:
     """DESIGN section 4."""
-    cap = AdaptiveCap()
+    cap = grown()
     sizes = []
     for _ in range(8):
         cap.timed_out()
@@ -20,7 +39,7 @@ def test_the_cap_shrinks_to_one_on_consecutive_time_outs_and_grows_back() -> Non
 
 
 def test_a_single_time_out_shrinks_nothing() -> None:
-    cap = AdaptiveCap(8)
+    cap = grown(8)
     for _ in range(20):
         cap.timed_out()
         cap.answered()
@@ -40,7 +59,7 @@ def test_a_webhook_is_proven_by_its_latest_answer() -> None:
 
 
 def test_the_limit_may_change_at_any_time() -> None:
-    cap = AdaptiveCap(32)
+    cap = grown(32)
     cap.limit = 100
     assert cap.value == 100
     cap.limit = 4
@@ -48,10 +67,13 @@ def test_the_limit_may_change_at_any_time() -> None:
     cap.timed_out()
     cap.timed_out()
     cap.limit = 32
-    assert (cap.value, cap.limit) == (2, 32)
+    assert (cap.value, cap.limit) == (2, 32)  # shrunk: it must earn the rest
     cap.limit = 1
     assert cap.value == 1
 
+    unheard = AdaptiveCap(2)
+    unheard.limit = 100
+    assert unheard.value == 2
     with pytest.raises(ValueError, match="room"):
         cap.limit = 0
     with pytest.raises(ValueError, match="room"):

@@ -15,43 +15,47 @@ from hookline.core.lifecycle import (
 )
 from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 
-O, D, E = AttemptOutcome, DeliveryState, ExecutionStatus
+A, D, E = AttemptOutcome, DeliveryState, ExecutionStatus
 AGAIN = Verdict(D.PENDING, None, True, None)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 226, 299])
 def test_any_2xx_is_success(status: int) -> None:
     """P8."""
-    assert after_attempt(O.DELIVERED, status, failures=3, retries=6) == Verdict(D.SUCCEEDED, None, False, None)
+    assert after_attempt(A.DELIVERED, status, failures=3, retries=6) == Verdict(
+        D.SUCCEEDED, None, False, None
+    )
 
 
 @pytest.mark.parametrize("status", [None, 0, 100, 199, 300, 600])
 def test_a_success_that_is_no_2xx_is_our_bug(status: int | None) -> None:
     """PROMISES section 3: 1xx, 600, 0 failed."""
     with pytest.raises(ValueError, match="not delivered"):
-        after_attempt(O.DELIVERED, status, failures=0, retries=6)
+        after_attempt(A.DELIVERED, status, failures=0, retries=6)
 
 
 @pytest.mark.parametrize("failures", [0, 6])
 def test_410_disables_at_once_and_holds_the_delivery(failures: int) -> None:
     """P8; PROMISES section 3: pending ones held, not dropped."""
-    assert after_attempt(O.HTTP_ERROR, 410, failures=failures, retries=6) == Verdict(
+    assert after_attempt(A.HTTP_ERROR, 410, failures=failures, retries=6) == Verdict(
         D.HELD, "webhook_disabled", True, "gone"
     )
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502, 503, 504, 599, 600])
+@pytest.mark.parametrize(
+    "status", [400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502, 503, 504, 599, 600]
+)
 def test_every_other_answer_retries_on_the_schedule(status: int) -> None:
     """P8, AF-21."""
-    assert after_attempt(O.HTTP_ERROR, status, failures=0, retries=6) == AGAIN
-    assert after_attempt(O.HTTP_ERROR, status, failures=5, retries=6) == AGAIN
-    assert after_attempt(O.HTTP_ERROR, status, failures=6, retries=6) == Verdict(
+    assert after_attempt(A.HTTP_ERROR, status, failures=0, retries=6) == AGAIN
+    assert after_attempt(A.HTTP_ERROR, status, failures=5, retries=6) == AGAIN
+    assert after_attempt(A.HTTP_ERROR, status, failures=6, retries=6) == Verdict(
         D.EXHAUSTED, "retries_exhausted", True, None
     )
 
 
 @pytest.mark.parametrize(
-    "outcome", sorted(set(O) - {O.DELIVERED, O.HTTP_ERROR, O.REDIRECT, O.INTERRUPTED, O.NOT_SENT})
+    "outcome", sorted(set(A) - {A.DELIVERED, A.HTTP_ERROR, A.REDIRECT, A.INTERRUPTED, A.NOT_SENT})
 )
 def test_every_failure_without_an_answer_retries_on_the_schedule(outcome: AttemptOutcome) -> None:
     """P8: DNS, TLS, connection and time-outs."""
@@ -61,17 +65,17 @@ def test_every_failure_without_an_answer_retries_on_the_schedule(outcome: Attemp
 
 def test_a_redirect_is_a_failure() -> None:
     """P8."""
-    assert after_attempt(O.REDIRECT, 308, failures=0, retries=1) == AGAIN
+    assert after_attempt(A.REDIRECT, 308, failures=0, retries=1) == AGAIN
 
 
-@pytest.mark.parametrize("outcome", [O.INTERRUPTED, O.NOT_SENT])
+@pytest.mark.parametrize("outcome", [A.INTERRUPTED, A.NOT_SENT])
 def test_what_was_our_own_fault_costs_the_receiver_no_try(outcome: AttemptOutcome) -> None:
     assert after_attempt(outcome, None, failures=6, retries=6) == Verdict(D.PENDING, None, False, None)
 
 
 def test_a_schedule_without_retries_ends_with_the_first_failure() -> None:
     """PB-11: no retry."""
-    assert after_attempt(O.HTTP_ERROR, 500, failures=0, retries=0).state is D.EXHAUSTED
+    assert after_attempt(A.HTTP_ERROR, 500, failures=0, retries=0).state is D.EXHAUSTED
 
 
 def test_five_days_of_only_failures_are_too_long() -> None:

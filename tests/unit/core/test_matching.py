@@ -34,7 +34,9 @@ from hookline.errors import InputError
         ([], "a", False),
     ],
 )
-def test_a_star_stands_for_any_run_of_characters(patterns: list[str], event_type: str, is_match: bool) -> None:
+def test_a_star_stands_for_any_run_of_characters(
+    patterns: list[str], event_type: str, is_match: bool
+) -> None:
     """CONTRACT section 5: patterns take *; nothing else is special."""
     matches = compile_patterns(patterns)
 

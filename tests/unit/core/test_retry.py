@@ -1,3 +1,5 @@
+# ruff: noqa: RUF001 -- characters that look alike are what is tested
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -51,7 +53,9 @@ def test_a_policy_multiplies_a_minute() -> None:
         (3, float("inf"), "retry_policy.backoff_multiplier"),
     ],
 )
-def test_a_policy_out_of_bounds_is_refused_with_its_field(retries: int, multiplier: float, field: str) -> None:
+def test_a_policy_out_of_bounds_is_refused_with_its_field(
+    retries: int, multiplier: float, field: str
+) -> None:
     with pytest.raises(InputError) as caught:
         from_policy(retries, multiplier)
 
@@ -59,13 +63,9 @@ def test_a_policy_out_of_bounds_is_refused_with_its_field(retries: int, multipli
 
 
 def test_a_schedule_that_makes_no_sense_is_our_bug() -> None:
-    for make in (
-        lambda: RetrySchedule((timedelta(1),), 1.5),
-        lambda: RetrySchedule((timedelta(1),), -0.1),
-        lambda: RetrySchedule((timedelta(-1),)),
-    ):
+    for delay, spread in ((timedelta(1), 1.5), (timedelta(1), -0.1), (timedelta(-1), 0.1)):
         with pytest.raises(ValueError, match=r"spread|negative"):
-            make()
+            RetrySchedule((delay,), spread)
     with pytest.raises(ValueError, match="no attempt"):
         next_attempt_at(SCHEDULES["raw"], attempts_made=0, ended_at=NOW, jitter=0.5)
 

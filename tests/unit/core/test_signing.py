@@ -50,7 +50,9 @@ def test_the_published_standard_webhooks_vector_is_signed_and_verified() -> None
     assert standard_signature(SECRET, ID, TIMESTAMP, BODY) == SIGNATURE
     assert Signer(SECRET).standard(ID, TIMESTAMP, BODY) == SIGNATURE
     verify_standard([SECRET], standard_headers(), BODY, NOW)
-    verify_standard([SECRET], [(name.title(), value) for name, value in standard_headers().items()], BODY, NOW)
+    verify_standard(
+        [SECRET], [(name.title(), value) for name, value in standard_headers().items()], BODY, NOW
+    )
 
 
 def test_githubs_published_vector_has_the_agenticflow_form() -> None:
@@ -76,7 +78,9 @@ def test_a_secret_without_prefix_keys_both_schemes_with_its_utf8() -> None:
     secret = "grün grün grün grün"
     as_standard = "whsec_" + base64.b64encode(secret.encode()).decode()
 
-    assert standard_signature(secret, ID, TIMESTAMP, BODY) == standard_signature(as_standard, ID, TIMESTAMP, BODY)
+    assert standard_signature(secret, ID, TIMESTAMP, BODY) == standard_signature(
+        as_standard, ID, TIMESTAMP, BODY
+    )
     assert agenticflow_signature(secret, BODY) == Signer(secret).agenticflow(BODY)
 
 
@@ -114,7 +118,9 @@ def test_an_own_secret_that_cannot_sign_is_refused_without_being_repeated(secret
         check_own_secret(secret)
 
     assert caught.value.field == "secret"
-    assert str(secret).removeprefix("whsec_") in ("", "None") or str(secret) not in repr(caught.value.__dict__)
+    assert str(secret).removeprefix("whsec_") in ("", "None") or str(secret) not in repr(
+        caught.value.__dict__
+    )
 
 
 def test_a_signer_never_shows_its_key() -> None:
@@ -134,7 +140,9 @@ def test_any_signature_of_the_list_made_with_any_secret_will_do() -> None:
     verify_standard([OTHER], standard_headers(webhook_signature=both), BODY, NOW)
     verify_standard([OTHER, SECRET], standard_headers(), BODY, NOW)
     verify_standard([SECRET], standard_headers(webhook_signature="v1a,xyz v2,abc " + SIGNATURE), BODY, NOW)
-    verify_agenticflow([OTHER, SECRET], {"X-AgenticFlow-Signature": agenticflow_signature(SECRET, BODY)}, BODY)
+    verify_agenticflow(
+        [OTHER, SECRET], {"X-AgenticFlow-Signature": agenticflow_signature(SECRET, BODY)}, BODY
+    )
 
 
 @pytest.mark.parametrize("missing", ["webhook-id", "webhook-timestamp", "webhook-signature"])
@@ -150,8 +158,20 @@ def test_a_missing_empty_or_repeated_header_is_refused(missing: str) -> None:
 
 @pytest.mark.parametrize(
     "timestamp",
-    ["+1614265330", " 1614265330", "1614265330 ", "1_614_265_330", "1614265330.0", "-1614265330", "0x60381a32"]
-    + ["١٦١٤٢٦٥٣٣٠", "1614265330\n", "1234567890123", "NaN", "1e9"],
+    [
+        "+1614265330",
+        " 1614265330",
+        "1614265330 ",
+        "1_614_265_330",
+        "1614265330.0",
+        "-1614265330",
+        "0x60381a32",
+        "١٦١٤٢٦٥٣٣٠",
+        "1614265330\n",
+        "1234567890123",
+        "NaN",
+        "1e9",
+    ],
 )
 def test_a_timestamp_is_plain_digits(timestamp: str) -> None:
     """PROMISES section 2: Python's int() would take most of these."""
@@ -245,7 +265,11 @@ def test_without_a_secret_nothing_is_verified() -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "hint"),
     [
-        (standard_headers(), json.dumps(json.loads(BODY), separators=(",", ":")).encode(), "serialized again"),
+        (
+            standard_headers(),
+            json.dumps(json.loads(BODY), separators=(",", ":")).encode(),
+            "serialized again",
+        ),
         (standard_headers(), BODY + b"\n", "line end"),
         (
             standard_headers(webhook_signature="v1," + base64.b64decode(SIGNATURE[3:]).hex()),
@@ -271,11 +295,19 @@ def test_a_failing_standard_signature_is_explained(headers: dict[str, str], body
 
 
 def test_a_key_built_the_wrong_way_is_explained() -> None:
-    wrong = "v1," + base64.b64encode(bytes.fromhex(agenticflow_signature(SECRET, f"{ID}.{TIMESTAMP}.".encode() + BODY)[7:])).decode()
+    wrong = (
+        "v1,"
+        + base64.b64encode(
+            bytes.fromhex(agenticflow_signature(SECRET, f"{ID}.{TIMESTAMP}.".encode() + BODY)[7:])
+        ).decode()
+    )
     right = agenticflow_signature(SECRET, BODY)
     decoded = agenticflow_signature(base64.b64decode(SECRET[6:]).decode("latin-1"), BODY)
 
-    assert "text of the secret" in explain_standard([SECRET], standard_headers(webhook_signature=wrong), BODY, NOW)[0]
+    assert (
+        "text of the secret"
+        in explain_standard([SECRET], standard_headers(webhook_signature=wrong), BODY, NOW)[0]
+    )
     assert explain_agenticflow([SECRET], {"x-agenticflow-signature": right}, BODY) == []
     assert explain_agenticflow([SECRET], {"x-agenticflow-signature": decoded}, BODY) == []
     upper = "sha256=" + right[7:].upper()
@@ -287,4 +319,6 @@ def test_a_key_built_the_wrong_way_is_explained() -> None:
     assert "without whsec_" in explain_agenticflow([SECRET], {"x-agenticflow-signature": bare}, BODY)[0]
     spaced = agenticflow_signature(SECRET, json.dumps(json.loads(BODY), indent=None).encode())
     compacted = b'{"test":2432232314}'
-    assert "serialized again" in explain_agenticflow([SECRET], {"x-agenticflow-signature": spaced}, compacted)[0]
+    assert (
+        "serialized again" in explain_agenticflow([SECRET], {"x-agenticflow-signature": spaced}, compacted)[0]
+    )

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import base64
 import json
 import math
+import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import rfc8785
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -12,20 +16,62 @@ from hookline.core.canonical import canonical, compact, decode, encode, number, 
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Javascript = Callable[[bytes], bytes | None]
 
-ORACLE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ORACLE = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-keys = texts | st.integers(0, 2**33).map(str) | st.sampled_from(["0", "01", "1", "4294967294", "4294967295", "a1", "-1"])
+keys = (
+    texts
+    | st.integers(0, 2**33).map(str)
+    | st.sampled_from(["0", "01", "1", "4294967294", "4294967295", "a1", "-1"])
+)
 integers = st.integers(-(2**53), 2**53) | st.integers(-(2**70), 2**70) | st.integers(-(10**320), 10**320)
 floats = st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | integers | floats | texts
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=6))
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=6)
+)
 numerals = st.from_regex(r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 spaced = st.sampled_from([None, 1, "\t"])
+
+
+_SCRIPT = """
+require('readline').createInterface({input: process.stdin}).on('line', line => {
+  let answer;
+  try {
+    const bytes = Buffer.from(line, 'base64');
+    const text = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(bytes);
+    answer = Buffer.from(JSON.stringify(JSON.parse(text))).toString('base64');
+  } catch (error) { answer = '!'; }
+  process.stdout.write(answer + '\\n');
+});
+"""
+
+
+@pytest.fixture(scope="session")
+def javascript() -> Iterator[Javascript]:
+    """JSON.stringify(JSON.parse(body)) by Node itself; None when it does not parse."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    with subprocess.Popen([node, "-e", _SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def round_trip(body: bytes) -> bytes | None:
+            stdin.write(base64.b64encode(body) + b"\n")
+            stdin.flush()
+            answer = stdout.readline().strip()
+            return None if answer == b"!" else base64.b64decode(answer)
+
+        yield round_trip
+        stdin.close()
 
 
 @ORACLE
@@ -90,7 +136,10 @@ def test_decode_takes_what_javascript_takes_and_nothing_more(
 def test_compact_changes_white_space_only(value: Any) -> None:
     raw = json.dumps(value, ensure_ascii=False, indent=1).encode()
 
-    assert compact(raw, lambda data: data) == json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert (
+        compact(raw, lambda data: data)
+        == json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    )
 
 
 @settings(max_examples=150, deadline=None)

@@ -33,7 +33,12 @@ def test_a_due_time_exists_exactly_while_retries_remain_and_keeps_its_bounds(
 ) -> None:
     """P7, P8: within the spread of its own wait; later only when asked, and never past the longest wait."""
     due = next_attempt_at(
-        schedule, attempts_made=attempts, ended_at=NOW, jitter=jitter, retry_after=retry_after, time_scale=scale
+        schedule,
+        attempts_made=attempts,
+        ended_at=NOW,
+        jitter=jitter,
+        retry_after=retry_after,
+        time_scale=scale,
     )
 
     assert (due is not None) is (attempts <= len(schedule.delays))
@@ -47,7 +52,11 @@ def test_a_due_time_exists_exactly_while_retries_remain_and_keeps_its_bounds(
 
 
 @settings(max_examples=300, deadline=None)
-@given(value=st.text(max_size=40) | st.integers().map(str) | st.datetimes().map(lambda at: f"{at:%a, %d %b %Y %H:%M:%S} GMT"))
+@given(
+    value=st.text(max_size=40)
+    | st.integers().map(str)
+    | st.datetimes().map(lambda at: f"{at:%a, %d %b %Y %H:%M:%S} GMT")
+)
 def test_no_retry_after_can_break_us(value: str) -> None:
     """P8."""
     assert timedelta() <= parse_retry_after(value, NOW) <= timedelta(days=366)
