@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import re
 import signal
 import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import uvloop
@@ -125,19 +126,18 @@ async def site(**changes: Any) -> AsyncIterator[Site]:
 def on_both_loops(test: Callable[..., Any]) -> Callable[..., Any]:
     """Run a coroutine test on asyncio's own loop and on uvloop."""
 
-    @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
     @functools.wraps(test)
     def run(*arguments: Any, loop_factory: Any, **options: Any) -> None:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(test(*arguments, **options))
 
-    run.__signature__ = _signature_with_loop(test)  # type: ignore[attr-defined]
-    return run
+    # pytest reads from it which arguments to pass.
+    vars(run)["__signature__"] = _signature_with_loop(test)
+    loops = pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+    return cast("Callable[..., Any]", loops(run))
 
 
-def _signature_with_loop(test: Callable[..., Any]) -> Any:
-    import inspect
-
+def _signature_with_loop(test: Callable[..., Any]) -> inspect.Signature:
     signature = inspect.signature(test)
     loop = inspect.Parameter("loop_factory", inspect.Parameter.KEYWORD_ONLY)
     return signature.replace(parameters=[*signature.parameters.values(), loop])

@@ -133,8 +133,8 @@ class _Protocol(HttpToolsProtocol):
         self._limits = state.limits
         self._phase = _Phase.HEADER
         self._due = loop.time() + state.limits.header_seconds
-        # Bytes of the read being parsed, and of all reads since the one in which the message began.
-        self._read = self._received = 0
+        # Bytes of the latest read, of the read in which the message began, and of those that followed it.
+        self._read = self._first_read = self._received = 0
         self._address: str | None = None
 
     # asyncio.Protocol
@@ -185,6 +185,8 @@ class _Protocol(HttpToolsProtocol):
         super().resume_writing()
         if self._phase is _Phase.ANSWER:
             self._due = _NEVER
+        elif self._phase is _Phase.IDLE:
+            self._rest()
 
     # httptools callbacks
 
@@ -194,13 +196,14 @@ class _Protocol(HttpToolsProtocol):
             self._phase = _Phase.HEADER
             self._due = self.loop.time() + self._limits.header_seconds
         # This read may hold the end of the message before: what of it is ours is not known here.
+        self._first_read = self._read
         self._received = 0
 
     def on_headers_complete(self) -> None:
         limits = self._limits
         if len(self.headers) > limits.header_lines:
             raise _HeaderTooLargeError
-        at_most = self._received + self._read
+        at_most = self._first_read + self._received
         if at_most > limits.header_bytes and self._header_size() > limits.header_bytes:
             raise _HeaderTooLargeError
         self._phase = _Phase.BODY
@@ -268,7 +271,9 @@ class _Protocol(HttpToolsProtocol):
 
     def _rest(self) -> None:
         self._phase = _Phase.IDLE
-        self._due = self.loop.time() + self._limits.idle_seconds
+        limits = self._limits
+        seconds = limits.answer_seconds if self.flow.write_paused else limits.idle_seconds
+        self._due = self.loop.time() + seconds
 
     def _refuse(self, wire: bytes) -> None:
         """Answer in the application's place and close; say nothing where an answer has begun already."""

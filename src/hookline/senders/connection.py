@@ -145,6 +145,11 @@ class Connection(asyncio.Protocol):
         if ending is not Ending.COMPLETE:
             self.abort()
 
+    def forget(self) -> None:
+        """Let go of the latest answer: idle connections would hold 64 KiB each."""
+        self._body = []
+        self.headers = []
+
     def expire(self) -> None:
         """The deadline has passed."""
         self.end(Ending.EXPIRED)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
 import ssl
 import time
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 # Destinations remembered, one for each URL: parsing a URL anew would cost as much as the rest of the request.
 _DESTINATIONS = 4096
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONNECT_ERRORS = {
     errno.ECONNREFUSED: "the connection was refused",
     errno.ECONNRESET: "the connection was reset",
@@ -124,6 +122,9 @@ class HttpSender:
             # byte came back, so it is asked once more, on a connection of its own.
         try:
             connection = await self._open(destination, request, started)
+            if self._is_closed:
+                connection.stop()
+                raise _stopping()
         except _UnopenedError as exc:
             return _unopened(exc, started)
         await self._exchange(connection, head, request, started)
@@ -187,24 +188,17 @@ class HttpSender:
     def _learn(self, url: str) -> _Destination:
         """Parse a URL and remember what it says. Raises InputError."""
         target = parse_target(url)
-        host = target.ascii_host.strip("[]")
-        try:
-            literal = str(ipaddress.ip_address(host))
-        except ValueError:
-            literal = None
-        shown = f"[{host}]" if ":" in host else host
-        if target.port != _DEFAULT_PORTS[target.scheme]:
-            shown = f"{shown}:{target.port}"
         path = target.path_and_query
+        # The parser promises it; a blank or line feed here would be a second request on the wire.
         if not (path.startswith("/") and path.isascii() and path.isprintable()) or " " in path:
             raise InputError("The path of the URL is not visible ASCII.", field="url")
         destination = _Destination(
-            (target.scheme, host, target.port),
-            f" {path} HTTP/1.1\r\nHost: {shown}\r\n",
-            host,
+            (target.scheme, target.ascii_host, target.port),
+            f" {path} HTTP/1.1\r\nHost: {target.authority}\r\n",
+            target.ascii_host,
             target.port,
             target.scheme == "https",
-            literal,
+            target.address,
         )
         if len(self._destinations) >= _DESTINATIONS:
             del self._destinations[next(iter(self._destinations))]
@@ -217,7 +211,7 @@ class HttpSender:
         limit = min(request.connect_timeout_seconds, started + request.timeout_seconds - now)
         ends_at = now + limit
         if self._is_closed:
-            raise _UnopenedError(AttemptOutcome.INTERRUPTED, "This node is stopping.")
+            raise _stopping()
         addresses = await self._addresses(destination, limit)
         try:
             async with asyncio.timeout(ends_at - time.monotonic()):
@@ -279,6 +273,10 @@ class HttpSender:
             if isinstance(exc, OSError):  # SSLError and TimeoutError are among them
                 raise _tls_failure(exc, address) from exc
             raise
+
+
+def _stopping() -> _UnopenedError:
+    return _UnopenedError(AttemptOutcome.INTERRUPTED, "This node is stopping.")
 
 
 def _tls_failure(error: OSError, address: str) -> _UnopenedError:

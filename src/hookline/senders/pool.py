@@ -54,6 +54,7 @@ class Pool:
         if is_old or self._is_closed or self._count >= _IDLE_CONNECTIONS or not connection.is_reusable:
             connection.abort()
             return
+        connection.forget()
         connection.used_at = now
         self._idle.setdefault(key, []).append(connection)
         self._count += 1

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import uvloop
-from hookline.core.addresses import AddressPolicy
 
+from hookline.core.addresses import AddressPolicy
 from hookline.ports_sender import Answer, Outgoing
 from hookline.senders.http import HttpSender
 

@@ -142,6 +142,15 @@ async def test_idle_connections_are_dropped_when_the_rule_changes(sender: HttpSe
         assert receiver.open_connections == 0
 
 
+async def test_an_idle_connection_holds_no_answer(sender: HttpSender, send: Any) -> None:
+    async with Receiver(default=Reply(body=b"x" * 60_000)) as receiver:
+        answer = await send(receiver.url)
+        ((connection,),) = sender._pool._idle.values()
+
+    assert len(answer.body) == 60_000
+    assert connection.body == b""
+
+
 async def test_idle_connections_are_swept(
     sender: HttpSender, send: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,6 +248,25 @@ async def test_closing_ends_what_is_under_way(sender: HttpSender, send: Any) -> 
         assert (await sending).outcome is Is.INTERRUPTED
 
 
+async def test_a_closed_sender_sends_nothing(sender: HttpSender, send: Any) -> None:
+    async with Receiver() as receiver:
+        sending = asyncio.create_task(send(receiver.url))
+        await asyncio.sleep(0)
+        await sender.close()
+        answers = [await sending, await send(receiver.url)]
+
+    assert [answer.outcome for answer in answers] == [Is.INTERRUPTED] * 2
+    assert receiver.count == 0
+
+
+async def test_a_head_request_needs_no_body(send: Any) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    async with Receiver(default=Reply(raw=raw)) as receiver:
+        answer = await send(receiver.url, method="HEAD", body=b"")
+
+    assert (answer.outcome, answer.body, answer.is_cut) == (Is.DELIVERED, b"", False)
+
+
 async def test_no_socket_left_is_our_fault_and_not_the_receivers(
     send: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import trustme
-from hookline.core.addresses import AddressPolicy
 
+from hookline.core.addresses import AddressPolicy
 from hookline.model.states import AttemptOutcome as Is
 from hookline.ports_sender import Answer, Outgoing, TlsOptions
 from hookline.senders.dns import Resolver
