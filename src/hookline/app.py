@@ -6,6 +6,7 @@ Optional adapters are imported inside their factory, so a plain install needs no
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -116,6 +117,7 @@ class Server:
         )
         self._http = HttpServer(application, sock=listening)
         await self._http.start()
+        calm_collector()
         self.running = Running(url=url, epoch=node.epoch, admin_key=admin_key)
         return self.running
 
@@ -170,6 +172,17 @@ def raise_file_limit() -> None:
     if soft != hard:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def calm_collector() -> None:
+    """Let the garbage collector look less often, and never again at what was loaded at start.
+
+    A delivery makes some hundred short-lived objects without cycles; with the default of one look per 700 of them,
+    the collector took 12 % of a loaded node's time (``hookline bench --scenario deliver``).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def _listen(host: str, port: int) -> socket.socket:
