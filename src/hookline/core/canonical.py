@@ -54,26 +54,24 @@ def decode(raw: bytes | bytearray | memoryview | str, *, field: str | None = Non
     beyond a double or 4,300 digits), ``INVALID_UTF8`` or ``JSON_TOO_DEEP``; never RecursionError. An escaped NUL
     is legal. field: what the error points at.
     """
-    return _decode(_decoder, raw, field)
-
-
-def _decode(
-    decoder: msgspec.json.Decoder[Any], raw: bytes | bytearray | memoryview | str, field: str | None
-) -> Any:
     if not isinstance(raw, bytes):
         raw = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else bytes(raw)
+    value = _decode(_decoder, raw, field)
+    # Depth is bounded by the number of opening brackets; counting those is cheap, so most texts are never walked.
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(value):
+        raise _too_deep(field)
+    return value
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes, field: str | None) -> Any:
     try:
-        value = decoder.decode(raw)
+        return decoder.decode(raw)
     except UnicodeDecodeError as exc:
         raise InputError("The text is not valid UTF-8.", code="INVALID_UTF8", field=field) from exc
     except RecursionError as exc:
         raise _too_deep(field) from exc
     except (msgspec.DecodeError, ValueError) as exc:
         raise _invalid(raw, exc, field) from exc
-    # Depth is bounded by the number of opening brackets; counting those is cheap, so most texts are never walked.
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(value):
-        raise _too_deep(field)
-    return value
 
 
 def _is_too_deep(value: Any) -> bool:
@@ -115,7 +113,8 @@ def _invalid(raw: bytes, exc: Exception, field: str | None) -> InputError:
 def canonical(raw: bytes, trim: Callable[[Any], Any] | None = None) -> bytes:
     """Return the same JSON as ``JSON.stringify(JSON.parse(raw))`` writes it.
 
-    trim: applied to the decoded value in between (its floats are opaque to it).  Raises InputError like ``decode``.
+    trim: applied to the decoded value in between (its floats are opaque to it).  Raises InputError like ``decode``,
+    but allows any depth that fits the stack: what was let in stands deeper inside our own payloads.
     """
     value = _decode(_number_decoder, raw, None)
     if trim is not None:
