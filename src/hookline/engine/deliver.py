@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from datetime import datetime
 
+    from hookline.core.lifecycle import Verdict
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
     from hookline.engine.lanes import WebhookLane
@@ -55,7 +56,9 @@ _SCAN_SECONDS: Final = 5.0
 _CRASHES_ALLOWED: Final = 3
 """Times our own code may fail on a delivery before it is set aside (P22)."""
 
-_CRASH_PAUSE: Final = timedelta(seconds=5)
+_OUR_PAUSE: Final = timedelta(seconds=5)
+"""Before the next try when it was we who failed: the receiver had no part in it, so no step of the schedule is used."""
+
 _ASKS_FOR_REST: Final = (429, 503)
 
 
@@ -244,18 +247,6 @@ class Deliverer:
             answer.outcome, answer.status, failures=delivery.failures, retries=len(target.schedule.delays)
         )
         failures = delivery.failures + verdict.counts_as_failure
-        due = None
-        if verdict.state is DeliveryState.PENDING:
-            due = next_attempt_at(
-                target.schedule,
-                attempts_made=failures,
-                ended_at=ended_at,
-                jitter=random.random(),  # noqa: S311 -- spreads load, guards nothing
-                retry_after=parse_retry_after(_header(answer, "retry-after"), ended_at)
-                if answer.status in _ASKS_FOR_REST
-                else timedelta(),
-                time_scale=self._time_scale,
-            )
         self._post(
             Settle(
                 epoch=claim.epoch,
@@ -266,7 +257,7 @@ class Deliverer:
                 state=verdict.state,
                 state_reason=verdict.reason,
                 lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,
-                next_attempt_at=due,
+                next_attempt_at=self._next_due(target, verdict, failures, answer, ended_at),
                 failures=failures,
                 crashes=delivery.crashes,
                 body=None if verdict.state is DeliveryState.SUCCEEDED else body,
@@ -275,6 +266,24 @@ class Deliverer:
         )
         if verdict.disable is not None and self._on_webhook_gone is not None:
             self._spawn(self._on_webhook_gone(target, verdict.disable))
+
+    def _next_due(
+        self, target: Target, verdict: Verdict, failures: int, answer: Answer, ended_at: datetime
+    ) -> datetime | None:
+        """When the next attempt may start, None when there is none."""
+        if verdict.state is not DeliveryState.PENDING:
+            return None
+        if not verdict.counts_as_failure:
+            return ended_at + _OUR_PAUSE * self._time_scale
+        asked = _header(answer, "retry-after") if answer.status in _ASKS_FOR_REST else None
+        return next_attempt_at(
+            target.schedule,
+            attempts_made=failures,
+            ended_at=ended_at,
+            jitter=random.random(),  # noqa: S311 -- spreads load, guards nothing
+            retry_after=parse_retry_after(asked, ended_at),
+            time_scale=self._time_scale,
+        )
 
     def _set_crashed(self, claim: Claim, exc: Exception, at: datetime) -> None:
         """Our own code failed on it: try again a little later, set aside after the third time (P22)."""
@@ -292,7 +301,7 @@ class Deliverer:
                 state=DeliveryState.EXHAUSTED if is_poison else DeliveryState.PENDING,
                 state_reason=f"poison: {type(exc).__name__}" if is_poison else None,
                 lane=delivery.lane,
-                next_attempt_at=None if is_poison else at + _CRASH_PAUSE * self._time_scale,
+                next_attempt_at=None if is_poison else at + _OUR_PAUSE * self._time_scale,
                 failures=delivery.failures,
                 crashes=crashes,
             )

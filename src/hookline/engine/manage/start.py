@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _KEY_CHECK: Final = "secret_key_check"
 _MARK: Final = "mark"
 """Name space of things of which there is one."""
-_DEFAULT: Final = "default"
+FIRST: Final = (_MARK, "default")
+"""Unique name of the first organization."""
 _FIRST_KEY: Final = "first_admin_key"
 _FIXED: Final = "HOOKLINE_ADMIN_KEY"
 
@@ -48,7 +49,7 @@ async def first_start(
 
 async def default_organization(registry: Registry) -> Key | None:
     """Return the installation's first organization; None before the first start."""
-    stored = await registry.find(Organization, _MARK, _DEFAULT)
+    stored = await registry.find(Organization, *FIRST)
     return None if stored is None else stored.id
 
 
@@ -66,7 +67,7 @@ async def _check_secret_key(registry: Registry, vault: Vault) -> None:
 
 
 async def _default_organization(registry: Registry, clock: Clock) -> Stored[Organization]:
-    found = await registry.find(Organization, _MARK, _DEFAULT)
+    found = await registry.find(Organization, *FIRST)
     if found is not None:
         return found
     id = new_key()
@@ -76,11 +77,11 @@ async def _default_organization(registry: Registry, clock: Clock) -> Stored[Orga
             id=id,
             organization_id=id,
             document=Organization(name="Default"),
-            names=[(_MARK, _DEFAULT)],
+            names=[FIRST],
             at=clock.now(),
         )
     except ConflictError:
-        found = await registry.find(Organization, _MARK, _DEFAULT)
+        found = await registry.find(Organization, *FIRST)
         assert found is not None
         return found
 
