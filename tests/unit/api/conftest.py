@@ -169,12 +169,12 @@ class FakeServices:
     def automation(self, kind: Kind, automation_id: str) -> Automation | None:
         return next((one for one in self.automations if (one.kind, one.id) == (kind, automation_id)), None)
 
-    async def estimated_completion(self, kind: Kind, automation_id: str) -> datetime:
+    async def estimated_completion(self, _: Kind, __: str) -> datetime:
         return self.clock.now() + timedelta(seconds=2)
 
     async def publish(
         self,
-        organization_id: bytes,
+        _: bytes,
         drafts: Sequence[EventDraft],
         *,
         once: Once | None = None,

@@ -1,0 +1,111 @@
+"""The whole HTTP API as one ASGI application: hot routes, then the gate, then the framework."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from hookline.api import (
+    automations,
+    deliveries,
+    events,
+    executions,
+    keys,
+    members,
+    organizations,
+    system,
+    triggers,
+    webhooks,
+)
+from hookline.api.description import describe
+from hookline.api.errors import MethodError, answer_of
+from hookline.api.front import Front
+from hookline.api.gate import Gate
+from hookline.api.hot import hot_routes
+from hookline.api.inbound import Budget
+from hookline.api.services import Site
+from hookline.api.validation import explain
+from hookline.errors import HooklineError, InputError, MissingError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from hookline.api.inbound import AsgiApp
+    from hookline.api.services import Addresses, ApiSettings, Services
+
+ROUTERS = (
+    organizations.router,
+    members.router,
+    keys.router,
+    automations.router,
+    triggers.router,
+    executions.router,
+    webhooks.router,
+    deliveries.router,
+    events.router,
+    system.router,
+)
+
+
+def build_application(services: Services, settings: ApiSettings, addresses: Addresses) -> Front:
+    """Return the application of one node."""
+    site = Site(services=services, settings=settings, addresses=addresses)
+    budget = Budget()
+    routes = hot_routes(site)
+    app = management_app(site)
+    app.state.openapi = describe(app, routes, settings.version)
+    # Starlette types ASGI by MutableMapping where ours says dict: the same objects at run time.
+    return Front(Gate(cast("AsgiApp", app), site, budget), routes, budget)
+
+
+def management_app(site: Site) -> FastAPI:
+    """Return the framework's part, without the gate that it relies on."""
+    app = FastAPI(
+        title="Hookline",
+        version=site.settings.version,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Without this every route would document a 422, which no route answers.
+        responses={"4XX": {"description": "Refused"}},
+        telemetry={"tracing": False, "metrics": False},
+    )
+    app.state.site = site
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(HooklineError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    return app
+
+
+async def _on_error(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HooklineError)
+    return _worded(exc)
+
+
+async def _on_invalid(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    return _worded(explain(exc, request.scope.get("route")))
+
+
+async def _on_http(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    if exc.status_code == 404:
+        return _worded(MissingError("There is no such route."))
+    if exc.status_code == 405:
+        return _worded(
+            MethodError("This URL takes no such method.", allow=(exc.headers or {}).get("Allow", "GET"))
+        )
+    return _worded(InputError("The request cannot be read."))
+
+
+def _worded(error: HooklineError) -> Response:
+    answer = answer_of(error)
+    headers: dict[str, Any] = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers, "application/json")

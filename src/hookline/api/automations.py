@@ -1,0 +1,74 @@
+"""What can run here, and starting it: ``/api/v1/automations``, ``/api/v1/workflows/{id}/executions`` and for agents."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from hookline.api.identity import Caller
+from hookline.api.reply import AtSite, Body, RawBody, Reader, Starter, member, missing, reply
+from hookline.api.services import Site
+from hookline.engine.receive import ExecutionStart
+from hookline.errors import StorageError
+from hookline.model.ids import public
+from hookline.model.states import Kind
+from hookline.ports import Repeat
+
+router = APIRouter(prefix="/api/v1", tags=["automations"])
+
+
+class NewExecution(Body):
+    """input: any JSON value; kept byte for byte."""
+
+    input: Any = None
+
+
+@router.get("/automations", summary="List what can run here")
+async def list_all(site: AtSite, _: Reader) -> Response:
+    shown = [
+        {
+            "kind": automation.kind,
+            "id": automation.id,
+            "name": automation.name,
+            "description": automation.description,
+            "timeout_seconds": automation.timeout_ms / 1000,
+            "concurrency": automation.concurrency,
+        }
+        for automation in site.services.automations
+    ]
+    return reply({"automations": shown})
+
+
+@router.post("/workflows/{workflow_id}/executions", status_code=202, summary="Start a workflow")
+async def start_workflow(
+    site: AtSite, caller: Starter, workflow_id: str, raw_body: RawBody, _: NewExecution | None = None
+) -> Response:
+    return await _start(site, caller, Kind.WORKFLOW, workflow_id, raw_body)
+
+
+@router.post("/agents/{agent_id}/executions", status_code=202, summary="Start an agent")
+async def start_agent(
+    site: AtSite, caller: Starter, agent_id: str, raw_body: RawBody, _: NewExecution | None = None
+) -> Response:
+    return await _start(site, caller, Kind.AGENT, agent_id, raw_body)
+
+
+async def _start(site: Site, caller: Caller, kind: Kind, automation_id: str, body: bytes) -> Response:
+    if site.services.automation(kind, automation_id) is None:
+        raise missing(str(kind))
+    start = ExecutionStart(
+        organization_id=caller.organization_id,
+        kind=kind,
+        automation_id=automation_id,
+        input=member(body, "input"),
+        source="api",
+    )
+    return reply(await started(site, start), 202)
+
+
+async def started(site: Site, start: ExecutionStart) -> dict[str, Any]:
+    """Start an execution and return its answer."""
+    execution = await site.services.start_execution(start)
+    if isinstance(execution, Repeat):
+        raise StorageError("The execution was started once already.")
+    return {"execution_id": public("execution", execution.id), "status": "queued"}

@@ -1,0 +1,110 @@
+"""``/api/v1/deliveries``: what is owed, every attempt made for it, and sending it again."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from hookline.api.reply import (
+    AtPage,
+    AtSite,
+    Reader,
+    Writer,
+    found_or_missing,
+    instant,
+    key_in_path,
+    reply,
+    when,
+)
+from hookline.api.triggers import body_view
+from hookline.model.events import Attempt, Delivery
+from hookline.model.ids import public
+from hookline.model.states import DeliveryState
+from hookline.ports import DeliveryFilter
+
+router = APIRouter(prefix="/api/v1/deliveries", tags=["deliveries"])
+
+StateName = Literal["pending", "in_flight", "succeeded", "held", "exhausted", "cancelled"]
+
+
+@router.get("", summary="List deliveries")
+async def list_all(
+    site: AtSite,
+    caller: Reader,
+    page: AtPage,
+    state: Annotated[list[StateName] | None, Query(description="May be repeated.")] = None,
+    webhook_id: str | None = None,
+    event_type: Annotated[str | None, Query(max_length=200)] = None,
+    since: Annotated[str | None, Query(description="Created at or after, RFC 3339.")] = None,
+    until: Annotated[str | None, Query(description="Created before, RFC 3339.")] = None,
+) -> Response:
+    wanted = DeliveryFilter(
+        webhook_id=None if webhook_id is None else key_in_path("webhook", webhook_id),
+        states=tuple(DeliveryState(name) for name in state or ()),
+        event_type=event_type,
+        since=instant(since, "since"),
+        until=instant(until, "until"),
+    )
+    found = await site.services.store.deliveries(
+        caller.organization_id, wanted, before=page.before, limit=page.enough
+    )
+    return page.reply("deliveries", found, lambda delivery: delivery.id, delivery_view)
+
+
+@router.get("/{delivery_id}", summary="Show a delivery with its attempts")
+async def show(site: AtSite, caller: Reader, delivery_id: str) -> Response:
+    id = key_in_path("delivery", delivery_id)
+    delivery = found_or_missing(
+        await site.services.store.delivery(id, organization_id=caller.organization_id), "delivery"
+    )
+    attempts = await site.services.store.attempts(id)
+    return reply(delivery_view(delivery) | {"attempts": [attempt_view(attempt) for attempt in attempts]})
+
+
+@router.post("/{delivery_id}/retry", status_code=202, summary="Send it again now, the same bytes")
+async def retry(site: AtSite, caller: Writer, delivery_id: str) -> Response:
+    id = key_in_path("delivery", delivery_id)
+    delivery = await site.services.reopen(caller.organization_id, id)
+    return reply(delivery_view(found_or_missing(delivery, "delivery")), 202)
+
+
+def delivery_view(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": public("delivery", delivery.id),
+        "webhook_id": public("webhook", delivery.webhook_id),
+        # An event of a publisher's own id is found by this id, too.
+        "event_id": None if delivery.event_key is None else public("event", delivery.event_key),
+        "event_type": delivery.event_type,
+        "batch_id": None if delivery.batch_id is None else public("batch", delivery.batch_id),
+        "state": delivery.state,
+        "state_reason": delivery.state_reason,
+        "attempts_made": delivery.attempts_made,
+        "failures": delivery.failures,
+        "interruptions": delivery.interruptions,
+        "ordering_key": delivery.ordering_key,
+        "last_status": delivery.last_status,
+        "last_duration_ms": delivery.last_ms,
+        "body_size": delivery.body_size,
+        "created_at": when(delivery.created_at),
+        "next_attempt_at": when(delivery.next_attempt_at),
+        "ended_at": when(delivery.ended_at),
+    }
+
+
+def attempt_view(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "id": public("attempt", attempt.id),
+        "number": attempt.number,
+        "cause": attempt.cause,
+        "started_at": when(attempt.started_at),
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "error": attempt.error,
+        "address": attempt.address,
+        "url": attempt.url,
+        "request_headers": attempt.request_headers,
+        "response_headers": attempt.response_headers,
+        **body_view("response_body", attempt.response_body),
+        "is_response_cut": attempt.is_response_cut,
+    }

@@ -1,0 +1,59 @@
+"""``/api/v1/events``: the ascending feed, and one event with what it owes. Publishing is a hot route."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from hookline.api.deliveries import delivery_view
+from hookline.api.reply import AtSite, Reader, found_or_missing, raw, reply, when
+from hookline.model.events import Event
+from hookline.model.ids import OWN_EVENT_ID, public
+from hookline.ports import DeliveryFilter
+
+router = APIRouter(prefix="/api/v1/events", tags=["events"])
+
+_MOST_DELIVERIES = 500
+
+
+@router.get("", summary="Read events in order, oldest first; none is ever skipped")
+async def feed(
+    site: AtSite,
+    caller: Reader,
+    after: Annotated[
+        str | None, Query(description="`next` of the page before; the beginning if absent.")
+    ] = None,
+    types: Annotated[
+        list[str] | None, Query(alias="type", description="Only these exact types.", max_length=50)
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> Response:
+    page = await site.services.store.events(
+        caller.organization_id, after=after or None, types=tuple(types or ()), limit=limit
+    )
+    # Never null after the first event: whoever keeps `next` goes on from there tomorrow.
+    return reply({"events": [event_view(event) for event in page.events], "next": page.cursor or after})
+
+
+@router.get("/{event_id}", summary="Show an event and its deliveries")
+async def show(site: AtSite, caller: Reader, event_id: str) -> Response:
+    known = OWN_EVENT_ID.fullmatch(event_id) is not None
+    found = await site.services.store.event(caller.organization_id, event_id) if known else None
+    event = found_or_missing(found, "event")
+    owed = await site.services.store.deliveries(
+        caller.organization_id, DeliveryFilter(event_key=event.key), before=None, limit=_MOST_DELIVERIES
+    )
+    return reply(event_view(event) | {"deliveries": [delivery_view(delivery) for delivery in owed]})
+
+
+def event_view(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.public_id,
+        "type": event.type,
+        "timestamp": when(event.occurred_at),
+        "received_at": when(event.received_at),
+        "execution_id": None if event.execution_id is None else public("execution", event.execution_id),
+        "sequence": event.sequence or None,
+        "ordering_key": event.ordering_key,
+        "data": raw(event.data),
+    }

@@ -1,0 +1,332 @@
+"""``/api/v1/executions``: runs, what they did step by step, and stopping, answering and repeating them."""
+
+# ruff: noqa: FAST003 -- the id in the path is read by the dependency that finds the execution
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import Field
+from starlette.responses import Response
+
+from hookline.api.automations import started
+from hookline.api.deliveries import delivery_view
+from hookline.api.events import event_view
+from hookline.api.reply import (
+    AtPage,
+    AtSite,
+    Body,
+    RawBody,
+    Reader,
+    Starter,
+    Writer,
+    found_or_missing,
+    instant,
+    key_in_path,
+    member,
+    missing,
+    raw,
+    reply,
+    when,
+)
+from hookline.core.times import rfc3339
+from hookline.engine.receive import ExecutionStart
+from hookline.errors import ConflictError, InputError
+from hookline.model.events import Event
+from hookline.model.executions import Execution, Failure, JournalEntry, LogLine
+from hookline.model.ids import Key, public
+from hookline.model.states import ExecutionStatus, Kind
+from hookline.ports import Archive, DeliveryFilter, ExecutionFilter
+
+router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
+
+_POLL_SECONDS = 0.2
+"""How often a stream looks for more: well below what a person notices, and a point read each time."""
+
+_MOST_LOG_LINES = 500
+_MOST_DELIVERIES = 500
+
+StatusName = Literal["queued", "running", "waiting", "succeeded", "failed", "killed", "timed_out", "lost"]
+KindName = Literal["workflow", "agent", "script", "robot", "render"]
+
+
+class Answered(Body):
+    """data: any JSON value; kept byte for byte."""
+
+    name: str = Field(min_length=1, max_length=200)
+    data: Any = None
+
+
+class _Named:
+    """A dependency: the execution that the path names, of the caller's organization."""
+
+    async def __call__(self, site: AtSite, caller: Reader, execution_id: str) -> Execution:
+        id = key_in_path("execution", execution_id)
+        found = await site.services.store.execution(id, organization_id=caller.organization_id)
+        return found_or_missing(found, "execution")
+
+
+Found = Annotated[Execution, Depends(_Named())]
+
+
+@router.get("", summary="List executions")
+async def list_all(
+    site: AtSite,
+    caller: Reader,
+    page: AtPage,
+    status: StatusName | None = None,
+    kind: KindName | None = None,
+    automation: Annotated[str | None, Query(description="Id of the automation.", max_length=128)] = None,
+    conversation_id: str | None = None,
+    since: Annotated[str | None, Query(description="Created at or after, RFC 3339.")] = None,
+    until: Annotated[str | None, Query(description="Created before, RFC 3339.")] = None,
+) -> Response:
+    wanted = ExecutionFilter(
+        status=None if status is None else ExecutionStatus(status),
+        kind=None if kind is None else Kind(kind),
+        automation_id=automation,
+        conversation_id=None if conversation_id is None else key_in_path("conversation", conversation_id),
+        since=instant(since, "since"),
+        until=instant(until, "until"),
+    )
+    found = await site.services.store.executions(
+        caller.organization_id, wanted, before=page.before, limit=page.enough
+    )
+    return page.reply("executions", found, lambda execution: execution.id, execution_view)
+
+
+@router.get("/{execution_id}", summary="Show an execution")
+async def show(execution: Found) -> Response:
+    return reply(execution_view(execution))
+
+
+@router.get("/{execution_id}/steps", summary="List its finished steps")
+async def steps(site: AtSite, execution: Found) -> Response:
+    journal = await site.services.store.journal(execution.id)
+    return reply({"steps": [step_view(entry) for entry in journal if entry.op == "step"]})
+
+
+@router.get("/{execution_id}/logs", summary="List what it logged, oldest first")
+async def logs(
+    site: AtSite,
+    execution: Found,
+    limit: Annotated[int, Query(ge=1, le=_MOST_LOG_LINES)] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> Response:
+    after = -1 if cursor is None else _position(cursor)
+    found = await site.services.store.logs(execution.id, after=after, limit=limit + 1)
+    more = str(found[limit - 1].position) if len(found) > limit else None
+    return reply({"logs": [log_view(line) for line in found[:limit]], "next": more})
+
+
+@router.get("/{execution_id}/timeline", summary="Everything that happened to it, in order")
+async def timeline(site: AtSite, caller: Reader, execution: Found) -> Response:
+    moments = _own_moments(execution)
+    moments += [
+        _moment(entry.started_at, entry.op, name=entry.name, duration_ms=entry.duration_ms)
+        for entry in await site.services.store.journal(execution.id)
+    ]
+    for event in await site.services.store.execution_events(execution.id):
+        moments.append(_moment(event.received_at, "event", id=event.public_id, type=event.type))
+        moments += await _sent_moments(site.services.store, caller.organization_id, event)
+    moments.sort(key=lambda moment: str(moment["at"]))
+    return reply({"execution_id": public("execution", execution.id), "timeline": moments})
+
+
+@router.get(
+    "/{execution_id}/events",
+    response_class=EventSourceResponse,
+    summary="Follow its events (server-sent), from the one after Last-Event-ID until it has ended",
+)
+async def follow(
+    site: AtSite, execution: Found, last_event_id: Annotated[str | None, Header()] = None
+) -> AsyncIterator[ServerSentEvent]:
+    seen = _sequence(last_event_id)
+    store = site.services.store
+    while True:
+        # The state is read first: a terminal event is stored together with the terminal state.
+        current = await store.execution(execution.id, organization_id=execution.organization_id)
+        for event in await store.execution_events(execution.id):
+            if event.sequence > seen:
+                seen = event.sequence
+                yield _sent(event)
+        if current is None or current.status.is_terminal:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+@router.post("/{execution_id}/cancel", status_code=202, summary="End it; an ended one stays as it is")
+async def cancel(site: AtSite, caller: Writer, execution_id: str) -> Response:
+    id = key_in_path("execution", execution_id)
+    execution = await site.services.cancel(caller.organization_id, id)
+    return reply(execution_view(found_or_missing(execution, "execution")), 202)
+
+
+@router.post("/{execution_id}/replay", status_code=202, summary="Start another one from the same bytes")
+async def replay(site: AtSite, caller: Starter, execution_id: str) -> Response:
+    id = key_in_path("execution", execution_id)
+    first = found_or_missing(
+        await site.services.store.execution(id, organization_id=caller.organization_id), "execution"
+    )
+    if site.services.automation(first.kind, first.automation_id) is None:
+        raise ConflictError("Its automation is not here any more.", code="AUTOMATION_UNKNOWN")
+    start = ExecutionStart(
+        organization_id=caller.organization_id,
+        kind=first.kind,
+        automation_id=first.automation_id,
+        input=first.input,
+        trigger=first.trigger,
+        trigger_id=first.trigger_id,
+        source="replay",
+        replay_of=first.id,
+    )
+    return reply(await started(site, start) | {"replay_of": public("execution", first.id)}, 202)
+
+
+@router.post("/{execution_id}/resume", status_code=202, summary="Answer what it waits for")
+async def resume(
+    site: AtSite, caller: Writer, execution_id: str, body: Answered, raw_body: RawBody
+) -> Response:
+    result = await site.services.resume(
+        caller.organization_id,
+        key_in_path("execution", execution_id),
+        body.name,
+        member(raw_body, "data") or b"null",
+    )
+    if result == "missing":
+        raise missing("execution")
+    if result == "conflict":
+        raise ConflictError(
+            "This was answered already, or the execution has ended.", code="ALREADY_ANSWERED", field="name"
+        )
+    return reply({"execution_id": execution_id, "name": body.name, "status": result}, 202)
+
+
+# --- views --------------------------------------------------------------------------------------------------
+
+
+def execution_view(execution: Execution) -> dict[str, Any]:
+    """CONTRACT section 4."""
+    return {
+        "id": public("execution", execution.id),
+        "automation": {
+            "kind": execution.kind,
+            "id": execution.automation_id,
+            "name": execution.automation_name,
+        },
+        "status": execution.status,
+        "trigger": {
+            "source": execution.source,
+            "id": _public("trigger", execution.trigger_id),
+            "request_id": _public("request", execution.request_id),
+            "replay_of": _public("execution", execution.replay_of),
+            "conversation_id": _public("conversation", execution.conversation_id),
+        },
+        "input": raw(execution.input),
+        "output": raw(execution.output),
+        "error": None if execution.error is None else failure_view(execution.error),
+        "created_at": when(execution.created_at),
+        "started_at": when(execution.started_at),
+        "completed_at": when(execution.completed_at),
+        "launch_duration_ms": execution.launch_ms,
+        "run_duration_ms": execution.run_ms,
+        "steps": execution.steps,
+        "credits_used": execution.credits_used,
+        "attempt": execution.attempt,
+    }
+
+
+def _public(word: str, key: bytes | None) -> str | None:
+    return None if key is None else public(word, key)
+
+
+def failure_view(failure: Failure) -> dict[str, Any]:
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "type": failure.type,
+        "stack": failure.stack,
+        "limit": failure.limit,
+    }
+
+
+def step_view(entry: JournalEntry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "occurrence": entry.occurrence,
+        "started_at": when(entry.started_at),
+        "duration_ms": entry.duration_ms,
+        "result": raw(entry.value),
+    }
+
+
+def log_view(line: LogLine) -> dict[str, Any]:
+    return {
+        "position": line.position,
+        "at": when(line.at),
+        "stream": line.stream,
+        "level": line.level,
+        "text": line.text,
+        "fields": raw(line.fields),
+    }
+
+
+def _own_moments(execution: Execution) -> list[dict[str, Any]]:
+    moments = [_moment(execution.created_at, "queued", source=execution.source)]
+    if execution.started_at is not None:
+        moments.append(_moment(execution.started_at, "started", launch_duration_ms=execution.launch_ms))
+    if execution.completed_at is not None:
+        moments.append(_moment(execution.completed_at, "ended", status=execution.status))
+    return moments
+
+
+async def _sent_moments(store: Archive, organization_id: Key, event: Event) -> list[dict[str, Any]]:
+    """What an event owed and what was tried for it."""
+    moments: list[dict[str, Any]] = []
+    wanted = DeliveryFilter(event_key=event.key)
+    for delivery in await store.deliveries(organization_id, wanted, before=None, limit=_MOST_DELIVERIES):
+        moments.append(_moment(delivery.created_at, "delivery", **_brief(delivery_view(delivery))))
+        moments += [
+            _moment(
+                attempt.started_at,
+                "attempt",
+                delivery_id=public("delivery", delivery.id),
+                number=attempt.number,
+                outcome=attempt.outcome,
+                response_code=attempt.status,
+                duration_ms=attempt.duration_ms,
+            )
+            for attempt in await store.attempts(delivery.id)
+        ]
+    return moments
+
+
+def _moment(at: Any, what: str, **more: Any) -> dict[str, Any]:
+    return {"at": rfc3339(at), "what": what, **more}
+
+
+def _brief(delivery: dict[str, Any]) -> dict[str, Any]:
+    kept = ("id", "webhook_id", "state", "state_reason", "attempts_made")
+    return {name: delivery[name] for name in kept}
+
+
+def _sent(event: Event) -> ServerSentEvent:
+    text = msgspec.json.encode(event_view(event)).decode()
+    return ServerSentEvent(raw_data=text, event=event.type, id=str(event.sequence))
+
+
+def _sequence(last_event_id: str | None) -> int:
+    if last_event_id is None or last_event_id == "":
+        return 0
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= 9):
+        return 0  # a browser sends what it got from whomever: an id that is not ours means the beginning
+    return int(last_event_id)
+
+
+def _position(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
+        raise InputError("The cursor is not one of ours.", field="cursor", expected="`next` of a page")
+    return int(cursor)

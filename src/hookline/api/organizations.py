@@ -1,0 +1,72 @@
+"""``/api/v1/organizations``: one for each customer of a platform. Admin keys only."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from hookline.api.reply import Admin, AtPage, AtSite, Body, found_or_missing, key_in_path, reply, when
+from hookline.engine.manage.organizations import create_organization, update_organization
+from hookline.model.configuration import Organization, Stored
+from hookline.model.ids import public
+
+router = APIRouter(prefix="/api/v1/organizations", tags=["organizations"])
+
+
+class NewOrganization(Body):
+    name: str
+    external_id: str | None = None
+
+
+class OrganizationChange(Body):
+    name: str | None = None
+    external_id: str | None = None
+
+
+@router.post("", status_code=201, summary="Create an organization")
+async def create(site: AtSite, _: Admin, body: NewOrganization) -> Response:
+    stored = await create_organization(
+        site.services.store, name=body.name, external_id=body.external_id, now=site.services.clock.now()
+    )
+    await site.services.directory.refresh()
+    return reply(view(stored), 201)
+
+
+@router.get("", summary="List organizations")
+async def list_all(site: AtSite, _: Admin, page: AtPage) -> Response:
+    found = await site.services.store.list(
+        Organization, organization_id=None, before=page.before, limit=page.enough
+    )
+    return page.reply("organizations", found, lambda stored: stored.id, view)
+
+
+@router.get("/{organization_id}", summary="Show an organization")
+async def show(site: AtSite, _: Admin, organization_id: str) -> Response:
+    id = key_in_path("organization", organization_id)
+    stored = await site.services.store.get(Organization, id, organization_id=id)
+    return reply(view(found_or_missing(stored, "organization")))
+
+
+@router.patch("/{organization_id}", summary="Change an organization")
+async def update(site: AtSite, _: Admin, organization_id: str, body: OrganizationChange) -> Response:
+    stored = await update_organization(
+        site.services.store,
+        key_in_path("organization", organization_id),
+        {
+            name: value
+            for name, value in body.model_dump(exclude_unset=True).items()
+            if name != "name" or value
+        },
+        now=site.services.clock.now(),
+    )
+    await site.services.directory.refresh()
+    return reply(view(stored))
+
+
+def view(stored: Stored[Organization]) -> dict[str, Any]:
+    return {
+        "id": public("organization", stored.id),
+        "name": stored.document.name,
+        "external_id": stored.document.external_id,
+        "created_at": when(stored.created_at),
+    }

@@ -1,0 +1,131 @@
+"""About the server itself: what it is, whether it is ready, its metrics, its description, and a backup of it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from hookline.api.description import docs_page
+from hookline.api.metrics import metrics_text
+from hookline.api.publish import MOST_EVENTS
+from hookline.api.reply import Admin, AtSite, Body, Reader, reply
+from hookline.api.services import Site
+from hookline.api.webhooks_in import RATE_PER_SECOND
+from hookline.dialects import NAMES
+from hookline.errors import HooklineError, InputError, StorageError
+
+router = APIRouter(tags=["system"])
+
+_PING_SECONDS = 2.0
+
+EVENT_TYPES = (
+    "workflow.execution.started",
+    "workflow.execution.completed",
+    "workflow.execution.failed",
+    "workflow.step.completed",
+    "agent.conversation.started",
+    "agent.conversation.completed",
+    "agent.message.received",
+    "agent.message.sent",
+    "agent.message.failed",
+)
+"""What this version emits by itself; any other type may be published."""
+
+
+class BackupBody(Body):
+    """target: an absolute path on the server's machine, of a file that does not exist."""
+
+    target: str
+
+
+@router.get("/healthz", summary="The process answers")
+async def health() -> Response:
+    return reply({"status": "ok"})
+
+
+@router.get("/readyz", summary="The node takes work: 200, else 503")
+async def ready(site: AtSite) -> Response:
+    state = await readiness(site)
+    return reply(state, 200 if state["ready"] else 503, None if state["ready"] else {"retry-after": "1"})
+
+
+@router.get("/metrics", summary="Prometheus metrics; whole-node figures only")
+async def metrics(site: AtSite) -> Response:
+    text = await metrics_text(site)
+    return Response(text, media_type="text/plain; version=1.0.0; charset=utf-8")
+
+
+@router.get("/api/v1/meta", summary="Source addresses, limits, versions")
+async def meta(site: AtSite, _: Reader) -> Response:
+    settings = site.settings
+    return reply(
+        {
+            "version": settings.version,
+            "api_version": "v1",
+            "public_url": settings.public_url,
+            "source_ips": settings.source_ips,
+            "dialects": NAMES,
+            "event_types": EVENT_TYPES,
+            "limits": {
+                "body_bytes": settings.max_body_bytes,
+                "events_per_request": MOST_EVENTS,
+                "requests_per_second_and_url": RATE_PER_SECOND,
+                "page": 500,
+            },
+            "retry_time_scale": settings.retry_time_scale,
+        }
+    )
+
+
+@router.post("/api/v1/backup", status_code=201, summary="Copy the database to a file while it runs")
+async def backup(site: AtSite, _: Admin, body: BackupBody) -> Response:
+    target = Path(body.target)
+    if not target.is_absolute() or "\0" in body.target:
+        raise InputError(
+            "The target must be an absolute path.",
+            field="target",
+            expected="absolute path",
+            received="string",
+        )
+    if await asyncio.to_thread(target.exists):
+        raise InputError(
+            "The target exists already.", field="target", expected="path of a new file", received="string"
+        )
+    try:
+        await site.services.store.backup(target)
+    except StorageError:
+        raise
+    except HooklineError as exc:
+        # The store cannot, and its message says what can.
+        raise InputError(exc.message, code="NOT_SUPPORTED_HERE", field="target") from exc
+    size = (await asyncio.to_thread(target.stat)).st_size
+    return reply({"target": str(target), "bytes": size}, 201)
+
+
+@router.get("/openapi.json", summary="This description, OpenAPI 3.1", include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    return reply(request.app.state.openapi)
+
+
+@router.get("/docs", summary="This description for people", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    return docs_page(request.app.state.openapi)
+
+
+async def readiness(site: Site) -> dict[str, Any]:
+    """Return whether this node takes work, and why not."""
+    services, settings = site.services, site.settings
+    state: dict[str, Any] = {"ready": services.is_ready, "version": settings.version}
+    if not services.is_ready:
+        state["reason"] = "the node is starting or stopping"
+    else:
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await services.store.ping()
+        except (StorageError, TimeoutError):
+            state |= {"ready": False, "reason": "the database cannot store anything now"}
+    if settings.retry_time_scale != 1:
+        state["retry_time_scale"] = settings.retry_time_scale
+    return state

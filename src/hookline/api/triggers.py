@@ -1,0 +1,263 @@
+"""``/api/v1/triggers``: inbound URLs and their credentials, and the requests that came in on them."""
+
+from base64 import b64encode
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from hookline.api.reply import (
+    AtPage,
+    AtSite,
+    Body,
+    Reader,
+    Writer,
+    found_or_missing,
+    key_in_path,
+    missing,
+    no_content,
+    reply,
+    when,
+)
+from hookline.api.services import Site
+from hookline.engine.manage.organizations import check_name
+from hookline.engine.manage.triggers import (
+    ROTATION,
+    SETTINGS,
+    NewTrigger,
+    create_trigger,
+    rotate_token,
+    route,
+    update_trigger,
+)
+from hookline.errors import InputError
+from hookline.model.configuration import Stored, Trigger
+from hookline.model.executions import TriggerRequest
+from hookline.model.ids import public
+from hookline.model.states import Kind
+
+router = APIRouter(prefix="/api/v1", tags=["triggers"])
+
+
+class AutomationName(Body):
+    kind: Literal["workflow", "agent", "script", "robot", "render"]
+    id: str = Field(min_length=1, max_length=128)
+
+
+class TriggerSettings(Body):
+    """What may be set, and changed later. null unsets."""
+
+    name: str | None = None
+    rate_per_second: float | None = None
+    ip_allowlist: list[Any] | None = None
+    dedupe: dict[str, Any] | None = None
+    methods: list[Any] | None = None
+    response: dict[str, Any] | None = None
+    synchronous: bool | None = None
+    concurrency: dict[str, Any] | None = None
+    callbacks: Any = None
+
+
+class NewTriggerBody(TriggerSettings):
+    automation: AutomationName
+    auth: dict[str, Any]
+    profile: Literal["agenticflow", "prismatic", "native"] = "agenticflow"
+
+
+class TriggerChange(TriggerSettings):
+    is_enabled: bool | None = None
+
+
+class TokenRotation(Body):
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = int(ROTATION.total_seconds())
+
+
+Refused = Annotated[bool | None, Query(description="Only refused ones, or only accepted ones.")]
+
+
+@router.post("/triggers", status_code=201, summary="Create a trigger; its token is in this answer only")
+async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response:
+    kind = Kind(body.automation.kind)
+    if site.services.automation(kind, body.automation.id) is None:
+        raise InputError(
+            f"There is no {kind} of this id here.",
+            code="AUTOMATION_UNKNOWN",
+            field="automation.id",
+            expected=f"id of a {kind}",
+            received="string",
+        )
+    stored, token = await create_trigger(
+        site.services.store,
+        site.services.vault,
+        caller.organization_id,
+        NewTrigger(
+            name=None if body.name is None else check_name(body.name),
+            kind=kind,
+            automation_id=body.automation.id,
+            profile=body.profile,
+            auth=body.auth,
+            settings=_settings(body),
+        ),
+        now=site.services.clock.now(),
+    )
+    await site.services.directory.refresh()
+    return reply(view(site, stored) | _shown_once(site, stored, token), 201)
+
+
+@router.get("/triggers", summary="List triggers")
+async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
+    found = await site.services.store.list(
+        Trigger, organization_id=caller.organization_id, before=page.before, limit=page.enough
+    )
+    return page.reply("triggers", found, lambda stored: stored.id, lambda stored: view(site, stored))
+
+
+@router.get("/triggers/{trigger_id}", summary="Show a trigger")
+async def show(site: AtSite, caller: Reader, trigger_id: str) -> Response:
+    id = key_in_path("trigger", trigger_id)
+    stored = await site.services.store.get(Trigger, id, organization_id=caller.organization_id)
+    return reply(view(site, found_or_missing(stored, "trigger")))
+
+
+@router.patch("/triggers/{trigger_id}", summary="Change a trigger")
+async def update(site: AtSite, caller: Writer, trigger_id: str, body: TriggerChange) -> Response:
+    stored = await update_trigger(
+        site.services.store,
+        caller.organization_id,
+        key_in_path("trigger", trigger_id),
+        name=None if body.name is None else check_name(body.name),
+        is_enabled=body.is_enabled,
+        settings=_settings(body),
+        now=site.services.clock.now(),
+    )
+    await site.services.directory.refresh()
+    return reply(view(site, stored))
+
+
+@router.delete(
+    "/triggers/{trigger_id}", status_code=204, summary="Delete a trigger; its URL answers 401 at once"
+)
+async def delete(site: AtSite, caller: Writer, trigger_id: str) -> Response:
+    id = key_in_path("trigger", trigger_id)
+    now = site.services.clock.now()
+    if not await site.services.store.delete(Trigger, id, organization_id=caller.organization_id, at=now):
+        raise missing("trigger")
+    await site.services.directory.refresh()
+    return no_content()
+
+
+@router.post("/triggers/{trigger_id}/rotate", summary="Give a trigger a new token; the old one overlaps")
+async def rotate(
+    site: AtSite, caller: Writer, trigger_id: str, body: TokenRotation | None = None
+) -> Response:
+    wanted = body if body is not None else TokenRotation()
+    stored, token = await rotate_token(
+        site.services.store,
+        caller.organization_id,
+        key_in_path("trigger", trigger_id),
+        overlap=timedelta(seconds=wanted.overlap_seconds),
+        now=site.services.clock.now(),
+    )
+    await site.services.directory.refresh()
+    return reply(view(site, stored) | _shown_once(site, stored, token))
+
+
+@router.get("/triggers/{trigger_id}/requests", summary="List the requests that came in on a trigger")
+async def requests_of(
+    site: AtSite, caller: Reader, page: AtPage, trigger_id: str, refused: Refused = None
+) -> Response:
+    id = key_in_path("trigger", trigger_id)
+    found_or_missing(
+        await site.services.store.get(Trigger, id, organization_id=caller.organization_id), "trigger"
+    )
+    found = await site.services.store.requests(
+        caller.organization_id, trigger_id=id, refused=refused, before=page.before, limit=page.enough
+    )
+    return page.reply("requests", found, lambda request: request.id, request_line)
+
+
+@router.get("/requests", summary="List the requests that came in, such as the refused ones")
+async def requests(
+    site: AtSite,
+    caller: Reader,
+    page: AtPage,
+    refused: Refused = None,
+) -> Response:
+    found = await site.services.store.requests(
+        caller.organization_id, trigger_id=None, refused=refused, before=page.before, limit=page.enough
+    )
+    return page.reply("requests", found, lambda request: request.id, request_line)
+
+
+@router.get("/requests/{request_id}", summary="Show a request as it came, without its credential")
+async def request(site: AtSite, caller: Reader, request_id: str) -> Response:
+    id = key_in_path("request", request_id)
+    found = await site.services.store.request(id, organization_id=caller.organization_id)
+    return reply(request_view(found_or_missing(found, "request")))
+
+
+def _settings(body: TriggerSettings) -> dict[str, Any]:
+    return {name: value for name, value in body.model_dump(exclude_unset=True).items() if name in SETTINGS}
+
+
+def _shown_once(site: Site, stored: Stored[Trigger], token: str | None) -> dict[str, Any]:
+    if token is None:
+        return {}
+    return {"token": token, "url": f"{_url(site, stored.document)}?token={token}"}
+
+
+def _url(site: Site, trigger: Trigger) -> str:
+    place = route(trigger.automation_kind, quote(trigger.automation_id, safe=""))
+    return f"{site.settings.public_url}/webhooks/{place}"
+
+
+def view(site: Site, stored: Stored[Trigger]) -> dict[str, Any]:
+    trigger = stored.document
+    auth: dict[str, Any] = {"type": trigger.auth.type}
+    if trigger.auth.username is not None:
+        auth["username"] = trigger.auth.username
+    return {
+        "id": public("trigger", stored.id),
+        "name": trigger.name,
+        "automation": {"kind": trigger.automation_kind, "id": trigger.automation_id},
+        "profile": trigger.profile,
+        "auth": auth,
+        "url": _url(site, trigger),
+        "is_enabled": trigger.is_enabled,
+        "created_at": when(stored.created_at),
+        "updated_at": when(stored.updated_at),
+        **trigger.settings,
+    }
+
+
+def request_line(request: TriggerRequest) -> dict[str, Any]:
+    return {
+        "id": public("request", request.id),
+        "trigger_id": None if request.trigger_id is None else public("trigger", request.trigger_id),
+        "execution_id": None if request.execution_id is None else public("execution", request.execution_id),
+        "received_at": when(request.received_at),
+        "method": request.method,
+        "path": request.path,
+        "remote_address": request.remote_address,
+        "status": request.status,
+        "reason": request.reason,
+    }
+
+
+def request_view(request: TriggerRequest) -> dict[str, Any]:
+    return request_line(request) | {
+        "query": request.query,
+        "headers": request.headers,
+        **body_view("body", request.body),
+    }
+
+
+def body_view(name: str, body: bytes) -> dict[str, Any]:
+    """Show bytes as text where they are text, else as base64."""
+    try:
+        return {name: body.decode(), f"{name}_encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {name: b64encode(body).decode(), f"{name}_encoding": "base64"}
