@@ -229,8 +229,8 @@ class Deliverer:
             self._lanes.learn(lane, has_answered=True)
         if answer.status in _ASKS_FOR_REST:
             wait = parse_retry_after(_header(answer, "retry-after"), self._clock.now())
-            bounded = min(wait, max(lane.target.schedule.delays, default=timedelta()))
-            self._let_rest(lane, bounded.total_seconds() * self._time_scale)
+            longest = max(lane.target.schedule.delays, default=timedelta()) * self._time_scale
+            self._let_rest(lane, min(wait, longest).total_seconds())
 
     def _settle(
         self,
@@ -253,7 +253,7 @@ class Deliverer:
                 delivery_id=delivery.id,
                 webhook_id=delivery.webhook_id,
                 at=ended_at,
-                attempt=_attempt(claim, request, answer, started_at),
+                attempt=_attempt(claim, request, answer, started_at, target.secret_headers),
                 state=verdict.state,
                 state_reason=verdict.reason,
                 lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,
@@ -477,7 +477,9 @@ def _request(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgoin
     )
 
 
-def _attempt(claim: Claim, request: Outgoing, answer: Answer, started_at: datetime) -> Attempt:
+def _attempt(
+    claim: Claim, request: Outgoing, answer: Answer, started_at: datetime, secret_headers: frozenset[str]
+) -> Attempt:
     return Attempt(
         id=new_key(),
         delivery_id=claim.owed.delivery.id,
@@ -490,7 +492,7 @@ def _attempt(claim: Claim, request: Outgoing, answer: Answer, started_at: dateti
         address=answer.address,
         url=redact_url(request.url),
         cause=claim.cause,
-        request_headers=redact_headers(request.headers),
+        request_headers=redact_headers(request.headers, secret_headers),
         response_headers=redact_headers(answer.headers),
         response_body=answer.body,
         is_response_cut=answer.is_cut,

@@ -46,6 +46,7 @@ class Target:
         "revision",
         "schedule",
         "secret",
+        "secret_headers",
         "stored",
         "timeout_seconds",
         "webhook",
@@ -81,6 +82,8 @@ class Target:
             else None
         )
         self.headers = (*_authentication_headers(webhook, vault), *webhook.headers.items())
+        # Whatever the owner puts into a header of their own may be a credential: none is stored with an attempt.
+        self.secret_headers = frozenset(name.lower() for name, _ in self.headers)
 
     def __repr__(self) -> str:
         return f"Target({self.public_id}, revision={self.revision})"
