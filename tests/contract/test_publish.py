@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 
-async def test_an_event_is_stored_as_it_was_given(store: Store, epoch: Epoch, clock: ManualClock, org: Key):
+async def test_an_event_is_stored_as_it_was_given(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """Every field comes back, bytes as bytes and instants to the millisecond."""
     given = event(
         org,
@@ -43,7 +43,7 @@ async def test_an_event_is_stored_as_it_was_given(store: Store, epoch: Epoch, cl
     assert await store.event(org, "order-1") == given
 
 
-async def test_payloads_are_never_parsed(store: Store, epoch: Epoch, clock: ManualClock, org: Key):
+async def test_payloads_are_never_parsed(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """What is not JSON, or not even text, is kept as it came."""
     given = event(org, clock.now(), data=bytes(range(256)) * 40)
 
@@ -54,7 +54,7 @@ async def test_payloads_are_never_parsed(store: Store, epoch: Epoch, clock: Manu
 
 async def test_deliveries_are_stored_with_their_event(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
-):
+) -> None:
     """Whole rows: whatever the engine says of a delivery is what is kept."""
     happened = event(org, clock.now())
     owed = delivery(
@@ -84,7 +84,7 @@ async def test_deliveries_are_stored_with_their_event(
 
 async def test_a_delivery_in_flight_is_claimed_by_the_writing_epoch(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
-):
+) -> None:
     """It is settled under that epoch, and no claim finds it."""
     from store_bed import claim, succeeded
 
@@ -99,7 +99,7 @@ async def test_a_delivery_in_flight_is_claimed_by_the_writing_epoch(
 
 async def test_an_own_id_is_stored_once_per_organization(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
-):
+) -> None:
     """A repeat inserts neither the event nor its deliveries; another organization may use the same id."""
     first = event(org, clock.now(), own_id="order-1")
     await publish(store, epoch, first, delivery(first, hook))
@@ -117,7 +117,7 @@ async def test_an_own_id_is_stored_once_per_organization(
 
 async def test_own_ids_are_unique_within_a_write_and_within_a_batch(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key
-):
+) -> None:
     """The first of them is stored, wherever the others stand."""
     new = [NewEvent(event=event(org, clock.now(), own_id="same", data=b"%d" % n)) for n in range(4)]
 
@@ -130,7 +130,7 @@ async def test_own_ids_are_unique_within_a_write_and_within_a_batch(
     assert await store.event(org, "same") == new[0].event
 
 
-async def test_concurrent_repeats_store_one_event(store: Store, epoch: Epoch, clock: ManualClock, org: Key):
+async def test_concurrent_repeats_store_one_event(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """P5: whoever comes first wins; the others are told that it was there."""
     writes = [
         Publish(epoch=epoch, events=(NewEvent(event=event(org, clock.now(), own_id="same")),))
@@ -144,7 +144,7 @@ async def test_concurrent_repeats_store_one_event(store: Store, epoch: Epoch, cl
 
 async def test_once_answers_a_repeat_without_storing(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key
-):
+) -> None:
     """The repeat gets the first answer, and learns whether it asked the same."""
     key = once(org, "POST /events k1", clock.now() + timedelta(hours=1))
     first, second = event(org, clock.now()), event(org, clock.now())
@@ -162,7 +162,7 @@ async def test_once_answers_a_repeat_without_storing(
     assert result == Repeat(answer=b"first answer", is_same=False)
 
 
-async def test_once_holds_within_a_batch(store: Store, epoch: Epoch, clock: ManualClock, org: Key):
+async def test_once_holds_within_a_batch(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """Two writes of one batch with the same key: one is stored."""
     key = once(org, "k1", clock.now() + timedelta(hours=1))
     writes = [
@@ -172,7 +172,7 @@ async def test_once_holds_within_a_batch(store: Store, epoch: Epoch, clock: Manu
     assert await store.commit(writes) == [Published((True,)), Repeat(answer=b"first answer", is_same=True)]
 
 
-async def test_once_ends_when_it_expires(store: Store, epoch: Epoch, clock: ManualClock, org: Key):
+async def test_once_ends_when_it_expires(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """An expired key counts as absent, to the millisecond, and is taken anew."""
     key = once(org, "k1", clock.now() + timedelta(hours=1))
     write = Publish(epoch=epoch, events=(NewEvent(event=event(org, clock.now())),), once=key)
@@ -187,7 +187,7 @@ async def test_once_ends_when_it_expires(store: Store, epoch: Epoch, clock: Manu
     assert result == Repeat(answer=b"second answer", is_same=True)
 
 
-async def test_once_is_per_scope_and_name(store: Store, epoch: Epoch, clock: ManualClock, org: Key):
+async def test_once_is_per_scope_and_name(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """The same key of another organization or route is another key."""
     later = clock.now() + timedelta(hours=1)
     for key in (once(org, "k1", later), once(org, "k2", later), once(new_key(), "k1", later)):
@@ -197,7 +197,7 @@ async def test_once_is_per_scope_and_name(store: Store, epoch: Epoch, clock: Man
 
 async def test_once_alone_stores_nothing_when_its_write_is_refused(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
-):
+) -> None:
     """The key is part of the transaction: a refused write can be tried again under it."""
     key = once(org, "k1", clock.now() + timedelta(hours=1))
     happened = event(org, clock.now())
@@ -212,7 +212,7 @@ async def test_once_alone_stores_nothing_when_its_write_is_refused(
 
 async def test_one_refused_write_leaves_nothing_of_its_batch(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
-):
+) -> None:
     """A batch is one transaction."""
     fine, happened = event(org, clock.now()), event(org, clock.now())
     twice = delivery(happened, hook)
@@ -234,7 +234,7 @@ async def test_one_refused_write_leaves_nothing_of_its_batch(
 
 async def test_results_stand_in_the_order_of_the_writes(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
-):
+) -> None:
     """Also when kinds of writes are mixed."""
     from store_bed import succeeded
 
@@ -258,13 +258,13 @@ async def test_results_stand_in_the_order_of_the_writes(
     assert results == [True, Published(()), False, Published((True,)), True]
 
 
-async def test_an_empty_batch_has_no_results(store: Store):
+async def test_an_empty_batch_has_no_results(store: Store) -> None:
     assert await store.commit([]) == []
 
 
 async def test_a_pending_delivery_without_a_time_is_our_own_mistake(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
-):
+) -> None:
     """It would wait for ever, so it is never stored."""
     happened = event(org, clock.now())
     owed = delivery(happened, hook, next_attempt_at=None)

@@ -29,7 +29,7 @@ from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 from hookline.ports import Minute, Settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hookline.ports import Epoch
 
@@ -286,50 +286,66 @@ def check_settle(settle: Settle) -> None:
 class Counters:
     """What settled deliveries add to their webhooks' counters, summed over one batch.
 
-    minutes: (webhook, start of the minute in ms, what) to count.  totals: webhook to [delivered, exhausted, latest
-    successful end in ms or None].
+    Adding is on the hottest path, so like outcomes are only counted there and worded when they are asked for.
     """
 
-    __slots__ = ("minutes", "totals")
+    __slots__ = ("_latest", "_like")
 
     def __init__(self) -> None:
-        self.minutes: dict[tuple[Key, int, str], int] = {}
-        self.totals: dict[Key, list[Any]] = {}
+        self._like: dict[tuple[Any, ...], int] = {}
+        self._latest: dict[Key, int] = {}
 
     def __repr__(self) -> str:
-        return f"Counters(minutes={len(self.minutes)}, webhooks={len(self.totals)})"
+        return f"Counters(like={len(self._like)})"
 
     def add(self, settle: Settle, at_ms: int) -> None:
         """at_ms: ``settle.at``, which every caller has in milliseconds already."""
-        webhook = settle.webhook_id
+        webhook, state, attempt = settle.webhook_id, settle.state, settle.attempt
         minute = at_ms - at_ms % MINUTE_MS
-        minutes = self.minutes
-        attempt = settle.attempt
-        if attempt is not None and attempt.outcome is not AttemptOutcome.INTERRUPTED:
-            for what in _attempt_words(attempt):
+        if attempt is None:
+            like: tuple[Any, ...] = (webhook, minute, state, None, None, 0)
+        else:
+            bucket = latency_bucket(attempt.duration_ms)
+            like = (webhook, minute, state, attempt.outcome, attempt.status, bucket)
+        self._like[like] = self._like.get(like, 0) + 1
+        if state is DeliveryState.SUCCEEDED and self._latest.get(webhook, 0) < at_ms:
+            self._latest[webhook] = at_ms
+
+    @property
+    def minutes(self) -> dict[tuple[Key, int, str], int]:
+        """(webhook, start of the minute in ms, what) to count."""
+        counts: dict[tuple[Key, int, str], int] = {}
+        for (webhook, minute, *like), count in self._like.items():
+            for what in _counted(*like):
                 place = (webhook, minute, what)
-                minutes[place] = minutes.get(place, 0) + 1
-        if settle.state is DeliveryState.SUCCEEDED:
-            place = (webhook, minute, "delivered")
-            minutes[place] = minutes.get(place, 0) + 1
-            total = self.totals.setdefault(webhook, [0, 0, None])
-            total[0] += 1
-            if total[2] is None or total[2] < at_ms:
-                total[2] = at_ms
-        elif settle.state is DeliveryState.EXHAUSTED:
-            place = (webhook, minute, "exhausted")
-            minutes[place] = minutes.get(place, 0) + 1
-            self.totals.setdefault(webhook, [0, 0, None])[1] += 1
+                counts[place] = counts.get(place, 0) + count
+        return counts
+
+    @property
+    def totals(self) -> dict[Key, list[Any]]:
+        """Webhook to [delivered, exhausted, latest successful end in ms or None], if any of them ended so."""
+        totals: dict[Key, list[Any]] = {}
+        for (webhook, _, state, *_rest), count in self._like.items():
+            if state is DeliveryState.SUCCEEDED or state is DeliveryState.EXHAUSTED:
+                total = totals.setdefault(webhook, [0, 0, self._latest.get(webhook)])
+                total[state is DeliveryState.EXHAUSTED] += count
+        return totals
 
 
-def _attempt_words(attempt: Attempt) -> tuple[str, ...]:
-    """The counters one HTTP attempt raises."""
-    status = attempt.status
-    by_class = f"class:{status // 100}xx" if status is not None else f"class:{attempt.outcome}"
-    latency = f"latency:{latency_bucket(attempt.duration_ms)}"
-    if attempt.outcome is AttemptOutcome.DELIVERED:
-        return ("attempt", by_class, latency)
-    return ("attempt", "failed", by_class, latency)
+def _counted(
+    state: DeliveryState, outcome: AttemptOutcome | None, status: int | None, bucket: int
+) -> Iterator[str]:
+    """The counters that one outcome raises. A delivery that a node died holding was no HTTP attempt we know of."""
+    if outcome is not None and outcome is not AttemptOutcome.INTERRUPTED:
+        yield "attempt"
+        if outcome is not AttemptOutcome.DELIVERED:
+            yield "failed"
+        yield f"class:{outcome}" if status is None else f"class:{status // 100}xx"
+        yield f"latency:{bucket}"
+    if state is DeliveryState.SUCCEEDED:
+        yield "delivered"
+    elif state is DeliveryState.EXHAUSTED:
+        yield "exhausted"
 
 
 def latency_bucket(duration_ms: int) -> int:

@@ -396,7 +396,7 @@ class _Search:
         sql = f"""
             SELECT {self._id} FROM {self.source} WHERE {self._key} = ? AND {self._id} < ?{self.condition}
             ORDER BY {self._id} DESC LIMIT 1 OFFSET {_WINDOW - 1}
-        """  # noqa: S608 -- our own names only
+        """
         return sql, (self._key_value, below)
 
     def page(self, below: Key, limit: int, *, down_to: Key | None = None) -> tuple[str, Row]:
@@ -406,7 +406,7 @@ class _Search:
             SELECT {listed(self.columns)} FROM {self.source}
             WHERE {self._key} = ? AND {self._id} < ? AND {self._id} >= ?{self.condition}{conditions}
             ORDER BY {self._id} DESC LIMIT ?
-        """  # noqa: S608 -- our own names only
+        """
         return sql, (self._key_value, below, down_to or b"", *self.where.values, limit)
 
 
@@ -421,7 +421,7 @@ def _feed_page(organization_id: Key, place: int, types: Sequence[str], limit: in
                 WHERE organization_id = ? AND seq > ? ORDER BY seq LIMIT ?
             ) WHERE TRUE{wanted} LIMIT ?
         ) ORDER BY seq
-    """  # noqa: S608 -- our own names only
+    """
     return sql, (organization_id, place, _FEED_WINDOW if types else limit, *types, limit)
 
 

@@ -15,13 +15,19 @@ from hookline.stores import rows
 from hookline.stores.rows import DELIVERY, ENDED, EVENT, Counters, listed, to_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import apsw
 
     from hookline.ports import Epoch, NewEvent, Result, Settle
 
-_INSERT_EVENT: Final = f"INSERT INTO events (seq, {listed(EVENT)}) VALUES ({'?, ' * len(EVENT)}?)"
+
+def marks(columns: Sequence[str]) -> str:
+    """A place for each column's value."""
+    return ", ".join("?" * len(columns))
+
+
+_INSERT_EVENT: Final = f"INSERT INTO events (seq, {listed(EVENT)}) VALUES (?, {marks(EVENT)})"
 _FIND_OWN_ID: Final = "SELECT 1 FROM events WHERE organization_id = ? AND own_id = ?"
 INSERT_DELIVERY: Final = (
     f"INSERT INTO deliveries ({listed(DELIVERY)}, epoch) VALUES ({'?, ' * len(DELIVERY)}?)"
@@ -33,7 +39,7 @@ _PUT_ONCE: Final = """
     INSERT OR REPLACE INTO onces (scope, name, digest, answer, epoch, expires_at) VALUES (?, ?, ?, ?, ?, ?)
 """
 
-# ?8 says whether there was an attempt; ?15 comes back for the rows that were still ours.
+# ?8 says whether there was an attempt.
 _SETTLE: Final = """
     UPDATE deliveries SET
         state = ?1, state_reason = ?2, lane = ?3, next_attempt_at = ?4, failures = ?5, crashes = ?6, ended_at = ?7,
@@ -42,11 +48,8 @@ _SETTLE: Final = """
         body_size = coalesce(?11, body_size), body = coalesce(?12, body),
         epoch = NULL
     WHERE id = ?13 AND epoch = ?14
-    RETURNING ?15
 """
-INSERT_ATTEMPT: Final = (
-    f"INSERT INTO attempts ({listed(rows.ATTEMPT)}) VALUES ({', '.join('?' * len(rows.ATTEMPT))})"
-)
+INSERT_ATTEMPT: Final = f"INSERT INTO attempts ({listed(rows.ATTEMPT)}) VALUES ({marks(rows.ATTEMPT)})"
 _COUNT_MINUTE: Final = """
     INSERT INTO webhook_minutes (webhook_id, minute, epoch, what, count) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (webhook_id, minute, epoch, what) DO UPDATE SET count = count + excluded.count
@@ -62,13 +65,22 @@ _COUNT_TOTAL: Final = """
 """
 
 
-class Batch:
-    """One transaction's writes. next_seq: number of the next event; the caller keeps it for the next batch."""
+class FencedError(Exception):
+    """Some claim of the batch is gone. It is run again, carefully: that is rare, and asking each row costs all."""
 
-    def __init__(self, cursor: apsw.Cursor, *, next_seq: int, now_ms: int) -> None:
+
+class Batch:
+    """One transaction's writes.
+
+    next_seq: number of the next event; the caller keeps it for the next batch.  is_careful: ask of each outcome
+    whether its claim was still ours, instead of assuming it (``FencedError``).
+    """
+
+    def __init__(self, cursor: apsw.Cursor, *, next_seq: int, now_ms: int, is_careful: bool = False) -> None:
         self.cursor = cursor
         self.next_seq = next_seq
         self.now_ms = now_ms
+        self._is_careful = is_careful
         self._db = cursor.connection
         self._events: list[rows.Row] = []
         self._deliveries: list[rows.Row] = []
@@ -150,14 +162,11 @@ class Batch:
             self._flush_settles(results)
 
     def _flush_settles(self, results: list[Result]) -> None:
-        settled = self.cursor.executemany(
-            _SETTLE, [_settle_row(settle, place) for place, settle in self._settles]
-        )
-        held = {place for (place,) in settled}
+        held = self._update_settled()
         attempts = []
         counters: dict[Epoch, Counters] = {}
         for place, settle in self._settles:
-            results[place] = is_ours = place in held
+            results[place] = is_ours = held is None or place in held
             if not is_ours:
                 continue
             if settle.attempt is not None:
@@ -171,6 +180,16 @@ class Batch:
             self.cursor.executemany(INSERT_ATTEMPT, attempts)
         for epoch, counter in counters.items():
             self._count(epoch, counter)
+
+    def _update_settled(self) -> set[int] | None:
+        """Write the outcomes. Returns the places of those that were still ours, or None when all were."""
+        if self._is_careful:
+            return {place for place, settle in self._settles if self.change(_SETTLE, _settle_row(settle))}
+        before = self._db.total_changes()
+        self.cursor.executemany(_SETTLE, [_settle_row(settle) for _, settle in self._settles])
+        if self._db.total_changes() - before != len(self._settles):
+            raise FencedError
+        return None
 
     def _count(self, epoch: Epoch, counters: Counters) -> None:
         self.cursor.executemany(
@@ -186,7 +205,7 @@ class Batch:
             )
 
 
-def _settle_row(settle: Settle, place: int) -> tuple[Any, ...]:
+def _settle_row(settle: Settle) -> tuple[Any, ...]:
     attempt = settle.attempt
     due = settle.next_attempt_at
     return (
@@ -204,5 +223,4 @@ def _settle_row(settle: Settle, place: int) -> tuple[Any, ...]:
         settle.body,
         settle.delivery_id,
         settle.epoch,
-        place,
     )

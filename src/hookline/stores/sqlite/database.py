@@ -21,6 +21,7 @@ import structlog
 
 from hookline import failpoints
 from hookline.errors import RowError, SettingError, StorageError
+from hookline.stores.rows import to_ms
 from hookline.stores.sqlite.lock import FileLock, prepare_folder, unusable
 from hookline.stores.sqlite.migrate import migrate
 
@@ -140,6 +141,9 @@ class Database:
         """A connection of its own for work in another thread. The caller closes it."""
         return self._connect(apsw.SQLITE_OPEN_READONLY)
 
+    def now_ms(self) -> int:
+        return to_ms(self.clock.now())
+
     # --- writing ---
 
     async def write(self, work: Callable[[apsw.Cursor], T]) -> T:
@@ -161,7 +165,10 @@ class Database:
                 failpoints.hit("in_transaction")
                 await self._commit(db)
             except BaseException as exc:
-                raise self._rolled_back(db, exc) from exc
+                failure = self._rolled_back(db, exc)
+                if failure is exc:
+                    raise
+                raise failure from exc
             self.commits += 1
             if self._log_pages >= self._checkpoint_at:
                 self._start_checkpoint()

@@ -52,7 +52,7 @@ _IN_STATE: Final = {
         state: f"""
         SELECT rowid FROM deliveries INDEXED BY deliveries_of_webhook
         WHERE webhook_id = ? AND state = '{state}' ORDER BY id LIMIT ?
-        """  # noqa: S608 -- our own words
+        """
         for state in (DeliveryState.SUCCEEDED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
     },
 }

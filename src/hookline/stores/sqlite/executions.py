@@ -25,18 +25,19 @@ from hookline.ports import (
 )
 from hookline.stores import rows
 from hookline.stores.rows import CONVERSATION, EXECUTION, REQUEST, listed, maybe_ms, to_ms
+from hookline.stores.sqlite.batch import marks
 
 if TYPE_CHECKING:
     from hookline.model.executions import Conversation, Execution
     from hookline.stores.sqlite.batch import Batch
 
-_INSERT_REQUEST: Final = (
-    f"INSERT INTO trigger_requests ({listed(REQUEST)}) VALUES ({', '.join('?' * len(REQUEST))})"
-)
+_INSERT_REQUEST: Final = f"INSERT INTO trigger_requests ({listed(REQUEST)}) VALUES ({marks(REQUEST)})"
 _INSERT_EXECUTION: Final = (
-    f"INSERT INTO executions ({listed(EXECUTION)}, epoch) VALUES ({'?, ' * len(EXECUTION)}?)"
+    f"INSERT INTO executions ({listed(EXECUTION)}, epoch) VALUES ({marks(EXECUTION)}, ?)"
 )
-_PUT_CONVERSATION: Final = f"INSERT OR REPLACE INTO conversations ({listed(CONVERSATION)}) VALUES ({', '.join('?' * len(CONVERSATION))})"
+_PUT_CONVERSATION: Final = f"""
+    INSERT OR REPLACE INTO conversations ({listed(CONVERSATION)}) VALUES ({marks(CONVERSATION)})
+"""
 
 _BEGIN: Final = """
     UPDATE executions SET

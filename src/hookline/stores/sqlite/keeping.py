@@ -47,7 +47,7 @@ class SqliteKeeping:
         await self._db.close()
 
     async def ping(self) -> None:
-        stamp = str(to_ms(self._db.clock.now())).encode("ascii")
+        stamp = str(self._db.now_ms()).encode("ascii")
         await self._db.write(lambda cursor: cursor.execute(_PING, (stamp,)))
 
     async def backup(self, target: Path) -> None:

@@ -42,7 +42,7 @@ class SqliteLeases:
     _db: Database
 
     async def open_node(self, name: str, *, lease: timedelta) -> Epoch:
-        now_ms = to_ms(self._db.clock.now())
+        now_ms = self._db.now_ms()
         lease_ms = round(lease.total_seconds() * 1000)
 
         def work(cursor: apsw.Cursor) -> Epoch:
@@ -53,11 +53,11 @@ class SqliteLeases:
         return await self._db.write(work)
 
     async def renew(self, epoch: Epoch) -> bool:
-        now_ms = to_ms(self._db.clock.now())
+        now_ms = self._db.now_ms()
         return await self._db.write(lambda cursor: bool(cursor.execute(_RENEW, (now_ms, epoch)).fetchall()))
 
     async def close_node(self, epoch: Epoch) -> None:
-        now_ms = to_ms(self._db.clock.now())
+        now_ms = self._db.now_ms()
         await self._db.write(lambda cursor: cursor.execute(_CLOSE, (now_ms, epoch)))
 
     async def recover(self, epoch: Epoch) -> int:

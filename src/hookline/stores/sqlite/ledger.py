@@ -25,9 +25,8 @@ from hookline.ports import (
     Shift,
     Suspend,
 )
-from hookline.stores.rows import to_ms
 from hookline.stores.sqlite import deliveries, executions
-from hookline.stores.sqlite.batch import Batch
+from hookline.stores.sqlite.batch import Batch, FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +44,7 @@ _LAST_SEQ: Final = f"""
         coalesce((SELECT max(seq) FROM events), 0),
         coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = '{EVENT_SEQ}'), 0)
     )
-"""  # noqa: S608 -- our own words
+"""
 
 
 def _publish(batch: Batch, write: Publish) -> Published | Repeat:
@@ -85,10 +84,13 @@ class SqliteLedger:
     async def commit(self, writes: Sequence[Write]) -> list[Result]:
         if not writes:
             return []
-        return await self._db.write(lambda cursor: self._apply(cursor, writes))
+        try:
+            return await self._db.write(lambda cursor: self._apply(cursor, writes, is_careful=False))
+        except FencedError:
+            return await self._db.write(lambda cursor: self._apply(cursor, writes, is_careful=True))
 
-    def _apply(self, cursor: apsw.Cursor, writes: Sequence[Write]) -> list[Result]:
-        batch = Batch(cursor, next_seq=self._next_seq, now_ms=to_ms(self._db.clock.now()))
+    def _apply(self, cursor: apsw.Cursor, writes: Sequence[Write], *, is_careful: bool) -> list[Result]:
+        batch = Batch(cursor, next_seq=self._next_seq, now_ms=self._db.now_ms(), is_careful=is_careful)
         results: list[Result] = [None] * len(writes)
         for place, write in enumerate(writes):
             if type(write) is Settle:

@@ -35,7 +35,7 @@ class SqliteOnces:
     _db: Database
 
     async def reserve(self, once: Once, epoch: Epoch) -> Repeat | bool:
-        now_ms = to_ms(self._db.clock.now())
+        now_ms = self._db.now_ms()
 
         def work(cursor: apsw.Cursor) -> Repeat | bool:
             found: list[Row] = cursor.execute(_FIND, (once.scope, once.name, now_ms)).fetchall()

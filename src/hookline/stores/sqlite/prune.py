@@ -2,75 +2,218 @@
 
 Freed pages are used again by SQLite; the file itself does not shrink. A delivery that waits, is held or is in flight
 keeps its event however old it is. Places reached are remembered between calls, so that what must stay is not looked
-at again and again; a call that reaches the end begins anew the next time.
+at again and again; a sweep that came to its end begins anew with the next call.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from hookline import failpoints
 from hookline.stores.sqlite.ledger import EVENT_SEQ
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import apsw
+
+    from hookline.model.ids import Key
+    from hookline.stores.rows import Row
     from hookline.stores.sqlite.database import Database
 
-_ROWS_AT_ONCE: Final = 200
-"""Events, executions or requests looked at in one transaction: some 5 ms when all are deleted."""
+_LOOKED_AT: Final = 200
+"""Events, executions or requests looked at in one transaction."""
 
-_DELIVERIES_AT_ONCE: Final = 500
-"""Deliveries of one event deleted in one transaction; an event owed to thousands takes several."""
+_ROWS_AT_ONCE: Final = 500
+"""Rows deleted in one transaction, give or take one object's: some 5 ms. What hangs on one object may take several."""
 
 _KEEP_SEQ: Final = f"""
     INSERT OR REPLACE INTO meta (name, value)
     SELECT '{EVENT_SEQ}', CAST(CAST(max(seq) AS TEXT) AS BLOB) FROM events HAVING max(seq) IS NOT NULL
-"""  # noqa: S608 -- our own words
-_OLD_EVENTS: Final = """
-    SELECT seq, key, received_at < ?2 AND NOT EXISTS (SELECT 1 FROM fanouts WHERE event_key = events.key)
-    FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3
 """
+_EVENTS: Final = "SELECT seq, key, received_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _IS_OWED: Final = """
-    SELECT 1 FROM deliveries WHERE event_key = ? AND (ended_at IS NULL OR ended_at >= ?) LIMIT 1
+    SELECT EXISTS (SELECT 1 FROM deliveries WHERE event_key = ?1 AND (ended_at IS NULL OR ended_at >= ?2))
+        OR EXISTS (SELECT 1 FROM fanouts WHERE event_key = ?1)
 """
-_ENDED_DELIVERIES: Final = "SELECT rowid, id FROM deliveries WHERE event_key = ? LIMIT ?"
+_DELIVERIES: Final = "SELECT rowid, id FROM deliveries WHERE event_key = ? LIMIT ?"
 _DELETE_ATTEMPTS: Final = "DELETE FROM attempts WHERE delivery_id = ?"
 _DELETE_DELIVERY: Final = "DELETE FROM deliveries WHERE rowid = ?"
 _DELETE_EVENT: Final = "DELETE FROM events WHERE seq = ?"
 
-_OLD_EXECUTIONS: Final = """
-    SELECT id, request_id, conversation_id, coalesce(completed_at < ?2, FALSE), created_at < ?2
-    FROM executions WHERE id > ?1 ORDER BY id LIMIT ?3
+_EXECUTIONS: Final = """
+    SELECT id, request_id, conversation_id, created_at, completed_at FROM executions WHERE id > ? ORDER BY id LIMIT ?
 """
-_DELETE_JOURNAL: Final = "DELETE FROM journal WHERE execution_id = ?"
-_DELETE_LOGS: Final = "DELETE FROM logs WHERE execution_id = ?"
+_DELETE_ENTRIES: Final = """
+    DELETE FROM journal WHERE position IN (SELECT position FROM journal WHERE execution_id = ? LIMIT ?)
+"""
+_DELETE_LINES: Final = """
+    DELETE FROM logs WHERE execution_id = ?1
+    AND position IN (SELECT position FROM logs WHERE execution_id = ?1 ORDER BY position LIMIT ?2)
+"""
 _DELETE_EXECUTION: Final = "DELETE FROM executions WHERE id = ?"
 _DELETE_REQUEST: Final = "DELETE FROM trigger_requests WHERE id = ?"
 _DELETE_CONVERSATION: Final = """
     DELETE FROM conversations WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM executions WHERE conversation_id = ?1)
 """
 
-_OLD_REQUESTS: Final = """
-    SELECT id, execution_id IS NULL AND received_at < ?2, received_at < ?2
-    FROM trigger_requests WHERE id > ?1 ORDER BY id LIMIT ?3
-"""
+_REQUESTS: Final = (
+    "SELECT id, execution_id, received_at FROM trigger_requests WHERE id > ? ORDER BY id LIMIT ?"
+)
 _DELETE_ONCES: Final = """
     DELETE FROM onces WHERE (scope, name) IN (SELECT scope, name FROM onces WHERE expires_at <= ? LIMIT ?)
 """
 _NEXT_COUNTED: Final = "SELECT min(webhook_id) FROM webhook_minutes WHERE webhook_id > ?"
 _DELETE_MINUTES: Final = """
     DELETE FROM webhook_minutes WHERE webhook_id = ?1 AND minute IN (
-        SELECT DISTINCT minute FROM webhook_minutes WHERE webhook_id = ?1 AND minute < ?2 LIMIT ?3
+        SELECT DISTINCT minute FROM webhook_minutes WHERE webhook_id = ?1 AND minute < ?2 ORDER BY minute LIMIT ?3
     )
 """
+_MINUTES_AT_ONCE: Final = 100
+"""Each has some five counters a node."""
+
+
+class _Step(msgspec.Struct):
+    """What one transaction did. objects: whole ones deleted.  is_end: nothing old was left to look at."""
+
+    objects: int = 0
+    rows: int = 0
+    is_end: bool = False
 
 
 class Pruner:
-    """One per store; its places are of no worth to another process."""
+    """One per store. Its places are of no worth to another process: a restart begins anew."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._event_seq = 0
+        self._execution_id: Key = b""
+        self._request_id: Key = b""
+        self._webhook_id: Key = b""
 
     def __repr__(self) -> str:
-        return "Pruner()"
+        return f"Pruner(event_seq={self._event_seq})"
 
     async def prune(self, before_ms: int, limit: int) -> int:
-        return 0
+        """Delete up to ``limit`` events, as many executions, requests and keys. Returns rows deleted."""
+        now_ms = self._db.now_ms()
+        deleted = 0
+        for step in (self._events, self._executions, self._requests, self._minutes):
+            deleted += await self._sweep(step, before_ms, limit)
+        return deleted + await self._sweep(_onces, now_ms, limit)
+
+    async def _sweep(self, step: Callable[[apsw.Cursor, int, int], _Step], before_ms: int, limit: int) -> int:
+        objects = deleted = 0
+        while objects < limit:
+            left = limit - objects
+            done = await self._db.write(lambda cursor, left=left: step(cursor, before_ms, left))  # type: ignore[misc]
+            objects += done.objects
+            deleted += done.rows
+            if done.is_end:
+                break
+            await asyncio.sleep(0)
+        return deleted
+
+    # --- events, with deliveries and attempts ---
+
+    def _events(self, cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
+        step = _Step()
+        found: list[Row] = cursor.execute(_EVENTS, (self._event_seq, _LOOKED_AT)).fetchall()
+        if not any(received_at < before_ms for _, _, received_at in found):
+            self._event_seq = 0
+            step.is_end = True
+            return step
+        cursor.execute(_KEEP_SEQ)
+        for seq, key, received_at in found:
+            if step.objects >= left or step.rows >= _ROWS_AT_ONCE:
+                break
+            if received_at < before_ms and not cursor.execute(_IS_OWED, (key, before_ms)).fetchall()[0][0]:
+                step.rows += _delete_deliveries(cursor, key)
+                if step.rows >= _ROWS_AT_ONCE:
+                    break  # perhaps not all of them: look again
+                step.rows += _delete(cursor, _DELETE_EVENT, seq)
+                step.objects += 1
+            self._event_seq = seq
+        failpoints.hit("in_checkpoint")
+        return step
+
+    # --- executions, with journal, logs, request and conversation ---
+
+    def _executions(self, cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
+        step = _Step()
+        found: list[Row] = cursor.execute(_EXECUTIONS, (self._execution_id, _LOOKED_AT)).fetchall()
+        if not any(created_at < before_ms for _, _, _, created_at, _ in found):
+            self._execution_id = b""
+            step.is_end = True
+            return step
+        for id_, request_id, conversation_id, _, completed_at in found:
+            if step.objects >= left or step.rows >= _ROWS_AT_ONCE:
+                break
+            if completed_at is not None and completed_at < before_ms:
+                step.rows += _delete(cursor, _DELETE_ENTRIES, id_, _ROWS_AT_ONCE)
+                step.rows += _delete(cursor, _DELETE_LINES, id_, _ROWS_AT_ONCE)
+                if step.rows >= _ROWS_AT_ONCE:
+                    break  # perhaps not all of them: look again
+                step.rows += _delete(cursor, _DELETE_EXECUTION, id_)
+                step.rows += _delete(cursor, _DELETE_REQUEST, request_id)
+                step.rows += _delete(cursor, _DELETE_CONVERSATION, conversation_id)
+                step.objects += 1
+            self._execution_id = id_
+        return step
+
+    # --- refused requests, counters, keys ---
+
+    def _requests(self, cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
+        """Requests that started something go with their execution."""
+        step = _Step()
+        found: list[Row] = cursor.execute(_REQUESTS, (self._request_id, _LOOKED_AT)).fetchall()
+        if not any(received_at < before_ms for _, _, received_at in found):
+            self._request_id = b""
+            step.is_end = True
+            return step
+        for id_, execution_id, received_at in found:
+            if step.objects >= left:
+                break
+            if execution_id is None and received_at < before_ms:
+                step.rows += _delete(cursor, _DELETE_REQUEST, id_)
+                step.objects += 1
+            self._request_id = id_
+        return step
+
+    def _minutes(self, cursor: apsw.Cursor, before_ms: int, _left: int) -> _Step:
+        """Counters of minutes that are over, one webhook after the other; the totals stay."""
+        step = _Step()
+        while step.rows < _ROWS_AT_ONCE:
+            row = cursor.execute(_NEXT_COUNTED, (self._webhook_id,)).fetchall()[0]
+            if row[0] is None:
+                self._webhook_id = b""
+                step.is_end = True
+                break
+            deleted = _delete(cursor, _DELETE_MINUTES, row[0], before_ms, _MINUTES_AT_ONCE)
+            step.rows += deleted
+            if deleted == 0:
+                self._webhook_id = row[0]  # type: ignore[assignment]
+        return step
+
+
+def _onces(cursor: apsw.Cursor, now_ms: int, left: int) -> _Step:
+    deleted = _delete(cursor, _DELETE_ONCES, now_ms, min(left, _ROWS_AT_ONCE))
+    return _Step(objects=deleted, rows=deleted, is_end=deleted == 0)
+
+
+def _delete_deliveries(cursor: apsw.Cursor, event_key: Key) -> int:
+    """Delete some of an event's deliveries with their attempts. Returns rows deleted."""
+    found: list[Row] = cursor.execute(_DELIVERIES, (event_key, _ROWS_AT_ONCE)).fetchall()
+    deleted = len(found)
+    for _, id_ in found:
+        deleted += _delete(cursor, _DELETE_ATTEMPTS, id_)
+    cursor.executemany(_DELETE_DELIVERY, [(rowid,) for rowid, _ in found])
+    return deleted
+
+
+def _delete(cursor: apsw.Cursor, sql: str, *bindings: Any) -> int:
+    cursor.execute(sql, bindings)
+    return cursor.connection.changes()
