@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _BYTEA: Final = frozenset({
     "id", "key", "organization_id", "webhook_id", "event_key", "execution_id", "delivery_id", "trigger_id",
-    "request_id", "replay_of", "conversation_id", "callback_id", "batch_id", "target_id", "data", "body", "input", "trigger",
-    "output", "resolution", "request_headers", "response_headers", "response_body", "headers", "value", "fields",
+    "request_id", "replay_of", "conversation_id", "callback_id", "batch_id", "target_id", "data", "body", "input",
+    "trigger", "output", "resolution", "request_headers", "response_headers", "response_body", "headers", "value",
+    "fields",
 })  # fmt: skip
 _BIGINT: Final = frozenset({
     "occurred_at", "received_at", "created_at", "next_attempt_at", "ended_at", "started_at", "completed_at", "wake_at",
@@ -61,12 +62,40 @@ CONVERSATION: Final = typed(rows.CONVERSATION)
 REQUEST: Final = typed(rows.REQUEST, status="integer")
 
 
+_ZERO: Final = frozenset({
+    "sequence", "lane", "webhook_revision", "attempts_made", "failures", "crashes", "interruptions",
+    "is_response_cut",
+})  # fmt: skip
+"""Columns that are never null and mostly zero."""
+
+
 def unnest(columns: Mapping[str, str], *, first: int = 1, alias: str = "given") -> str:
     """``unnest`` of one array per column, from parameter number ``first`` on, as a table of that alias."""
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), first))
     return f"unnest({arrays}) AS {alias}({', '.join(columns)})"
 
 
-def transposed(given: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:
-    """Rows as one sequence per column. width: number of columns, for when there are no rows."""
-    return list(zip(*given, strict=True)) if given else [()] * width
+def selected(columns: Mapping[str, str]) -> str:
+    """The columns of such a table, zero where a column of zeros travelled as nothing."""
+    zero = {name: "false" if kind == "boolean" else "0" for name, kind in columns.items()}
+    return ", ".join(
+        f"coalesce({name}, {zero[name]}) AS {name}" if name in _ZERO else name for name in columns
+    )
+
+
+def transposed(given: Sequence[Sequence[Any]], columns: Mapping[str, str]) -> list[Sequence[Any]]:
+    """Rows as one sequence per column.
+
+    A column of nulls, or of zeros where ``selected`` makes them again, is empty: ``unnest`` fills the shorter
+    arrays with nulls. asyncpg spends 0.1 us on each value, and a third of a new delivery's are of that kind.
+    """
+    if not given:
+        return [()] * len(columns)
+    count = len(given)
+    return [
+        ()
+        if (column[0] is None and column.count(None) == count)
+        or (column[0] == 0 and name in _ZERO and column.count(0) == count)
+        else column
+        for name, column in zip(columns, zip(*given, strict=True), strict=True)
+    ]

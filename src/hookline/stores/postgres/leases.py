@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hookline.stores import rows
 from hookline.stores.postgres import columns
-from hookline.stores.postgres.columns import transposed, unnest
+from hookline.stores.postgres.columns import selected, transposed, unnest
 from hookline.stores.postgres.connected import Connected
 
 if TYPE_CHECKING:
@@ -55,17 +55,18 @@ _DEAD_CLAIMS: Final = {
 
 _RELEASE: Final = f"""
 WITH picked AS MATERIALIZED (
-    SELECT id FROM deliveries WHERE epoch = ANY($1::bigint[]) LIMIT {_RECOVERED_AT_ONCE} FOR UPDATE SKIP LOCKED
+    SELECT webhook_id, id FROM deliveries WHERE epoch = ANY($1::bigint[])
+    LIMIT {_RECOVERED_AT_ONCE} FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries d
 SET state = 'pending', epoch = NULL, next_attempt_at = $2, attempts_made = d.attempts_made + 1,
     interruptions = d.interruptions + 1, last_status = NULL, last_ms = 0
-FROM picked WHERE d.id = picked.id
+FROM picked WHERE d.webhook_id = picked.webhook_id AND d.id = picked.id
 RETURNING d.id, d.attempts_made, d.lane
 """
 _RECORD: Final = f"""
 INSERT INTO attempts ({", ".join(columns.ATTEMPT)})
-SELECT {", ".join(columns.ATTEMPT)} FROM {unnest(columns.ATTEMPT)}
+SELECT {selected(columns.ATTEMPT)} FROM {unnest(columns.ATTEMPT)}
 ON CONFLICT DO NOTHING
 """
 
@@ -112,7 +113,7 @@ class PostgresLeases(Connected):
                     rows.attempt_row(rows.interrupted_attempt(row[0], number=row[1], lane=row[2], at=now))
                     for row in released
                 ]
-                await connection.execute(_RECORD, *transposed(attempts, len(columns.ATTEMPT)))
+                await connection.execute(_RECORD, *transposed(attempts, columns.ATTEMPT))
                 if released:
                     await connection.execute("SELECT pg_notify('hookline', 'deliveries')")
             return len(released)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.ports import Accept, FanOut, KeepRequest, Publish, Repeat
 from hookline.stores import rows
 from hookline.stores.postgres import columns
-from hookline.stores.postgres.columns import transposed, unnest
+from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,12 +27,12 @@ _FANOUT_ARRAY: Final = len(_NEW_EVENT)
 _INSERT_EVENTS: Final = f"""
 WITH written AS (
     INSERT INTO events ({", ".join(columns.EVENT)})
-    SELECT {", ".join(columns.EVENT)} FROM {unnest(_NEW_EVENT)}
+    SELECT {selected(columns.EVENT)} FROM {unnest(_NEW_EVENT)}
     ON CONFLICT DO NOTHING
     RETURNING key
 ), owed AS (
     INSERT INTO deliveries ({", ".join(_NEW_DELIVERY)})
-    SELECT {", ".join(_NEW_DELIVERY)} FROM {unnest(_NEW_DELIVERY, first=_FIRST_DELIVERY)}
+    SELECT {selected(_NEW_DELIVERY)} FROM {unnest(_NEW_DELIVERY, first=_FIRST_DELIVERY)}
     WHERE (event_key IN (SELECT key FROM written)) IS TRUE
 ), opened AS (
     INSERT INTO fanouts (event_key, organization_id, after)
@@ -46,7 +46,7 @@ SELECT key FROM unnest($1::bytea[]) AS given(key) WHERE (key IN (SELECT key FROM
 _FAN_OUT: Final = f"""
 WITH written AS (
     INSERT INTO deliveries ({", ".join(_NEW_DELIVERY)})
-    SELECT {", ".join(_NEW_DELIVERY)} FROM {unnest(_NEW_DELIVERY, first=3)}
+    SELECT {selected(_NEW_DELIVERY)} FROM {unnest(_NEW_DELIVERY, first=3)}
     ON CONFLICT DO NOTHING
     RETURNING id
 ), moved AS (
@@ -61,33 +61,34 @@ _ONCE: Final = {
     "scope": "bytea", "name": "text", "digest": "bytea", "answer": "bytea", "epoch": "bigint", "expires_at": "bigint",
 }  # fmt: skip
 _INSERT_ONCES: Final = f"""
-INSERT INTO onces ({", ".join(_ONCE)}) SELECT {", ".join(_ONCE)} FROM {unnest(_ONCE)}
+INSERT INTO onces ({", ".join(_ONCE)}) SELECT {selected(_ONCE)} FROM {unnest(_ONCE)}
 ON CONFLICT (scope, name) DO UPDATE
     SET digest = excluded.digest, answer = excluded.answer, epoch = excluded.epoch, expires_at = excluded.expires_at
     WHERE onces.expires_at <= ${len(_ONCE) + 1}
 RETURNING scope, name
 """
-_READ_ONCES: Final = """
+_NAME: Final = {"scope": "bytea", "name": "text"}
+_READ_ONCES: Final = f"""
 SELECT o.scope, o.name, o.digest, o.answer
-FROM unnest($1::bytea[], $2::text[]) AS given(scope, name)
+FROM {unnest(_NAME)}
 JOIN onces o ON o.scope = given.scope AND o.name = given.name
 """
 
 _NEW_EXECUTION: Final = columns.EXECUTION | {"epoch": "bigint"}
 _INSERT_EXECUTIONS: Final = f"""
 INSERT INTO executions ({", ".join(_NEW_EXECUTION)})
-SELECT {", ".join(_NEW_EXECUTION)} FROM {unnest(_NEW_EXECUTION)}
+SELECT {selected(_NEW_EXECUTION)} FROM {unnest(_NEW_EXECUTION)}
 ON CONFLICT DO NOTHING
 """
 _INSERT_REQUESTS: Final = f"""
 INSERT INTO trigger_requests ({", ".join(columns.REQUEST)})
-SELECT {", ".join(columns.REQUEST)} FROM {unnest(columns.REQUEST)}
+SELECT {selected(columns.REQUEST)} FROM {unnest(columns.REQUEST)}
 ON CONFLICT DO NOTHING
 """
 _CHANGING: Final = tuple(name for name in columns.CONVERSATION if name not in {"id", "organization_id"})
 _PUT_CONVERSATIONS: Final = f"""
 INSERT INTO conversations ({", ".join(columns.CONVERSATION)})
-SELECT {", ".join(columns.CONVERSATION)} FROM {unnest(columns.CONVERSATION)}
+SELECT {selected(columns.CONVERSATION)} FROM {unnest(columns.CONVERSATION)}
 ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _CHANGING)}
     WHERE conversations.organization_id = excluded.organization_id
 """
@@ -108,12 +109,12 @@ async def check_onces(connection: Connection, batch: Batch, *, now_ms: int) -> N
         return
     # In one order on all nodes, else two of them could wait for each other.
     given = [first[name] for name in sorted(first)]
-    taken = await connection.fetch(_INSERT_ONCES, *transposed(given, len(_ONCE)), now_ms)
+    taken = await connection.fetch(_INSERT_ONCES, *transposed(given, _ONCE), now_ms)
     is_ours = {(row[0], row[1]) for row in taken}
     stored = {name: (row[2], row[3]) for name, row in first.items() if name in is_ours}
     repeated = [name for name in asked if name not in is_ours]
     if repeated:
-        for row in await connection.fetch(_READ_ONCES, *transposed(repeated, 2)):
+        for row in await connection.fetch(_READ_ONCES, *transposed(repeated, _NAME)):
             stored[row[0], row[1]] = (row[2], row[3] or b"")
     for name, askers in asked.items():
         digest, answer = stored[name]
@@ -141,7 +142,7 @@ async def accept(connection: Connection, batch: Batch) -> None:
         batch.add_events(write.epoch, write.events)
         batch.results[place] = True
     if executions:
-        await connection.execute(_INSERT_EXECUTIONS, *transposed(executions, len(_NEW_EXECUTION)))
+        await connection.execute(_INSERT_EXECUTIONS, *transposed(executions, _NEW_EXECUTION))
     await _insert_requests(connection, requests)
     await put_conversations(connection, conversations)
 
@@ -161,7 +162,7 @@ async def keep_requests(connection: Connection, batch: Batch) -> None:
 
 async def _insert_requests(connection: Connection, requests: list[tuple[Any, ...]]) -> None:
     if requests:
-        await connection.execute(_INSERT_REQUESTS, *transposed(requests, len(columns.REQUEST)))
+        await connection.execute(_INSERT_REQUESTS, *transposed(requests, columns.REQUEST))
 
 
 async def put_conversations(connection: Connection, conversations: Iterable[Conversation]) -> None:
@@ -169,7 +170,7 @@ async def put_conversations(connection: Connection, conversations: Iterable[Conv
     latest = {one.id: rows.conversation_row(one) for one in conversations}
     if latest:
         ordered = [latest[id] for id in sorted(latest)]
-        await connection.execute(_PUT_CONVERSATIONS, *transposed(ordered, len(columns.CONVERSATION)))
+        await connection.execute(_PUT_CONVERSATIONS, *transposed(ordered, columns.CONVERSATION))
 
 
 async def insert_events(connection: Connection, batch: Batch) -> None:
@@ -187,7 +188,7 @@ def event_arrays(batch: Batch) -> list[Any]:
         for epoch, new in batch.events
         for delivery in new.deliveries
     ]
-    return transposed(events, len(_NEW_EVENT)) + transposed(deliveries, len(_NEW_DELIVERY))
+    return transposed(events, _NEW_EVENT) + transposed(deliveries, _NEW_DELIVERY)
 
 
 async def fan_out(connection: Connection, batch: Batch) -> None:
@@ -197,7 +198,7 @@ async def fan_out(connection: Connection, batch: Batch) -> None:
             for delivery in write.deliveries
         ]
         batch.results[place] = await connection.fetchval(
-            _FAN_OUT, write.event_key, write.after, *transposed(given, len(_NEW_DELIVERY))
+            _FAN_OUT, write.event_key, write.after, *transposed(given, _NEW_DELIVERY)
         )
         if any(row[-1] is None for row in given):
             batch.notices.add("deliveries")

@@ -22,11 +22,11 @@ WITH old AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM executions x WHERE x.id = e.execution_id AND x.completed_at IS NULL)
     LIMIT $2
 ), owed AS MATERIALIZED (
-    SELECT d.id FROM old JOIN deliveries d ON d.event_key = old.key
+    SELECT d.webhook_id, d.id FROM old JOIN deliveries d ON d.event_key = old.key
 ), made AS (
     DELETE FROM attempts a USING owed WHERE a.delivery_id = owed.id RETURNING 1
 ), ended AS (
-    DELETE FROM deliveries d USING owed WHERE d.id = owed.id RETURNING 1
+    DELETE FROM deliveries d USING owed WHERE d.webhook_id = owed.webhook_id AND d.id = owed.id RETURNING 1
 ), gone AS (
     DELETE FROM events e USING old WHERE e.organization_id = old.organization_id AND e.key = old.key RETURNING 1
 )

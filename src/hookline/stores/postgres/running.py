@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.ports import AdoptExecutions, Begin, ClaimExecutions, Finish, Record, Requeue
 from hookline.stores import rows
 from hookline.stores.postgres import columns
-from hookline.stores.postgres.columns import transposed, unnest
+from hookline.stores.postgres.columns import selected, transposed, unnest
 from hookline.stores.postgres.leases import close_expired, dead_claims
 from hookline.stores.postgres.publishing import put_conversations
 
@@ -50,13 +50,13 @@ RETURNING given.id, given.epoch
 
 _ENTRY: Final = {"execution_id": "bytea"} | columns.JOURNAL
 _APPEND_ENTRIES: Final = f"""
-INSERT INTO journal ({", ".join(_ENTRY)}) SELECT {", ".join(_ENTRY)} FROM {unnest(_ENTRY)}
+INSERT INTO journal ({", ".join(_ENTRY)}) SELECT {selected(_ENTRY)} FROM {unnest(_ENTRY)}
 ON CONFLICT (execution_id, op, name, occurrence) DO UPDATE SET value = excluded.value
     WHERE journal.value IS NULL
 """
 _LINE: Final = {"execution_id": "bytea"} | columns.LOG
 _APPEND_LINES: Final = f"""
-INSERT INTO logs ({", ".join(_LINE)}) SELECT {", ".join(_LINE)} FROM {unnest(_LINE)}
+INSERT INTO logs ({", ".join(_LINE)}) SELECT {selected(_LINE)} FROM {unnest(_LINE)}
 ON CONFLICT DO NOTHING
 """
 
@@ -148,9 +148,9 @@ async def record(connection: Connection, batch: Batch) -> None:
         lines += [(write.execution_id, *log_row(rows.log_row(line))) for line in write.logs]
         batch.add_events(write.epoch, write.events)
     if entries:
-        await connection.execute(_APPEND_ENTRIES, *transposed(list(entries.values()), len(_ENTRY)))
+        await connection.execute(_APPEND_ENTRIES, *transposed(list(entries.values()), _ENTRY))
     if lines:
-        await connection.execute(_APPEND_LINES, *transposed(lines, len(_LINE)))
+        await connection.execute(_APPEND_LINES, *transposed(lines, _LINE))
 
 
 def log_row(row: rows.Row) -> rows.Row:
@@ -217,5 +217,5 @@ async def _held(
     connection: Connection, sql: str, given: list[Any], columns: dict[str, str]
 ) -> set[tuple[Key, Epoch]]:
     """Run a guarded update; return the (id, epoch) pairs that still held their claim."""
-    updated = await connection.fetch(sql, *transposed(given, len(columns)))
+    updated = await connection.fetch(sql, *transposed(given, columns))
     return {(row[0], row[1]) for row in updated}

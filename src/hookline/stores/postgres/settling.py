@@ -12,7 +12,7 @@ from hookline.model.states import DeliveryState
 from hookline.ports import ClaimDeliveries, Owed, Reopen, Settle, Shift
 from hookline.stores import rows
 from hookline.stores.postgres import columns
-from hookline.stores.postgres.columns import transposed, unnest
+from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from hookline.stores.postgres.batch import Batch
     from hookline.stores.postgres.connection import Connection
 
+_WANTED: Final = {"webhook_id": "bytea", "lane": "smallint", "most": "integer", "revision": "integer"}
 # Only the head of an ordered line can be claimed: the first that has not ended.
 _CLAIM: Final = f"""
 WITH wanted AS (
-    SELECT * FROM unnest($3::bytea[], $4::smallint[], $5::integer[], $6::integer[])
-        AS given(webhook_id, lane, most, revision)
+    SELECT {selected(_WANTED)} FROM {unnest(_WANTED, first=3)}
 ), picked AS MATERIALIZED (
-    SELECT due.id, due.next_attempt_at, wanted.revision FROM wanted CROSS JOIN LATERAL (
+    SELECT wanted.webhook_id, due.id, due.next_attempt_at, wanted.revision FROM wanted CROSS JOIN LATERAL (
         SELECT d.id, d.next_attempt_at FROM deliveries d
         WHERE d.webhook_id = wanted.webhook_id AND d.lane = wanted.lane AND d.next_attempt_at <= $2
             AND (d.ordering_key IS NULL OR NOT EXISTS (
@@ -41,7 +41,7 @@ WITH wanted AS (
     UPDATE deliveries d
     SET state = 'in_flight', epoch = $1, next_attempt_at = NULL,
         webhook_revision = CASE WHEN d.webhook_revision = 0 THEN picked.revision ELSE d.webhook_revision END
-    FROM picked WHERE d.id = picked.id
+    FROM picked WHERE d.webhook_id = picked.webhook_id AND d.id = picked.id
     RETURNING d.*, picked.next_attempt_at AS was_due_at
 )
 SELECT {rows.listed(rows.DELIVERY, of="d")}, {rows.listed(rows.EVENT, of="e")}
@@ -51,8 +51,8 @@ ORDER BY d.was_due_at, d.id
 _EVENT_AT: Final = len(rows.DELIVERY)
 
 _SETTLED: Final = {
-    "id": "bytea", "epoch": "bigint", "state": "text", "state_reason": "text", "lane": "smallint",
-    "next_attempt_at": "bigint", "ended_at": "bigint", "failures": "integer", "crashes": "integer",
+    "webhook_id": "bytea", "id": "bytea", "epoch": "bigint", "state": "text", "state_reason": "text",
+    "lane": "smallint", "next_attempt_at": "bigint", "ended_at": "bigint", "failures": "integer", "crashes": "integer",
     "body": "bytea", "body_size": "bigint",
     "number": "integer", "last_status": "integer", "last_ms": "bigint",
 }  # fmt: skip
@@ -72,12 +72,12 @@ def _count_sql(first: int, condition: str) -> tuple[str, str]:
     """The two upserts of counters, whose arrays begin at parameter ``first``."""
     minutes = f"""
     INSERT INTO webhook_minutes ({", ".join(_MINUTE)})
-    SELECT {", ".join(_MINUTE)} FROM {unnest(_MINUTE, first=first)} WHERE {condition}
+    SELECT {selected(_MINUTE)} FROM {unnest(_MINUTE, first=first)} WHERE {condition}
     ON CONFLICT (webhook_id, minute, epoch, what) DO UPDATE SET count = webhook_minutes.count + excluded.count
     """
     totals = f"""
     INSERT INTO webhook_totals ({", ".join(_TOTAL)})
-    SELECT {", ".join(_TOTAL)} FROM {unnest(_TOTAL, first=first + len(_MINUTE))} WHERE {condition}
+    SELECT {selected(_TOTAL)} FROM {unnest(_TOTAL, first=first + len(_MINUTE))} WHERE {condition}
     ON CONFLICT (webhook_id, epoch) DO UPDATE
         SET delivered = webhook_totals.delivered + excluded.delivered,
             exhausted = webhook_totals.exhausted + excluded.exhausted,
@@ -92,7 +92,7 @@ _MINUTES_IF_ALL, _TOTALS_IF_ALL = _count_sql(_COUNT_AT, f"(SELECT count(*) FROM 
 # The lane stays where a delivery ends: it is in an index, and its change would touch that for nothing.
 _SETTLE: Final = f"""
 WITH given AS MATERIALIZED (
-    SELECT * FROM {unnest(_SETTLED)}
+    SELECT {selected(_SETTLED)} FROM {unnest(_SETTLED)}
 ), settled AS (
     UPDATE deliveries d
     SET state = given.state, state_reason = given.state_reason, epoch = NULL,
@@ -103,11 +103,11 @@ WITH given AS MATERIALIZED (
         attempts_made = greatest(given.number, d.attempts_made),
         last_status = CASE WHEN given.number IS NULL THEN d.last_status ELSE given.last_status END,
         last_ms = CASE WHEN given.number IS NULL THEN d.last_ms ELSE given.last_ms END
-    FROM given WHERE d.id = given.id AND d.epoch = given.epoch
+    FROM given WHERE d.webhook_id = given.webhook_id AND d.id = given.id AND d.epoch = given.epoch
     RETURNING d.id
 ), kept AS (
     INSERT INTO attempts ({", ".join(columns.ATTEMPT)})
-    SELECT {", ".join(columns.ATTEMPT)} FROM {unnest(columns.ATTEMPT, first=_ATTEMPT_AT, alias="made")}
+    SELECT {selected(columns.ATTEMPT)} FROM {unnest(columns.ATTEMPT, first=_ATTEMPT_AT, alias="made")}
     WHERE (delivery_id IN (SELECT id FROM settled)) IS TRUE
 ), counted AS ({_MINUTES_IF_ALL}
 ), summed AS ({_TOTALS_IF_ALL}
@@ -142,7 +142,7 @@ def _shift_sql(source: DeliveryState) -> str:
         SELECT id FROM deliveries WHERE webhook_id = $1 AND {_SOURCE[source]} ORDER BY id LIMIT $2 FOR UPDATE
     ), moved AS (
         UPDATE deliveries d SET state = $3, state_reason = $4, next_attempt_at = $5, ended_at = $6
-        FROM picked WHERE d.id = picked.id
+        FROM picked WHERE d.webhook_id = $1 AND d.id = picked.id
         RETURNING d.id
     )
     SELECT count(*) FROM moved
@@ -155,7 +155,9 @@ _SHIFT: Final = {source: _shift_sql(source) for source in _SOURCE}
 async def claim(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(ClaimDeliveries):
         wants = [(want.webhook_id, want.lane, want.limit, want.revision) for want in write.wants]
-        found = await connection.fetch(_CLAIM, write.epoch, rows.to_ms(write.now), *transposed(wants, 4))
+        found = await connection.fetch(
+            _CLAIM, write.epoch, rows.to_ms(write.now), *transposed(wants, _WANTED)
+        )
         batch.results[place] = tuple([_owed(tuple(row)) for row in found])
 
 
@@ -193,7 +195,7 @@ def _settle_arrays(settles: Iterable[Settle]) -> list[Any]:
         rows.check_settle(write)
         due, attempt = write.next_attempt_at, write.attempt
         settled.append((
-            write.delivery_id, write.epoch, write.state, write.state_reason, write.lane,
+            write.webhook_id, write.delivery_id, write.epoch, write.state, write.state_reason, write.lane,
             None if due is None else rows.to_ms(due),
             rows.to_ms(write.at) if write.state in rows.ENDED else None,
             write.failures, write.crashes, write.body, write.body_size,
@@ -202,8 +204,8 @@ def _settle_arrays(settles: Iterable[Settle]) -> list[Any]:
         if attempt is not None:
             attempts.append(rows.attempt_row(attempt))
     return [
-        *transposed(settled, len(_SETTLED)),
-        *transposed(attempts, len(columns.ATTEMPT)),
+        *transposed(settled, _SETTLED),
+        *transposed(attempts, columns.ATTEMPT),
         *_counter_arrays(settles),
         len(settled),
     ]
@@ -227,7 +229,7 @@ def _counter_arrays(settles: Iterable[Settle]) -> list[Any]:
         for epoch, counters in by_epoch.items()
         for webhook, total in counters.totals.items()
     ]
-    return [*transposed(minutes, len(_MINUTE)), *transposed(totals, len(_TOTAL))]
+    return [*transposed(minutes, _MINUTE), *transposed(totals, _TOTAL)]
 
 
 # --- by people ----------------------------------------------------------------------------------------------

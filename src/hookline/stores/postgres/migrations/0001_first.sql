@@ -93,9 +93,10 @@ CREATE TABLE fanouts (
 -- Deliveries. next_attempt_at is set only while one waits for a claim, epoch only while it is claimed: the two
 -- partial indexes hold just what waits and what is in flight, however long the history is. Settling a claim clears
 -- epoch, so it is never a heap-only update; a table of claims beside this one would make it so, and measured the
--- same (PostgreSQL 15, 128 a commit), because the second table's rows cost what the index entries save.
+-- same (PostgreSQL 15, 128 a commit), because the second table's rows cost what the index entries save. No index
+-- has the id alone: who settles knows the webhook and who asks knows the organization.
 CREATE TABLE deliveries (
-    id               bytea PRIMARY KEY,
+    id               bytea NOT NULL,
     organization_id  bytea NOT NULL,
     webhook_id       bytea NOT NULL,
     event_key        bytea,
@@ -117,13 +118,13 @@ CREATE TABLE deliveries (
     last_status      integer,
     last_ms          bigint,
     body_size        bigint,
-    body             bytea
+    body             bytea,
+    PRIMARY KEY (webhook_id, id)
 ) WITH (
     fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02,
     autovacuum_vacuum_cost_delay = 1
 );
-CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, id);
-CREATE INDEX deliveries_of_organization ON deliveries (organization_id, id);
+CREATE UNIQUE INDEX deliveries_of_organization ON deliveries (organization_id, id);
 CREATE UNIQUE INDEX deliveries_of_event ON deliveries (event_key, webhook_id) WHERE event_key IS NOT NULL;
 CREATE INDEX deliveries_waiting ON deliveries (webhook_id, lane, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX deliveries_claimed ON deliveries (epoch) WHERE epoch IS NOT NULL;
