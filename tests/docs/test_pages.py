@@ -107,6 +107,13 @@ def test_every_error_code_is_documented_and_no_other() -> None:
     assert documented == raised
 
 
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    pages = {page.name for page in folder.glob("[0-9]*.md")}
+
+    assert pages == set(re.findall(r"\((\d{4}-[\w-]+\.md)\)", prose(folder / "README.md")))
+
+
 def test_the_changelog_begins_with_this_version() -> None:
     top = re.search(r"^## (\S+)", prose(ROOT / "CHANGELOG.md"), re.MULTILINE)
 

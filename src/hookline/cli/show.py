@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # What a receiver or a payload says may hold terminal escapes; a terminal must never obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_PIPE_WIDTH = 10_000
+
 STYLES = {
     "succeeded": "green",
     "success": "green",
@@ -41,10 +43,10 @@ STYLES = {
 
 @cache
 def console() -> Console:
-    """Return the terminal; rich honours NO_COLOR and a pipe."""
+    """Return the terminal; rich honours NO_COLOR. Into a pipe, a row is one line however long it is."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def as_json(value: object) -> None:
@@ -67,8 +69,9 @@ def table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], *, empt
         console().print(Text(empty, style="dim"))
         return
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in columns.values():
-        grid.add_column(heading, overflow="fold")
+    for path, heading in columns.items():
+        # An id is there to be copied: it stays whole, and what people read gives way.
+        grid.add_column(heading, overflow="fold", no_wrap=path == "id")
     for row in found:
         grid.add_row(*(_cell(_reach(row, path)) for path in columns))
     console().print(grid)

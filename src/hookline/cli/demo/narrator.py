@@ -46,23 +46,21 @@ class Narrator:
         self._print(
             (self._clock(), "dim"),
             ("→ ", "cyan"),
-            (f"{method} {path:<42.42} ", ""),
+            (f"{method} {path:<35.35} ", ""),
             (f"{status} ", style),
             (note, "dim"),
         )
 
     def arrival(self, arrival: Arrival) -> None:
         """Show a delivery that reached the receiver."""
-        check = (
-            ("signature and shape ok", "green") if arrival.problem is None else (arrival.problem, "bold red")
-        )
+        check = ("verified", "green") if arrival.problem is None else (arrival.problem, "bold red")
         again = ("  again, same webhook-id", "yellow") if arrival.is_repeat else ("", "")
         self._print(
             (self._clock(), "dim"),
             ("← ", "magenta"),
             (f"{arrival.type:<30} ", ""),
             (f"{arrival.webhook:<12}", "dim"),
-            (f"{arrival.subject:<11} ", ""),
+            (f"{arrival.subject:<9} ", ""),
             check,
             again,
         )
