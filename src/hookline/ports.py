@@ -149,7 +149,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 class Suspend(msgspec.Struct, frozen=True, kw_only=True):
     """running → waiting, the claim is freed. Result: ``"waiting"``, ``"ready"`` (one of ``waits`` was answered
-    meanwhile: the execution is queued, unclaimed), or False when the claim is gone.
+    meanwhile, or it was asked to end: the execution is queued, unclaimed), or False when the claim is gone.
 
     waits: (name, occurrence) of each open wait, whose journal entry was recorded before.  wake_at: the earliest end
     of a sleep or of a wait's time-out, None when only an answer can wake it.
