@@ -72,7 +72,7 @@ _ENDPOINTS: Final = (
     Endpoint(name="steady", events=("crash.*",)),
     Endpoint(name="flaky", events=("crash.a",), dialect="standard", answers="flaky"),
     Endpoint(name="slow", events=("crash.b",), answers="slow"),
-    Endpoint(name="raw", events=("crash.b",), dialect="raw"),
+    Endpoint(name="standard", events=("crash.b",), dialect="standard"),
     Endpoint(name="dead", events=("crash.dead",), answers="dead", retry_policy=(2, 1.0)),
     Endpoint(name="runs", events=("workflow.execution.completed", "workflow.execution.failed")),
 )
