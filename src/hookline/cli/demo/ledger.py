@@ -58,7 +58,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One delivery that reached the receiver. problem: what is wrong with it, or None."""
+    """One delivery that reached the receiver.
+
+    problem: what is wrong with it, or None.  result: what the run gave, as JSON text, for a terminal event.
+    """
 
     webhook: str
     event_id: str
@@ -66,6 +69,7 @@ class Arrival:
     subject: str
     problem: str | None
     is_repeat: bool
+    result: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,17 @@ class Ledger:
             self.terminal += type_ in TERMINAL and repeats == 0
         else:
             self.problems.append(f"{type_} at {webhook}: {problem}")
-        subject = self.subjects.get(str(data.get("execution_id")), "")
-        return Arrival(webhook, event_id, type_, subject, problem, repeats > 0)
+        return Arrival(
+            webhook, event_id, type_, self._subject(data), problem, repeats > 0, _result_of(type_, data)
+        )
+
+    def _subject(self, data: dict[str, Any]) -> str:
+        """Return what people call the run; a conversation's last event names only the conversation."""
+        conversation = str(data.get("conversation_id"))
+        subject = self.subjects.get(str(data.get("execution_id"))) or self.subjects.get(conversation, "")
+        if "conversation_id" in data:
+            self.subjects[conversation] = subject
+        return subject
 
     def owed(self, feed: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
         """Return (webhook, event id) of everything that the events of the server's feed owe."""
@@ -175,6 +188,12 @@ def _event_of(body: bytes) -> tuple[str, dict[str, Any]]:
     data = parsed.get("data") if isinstance(parsed, dict) else None
     type_ = parsed.get("event") or parsed.get("type") if isinstance(parsed, dict) else None
     return str(type_), data if isinstance(data, dict) else {}
+
+
+def _result_of(type_: str, data: dict[str, Any]) -> str | None:
+    if type_ not in TERMINAL:
+        return None
+    return json.dumps(data.get("output_data", data.get("message")), ensure_ascii=False)
 
 
 def _shape_problem(webhook: str, body: dict[str, Any]) -> str | None:

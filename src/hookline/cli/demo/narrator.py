@@ -17,11 +17,15 @@ _MARKS = {"ok": ("✓", "green"), "bad": ("✗", "bold red"), "kill": ("✂", "b
 
 
 class Narrator:
-    """Prints the story. Nothing here decides anything."""
+    """Prints the story. Nothing here decides anything.
+
+    shows_results: print what a run gave below its delivery; off while many arrive.
+    """
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._chapter = 0
+        self.shows_results = True
 
     def title(self) -> None:
         """Say what is about to happen."""
@@ -54,7 +58,7 @@ class Narrator:
     def arrival(self, arrival: Arrival) -> None:
         """Show a delivery that reached the receiver."""
         check = ("verified", "green") if arrival.problem is None else (arrival.problem, "bold red")
-        again = ("  again, same webhook-id", "yellow") if arrival.is_repeat else ("", "")
+        again = (", again", "yellow") if arrival.is_repeat else ("", "")
         self._print(
             (self._clock(), "dim"),
             ("← ", "magenta"),
@@ -64,6 +68,9 @@ class Narrator:
             check,
             again,
         )
+
+        if arrival.result is not None and self.shows_results and not arrival.is_repeat:
+            self._print((f"{'':15}{arrival.result}", "dim"))
 
     def note(self, mark: str, text: str) -> None:
         """Say something in between. mark: ok, bad, kill or skip."""
