@@ -101,6 +101,7 @@ def _trigger(context: Context) -> Target:
             "automation": {"kind": "workflow", "id": "bench"},
             "profile": "agenticflow",
             "auth": {"type": "token"},
+            "rate_per_second": 100_000,
         },
     )
     return Target(
