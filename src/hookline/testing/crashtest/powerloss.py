@@ -8,6 +8,7 @@ sooner or later.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from pathlib import Path
@@ -95,6 +96,7 @@ class PowerLossVfs(apsw.VFS):
         self._is_honest = is_honest
         self._images: dict[str, _Image] = {}
         if not is_honest:
+            atexit.register(self._flush)  # an orderly shutdown writes everything back; a kill does not come here
             threading.Thread(target=self._write_back, name="write-back", daemon=True).start()
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
@@ -113,5 +115,8 @@ class PowerLossVfs(apsw.VFS):
     def _write_back(self) -> None:
         pause = threading.Event()
         while not pause.wait(_WRITE_BACK_SECONDS):
-            for image in tuple(self._images.values()):
-                image.flush()
+            self._flush()
+
+    def _flush(self) -> None:
+        for image in tuple(self._images.values()):
+            image.flush()
