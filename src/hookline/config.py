@@ -160,7 +160,7 @@ class Settings(BaseModel):
     )
     roles: Annotated[tuple[Role, ...], _List, AfterValidator(_roles)] = _setting(
         "a list of receive, execute, deliver",
-        "What this node does. Fewer than all three need PostgreSQL: on SQLite one node is the whole system.",
+        "What this node does. Every node of this version does all three.",
         ALL_ROLES,
     )
     admin_key: Annotated[SecretStr | None, _Optional, AfterValidator(_admin_key)] = _setting(
@@ -192,13 +192,10 @@ class Settings(BaseModel):
         "Addresses that deliveries come from, shown by `GET /api/v1/meta` so that receivers can allow them.",
         (),
     )
-    trusted_proxies: Annotated[tuple[Network, ...], _List] = _setting(
-        "a list of CIDRs such as 10.1.0.0/16",
-        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; nobody's are by default.",
-        (),
-    )
     smtp_url: Annotated[SecretStr | None, _Optional, AfterValidator(_smtp_url)] = _setting(
-        "smtp://USER:PASSWORD@HOST:PORT or smtps://…", "Mail server for alerts.", None
+        "smtp://USER:PASSWORD@HOST:PORT or smtps://…",
+        "Mail server for alerts; this version sends none yet, so it only checks the URL.",
+        None,
     )
     retry_time_scale: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = _setting(
         "a number above 0, at most 1000",
@@ -218,8 +215,7 @@ class Settings(BaseModel):
     )
     lease_seconds: Annotated[float, Field(ge=3, le=300, allow_inf_nan=False)] = _setting(
         "a number from 3 to 300",
-        "A node that has not been heard of for this long is taken for dead and its work is given to others. "
-        "It reports five times as often.",
+        "A node that has not been heard of for this long is taken for dead and its work is given to others.",
         10.0,
     )
     grace_seconds: _Seconds = _setting(
@@ -246,10 +242,12 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.is_sqlite and self.roles != ALL_ROLES:
+        if self.roles != ALL_ROLES:
+            reason = (
+                "on SQLite one node is the whole system" if self.is_sqlite else "this version's nodes do all"
+            )
             raise SettingError(
-                "HOOKLINE_ROLES must be all of receive,execute,deliver on SQLite, where one node is the "
-                f"whole system, got {','.join(self.roles)!r}: use PostgreSQL to split them",
+                f"HOOKLINE_ROLES must be receive,execute,deliver, got {','.join(self.roles)!r}: {reason}",
                 field="roles",
                 expected="receive,execute,deliver",
                 received=",".join(self.roles),

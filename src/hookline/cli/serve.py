@@ -31,7 +31,7 @@ def serve(
     hookline serve                          # receive, store and deliver published events
     hookline serve app.py                   # and run the automations of `app` in app.py
     hookline serve app.py:shop --port 9000
-    hookline serve --database postgresql://hookline@db/hookline --roles deliver
+    hookline serve --database postgresql://hookline@db/hookline
     hookline serve --allow-network 10.1.0.0/16   # webhooks may go to this private network
     ```
 
@@ -48,7 +48,7 @@ def serve(
     database
         `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.
     roles
-        What this node does, of receive,execute,deliver; needs PostgreSQL.
+        What this node does; this version's nodes do all of receive,execute,deliver.
     allow_network
         A private network that webhooks may be sent to, as a CIDR; may be given more than once.
     """
