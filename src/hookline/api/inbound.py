@@ -8,6 +8,7 @@ Deadlines are the server's (``api/server.py``): a caller that stops sending is c
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from hookline.api.errors import CallerGoneError, UnavailableError
 from hookline.errors import InputError, MediaTypeError, TooLargeError
@@ -184,8 +185,9 @@ def query_parameters(raw: bytes) -> list[tuple[str, str]]:
     """Return the parameters of a query string in order; what is not UTF-8 has replacement characters."""
     if not raw:
         return []
-    from urllib.parse import parse_qsl
-
+    if b"&" not in raw and b"%" not in raw and b"+" not in raw:
+        name, equals, value = raw.decode("latin-1").partition("=")
+        return [(name, value)] if equals else []
     try:
         return parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=200)
     except ValueError as exc:

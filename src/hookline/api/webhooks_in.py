@@ -123,7 +123,7 @@ class Gatekeeper:
 class _Call:
     """One request on its way through the steps: what is known of it so far, for the record."""
 
-    __slots__ = ("body", "kind", "parameters", "request", "route", "target", "trigger")
+    __slots__ = ("_headers", "body", "kind", "parameters", "request", "route", "target", "trigger")
 
     def __init__(self, request: Inbound, prefix: str) -> None:
         self.request = request
@@ -133,6 +133,19 @@ class _Call:
         self.parameters: list[tuple[str, str]] = []
         self.body = b""
         self.trigger: Stored[Trigger] | None = None
+        self._headers: tuple[tuple[str, str], ...] | None = None
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers without credentials."""
+        if self._headers is None:
+            self._headers = redact_headers(
+                [
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in self.request.scope["headers"]
+                ]
+            )
+        return self._headers
 
 
 async def receive(site: Site, gatekeeper: Gatekeeper, request: Inbound, prefix: str) -> Answer:
@@ -267,7 +280,7 @@ def _trigger_json(site: Site, call: _Call) -> bytes:
     request = call.request
     content_type = request.headers.get(b"content-type", b"application/json").decode("latin-1")
     headers: dict[str, str] = {}
-    for name, value in redact_headers(_text_headers(request)):
+    for name, value in call.headers:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return _write(
         {
@@ -281,10 +294,6 @@ def _trigger_json(site: Site, call: _Call) -> bytes:
             "started_at": rfc3339(site.services.clock.now()),
         }
     )
-
-
-def _text_headers(request: Inbound) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
 
 
 def _record(
@@ -301,7 +310,7 @@ def _record(
         method=request.method,
         path=request.path[:1024],
         query=redact_query(request.scope.get("query_string", b"").decode("latin-1"))[:4096],
-        headers=redact_headers(_text_headers(request)),
+        headers=call.headers,
         body=call.body if reason is None else call.body[:_MOST_KEPT_BYTES],
         remote_address=request.remote_address,
         status=status,

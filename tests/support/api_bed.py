@@ -1,0 +1,99 @@
+"""The whole API over a running node and a real store, spoken to in ASGI."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from asgi import Client
+from engine_bed import ORDERS, SUPPORT, Bed, running
+
+from hookline.api.app import build_application
+from hookline.api.services import ApiSettings
+from hookline.core.addresses import AddressPolicy
+from hookline.engine.manage import first_start
+from hookline.model.states import Kind
+from hookline.ports_runner import Succeeded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hookline.api.front import Front
+    from hookline.model.executions import Automation
+    from hookline.ports import Store
+    from hookline.ports_runner import RunJob, RunListener
+    from hookline.testing.fakes import FakeSender, Work
+
+PUBLIC_URL = "https://hooks.example.com"
+
+
+class Api:
+    """A server without a socket.
+
+    admin: a client with the first admin key.  bed: the node beneath.
+    """
+
+    def __init__(self, front: Front, bed: Bed, key: str) -> None:
+        self.front = front
+        self.bed = bed
+        self.anyone = Client(front)
+        self.admin = Client(front, {"Authorization": f"Bearer {key}"})
+
+    def __repr__(self) -> str:
+        return "Api()"
+
+    async def client(self, *scopes: str, organization: str | None = None) -> Client:
+        """Return a client with a new key of these scopes, of the first or another organization."""
+        maker = self.admin if organization is None else self.admin.having(Hookline_Organization=organization)
+        made = await maker("POST", "/api/v1/keys", {"name": "-".join(scopes), "scopes": list(scopes)})
+        assert made.status == 201, made
+        return Client(self.front, {"Authorization": f"Bearer {made.json['key']}"})
+
+    async def organization(self, name: str, external_id: str | None = None) -> str:
+        body = {"name": name, "external_id": external_id}
+        made = await self.admin("POST", "/api/v1/organizations", body)
+        assert made.status == 201, made
+        return str(made.json["id"])
+
+    async def webhook(self, client: Client | None = None, **fields: Any) -> dict[str, Any]:
+        body = {"url": "https://receiver.example.com/hook", "events": ["*"], **fields}
+        made = await (client or self.admin)("POST", "/api/v1/webhooks", body)
+        assert made.status == 201, made
+        found: dict[str, Any] = made.json
+        return found
+
+    async def trigger(
+        self, client: Client | None = None, kind: str = "workflow", **fields: Any
+    ) -> dict[str, Any]:
+        """Make a trigger; ``path`` of the answer is its URL without the server."""
+        id = {"workflow": "orders", "agent": "support"}[kind]
+        body = {"automation": {"kind": kind, "id": id}, "auth": {"type": "token"}, **fields}
+        made = await (client or self.admin)("POST", "/api/v1/triggers", body)
+        assert made.status == 201, made
+        found: dict[str, Any] = made.json
+        return found | {"path": found["url"].removeprefix(PUBLIC_URL)}
+
+
+async def echo(job: RunJob, _: RunListener) -> Succeeded:
+    """Return the input."""
+    return Succeeded(output=job.input or b"null")
+
+
+WORK: dict[Automation, Work] = {ORDERS: echo, SUPPORT: echo}
+
+
+@asynccontextmanager
+async def serving(
+    store: Store, *, sender: FakeSender | None = None, work: dict[Automation, Work] | None = None
+) -> AsyncIterator[Api]:
+    """Start a node over an open store, and the API over it."""
+    async with running(store, sender=sender, work=WORK if work is None else work) as bed:
+        key = await first_start(store, bed.node.vault, clock=bed.node.clock)
+        assert key is not None
+        await bed.node.directory.refresh()
+        settings = ApiSettings(version="0.0", public_url=PUBLIC_URL, max_body_bytes=65_536)
+        policy = AddressPolicy(["10.1.0.0/16"])
+        yield Api(build_application(bed.node, settings, policy), bed, key)
+
+
+KINDS = {"workflow": Kind.WORKFLOW, "agent": Kind.AGENT}

@@ -1,0 +1,45 @@
+"""The table from families of errors to status codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hookline import errors
+from hookline.api.errors import STATUS, answer_of, status_of
+
+FAMILIES = [
+    family
+    for family in vars(errors).values()
+    if isinstance(family, type) and issubclass(family, errors.HooklineError)
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_worded_as_af5(family: type[errors.HooklineError]) -> None:
+    answer = answer_of(family("One plain sentence."))
+    body = json.loads(answer.body)
+
+    assert answer.status in {400, 401, 403, 404, 409, 413, 415, 429, 500, 502, 503}
+    assert body["success"] is False
+    assert set(body["error"]) == {"code", "message", "details"}
+    assert set(body["error"]["details"]) == {"field", "expected", "received"}
+
+
+def test_422_is_nobodys_answer() -> None:
+    assert 422 not in STATUS.values()
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if status_of(family("x")) in {429, 503}])
+def test_whoever_may_come_back_is_told_when(family: type[errors.HooklineError]) -> None:
+    headers = dict(answer_of(family("x")).headers)
+
+    assert int(headers[b"retry-after"]) >= 1
+
+
+def test_a_settings_failure_is_a_defect_here_and_tells_nothing() -> None:
+    answer = answer_of(errors.SettingError("the database is at postgresql://…"))
+
+    assert answer.status == 500
+    assert b"postgresql" not in answer.body
