@@ -183,10 +183,9 @@ def _refused(status: int, body: Any) -> AnswerError:
         return AnswerError(f"the server answered {status}: is HOOKLINE_URL right?", status=status, body=body)
     words = [str(error.get("message") or f"the server answered {status}")]
     details = error.get("details") or {}
-    if details.get("field"):
-        words.append(
-            f"({details['field']}: expected {details.get('expected')}, got {details.get('received')})"
-        )
+    if details.get("field") and details.get("expected"):
+        got = f", got {details['received']}" if details.get("received") else ""
+        words.append(f"({details['field']}: expected {details['expected']}{got})")
     code = str(error.get("code") or "")
     message = " ".join(words) + (f" [{code}]" if code else "")
     if status in _NEXT_STEP:
