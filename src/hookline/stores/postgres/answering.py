@@ -48,7 +48,9 @@ WHERE NOT EXISTS (SELECT FROM journal WHERE execution_id = $1 AND op = 'wait' AN
 RETURNING occurrence
 """
 _WAKE: Final = """
-UPDATE executions SET status = 'queued', wake_at = NULL, wait_name = NULL WHERE id = $1 AND status = 'waiting'
+UPDATE executions SET status = 'queued', wake_at = NULL, wait_name = NULL
+WHERE id = $1 AND status = 'waiting'
+    AND epoch IS NULL
 """
 
 _LOCK_WHOLE: Final = f"""

@@ -17,7 +17,7 @@ _BYTEA: Final = frozenset({
     "id", "key", "organization_id", "webhook_id", "event_key", "execution_id", "delivery_id", "trigger_id",
     "request_id", "replay_of", "conversation_id", "callback_id", "batch_id", "target_id", "data", "body", "input",
     "trigger", "output", "resolution", "request_headers", "response_headers", "response_body", "headers", "value",
-    "fields",
+    "fields", "owner",
 })  # fmt: skip
 _BIGINT: Final = frozenset({
     "occurred_at", "received_at", "created_at", "next_attempt_at", "ended_at", "started_at", "completed_at", "wake_at",

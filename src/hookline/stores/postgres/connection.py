@@ -33,6 +33,9 @@ COMMAND_SECONDS: Final = 3.0
 READ_MS: Final = 5_000
 """The server ends a caller's read after this, so that no search can hold a connection for long."""
 
+SWEEP_SECONDS: Final = 120.0
+"""For one statement of retention: the first search after a month's pause reads much."""
+
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _OLDEST_SERVER: Final = 150_000
@@ -75,13 +78,13 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return "Door()"  # the DSN carries a password
 
-    async def connect(self, settings: str) -> Connection:
+    async def connect(self, settings: str, command_seconds: float) -> Connection:
         """A connection with these settings. Raises StorageError."""
         try:
             connection = await asyncpg.connect(
                 self.dsn,
                 timeout=self.connect_seconds,
-                command_timeout=self.command_seconds,
+                command_timeout=command_seconds,
                 statement_cache_size=self.statement_cache,
                 server_settings={"application_name": "hookline"},
             )
@@ -98,10 +101,14 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
         return connection
 
     async def writer(self) -> Connection:
-        return await self.connect(_WRITER_SETTINGS)
+        return await self.connect(_WRITER_SETTINGS, self.command_seconds)
 
     async def reader(self) -> Connection:
-        return await self.connect(_READER_SETTINGS)
+        return await self.connect(_READER_SETTINGS, READ_MS / 1000 + 1)
+
+    async def sweeper(self) -> Connection:
+        """For retention, which may search for long and locks nothing that others wait for."""
+        return await self.connect("SET jit = off", SWEEP_SECONDS)
 
 
 def door(url: str, *, is_relaxed: bool) -> Door:
@@ -247,7 +254,7 @@ class Link:
         async with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
-                await _part(connection)
+                await part(connection)
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
@@ -308,7 +315,7 @@ class Link:
             self._lose(connection)
 
 
-async def _part(connection: Connection) -> None:
+async def part(connection: Connection) -> None:
     """End a connection politely, or at once when the server does not answer."""
     try:
         await connection.close(timeout=1.0)
@@ -331,7 +338,7 @@ class Readers:
     async def close(self) -> None:
         self._is_closed = True
         while self._idle:
-            await _part(self._idle.pop())
+            await part(self._idle.pop())
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _NEW_EVENT: Final = columns.EVENT | {"fanout_after": "bytea"}
 _NEW_DELIVERY: Final = columns.DELIVERY | {"epoch": "bigint"}
+# owner: the event whose fate it shares, where its own event_key does not say so (a batch).
+_OWED: Final = _NEW_DELIVERY | {"owner": "bytea"}
 _FIRST_DELIVERY: Final = len(_NEW_EVENT) + 1
 _FANOUT_ARRAY: Final = len(_NEW_EVENT)
 
@@ -32,8 +34,8 @@ WITH written AS (
     RETURNING key
 ), owed AS (
     INSERT INTO deliveries ({", ".join(_NEW_DELIVERY)})
-    SELECT {selected(_NEW_DELIVERY)} FROM {unnest(_NEW_DELIVERY, first=_FIRST_DELIVERY)}
-    WHERE (event_key IN (SELECT key FROM written)) IS TRUE
+    SELECT {selected(_NEW_DELIVERY)} FROM {unnest(_OWED, first=_FIRST_DELIVERY)}
+    WHERE (coalesce(owner, event_key) IN (SELECT key FROM written)) IS TRUE
 ), opened AS (
     INSERT INTO fanouts (event_key, organization_id, after)
     SELECT key, organization_id, after
@@ -184,11 +186,15 @@ async def insert_events(connection: Connection, batch: Batch) -> None:
 def event_arrays(batch: Batch) -> list[Any]:
     events = [(*rows.event_row(new.event), new.fanout_after) for _, new in batch.events]
     deliveries = [
-        (*rows.delivery_row(delivery), rows.claimed_by(delivery, epoch))
+        (
+            *rows.delivery_row(delivery),
+            rows.claimed_by(delivery, epoch),
+            None if delivery.event_key == new.event.key else new.event.key,
+        )
         for epoch, new in batch.events
         for delivery in new.deliveries
     ]
-    return transposed(events, _NEW_EVENT) + transposed(deliveries, _NEW_DELIVERY)
+    return transposed(events, _NEW_EVENT) + transposed(deliveries, _OWED)
 
 
 async def fan_out(connection: Connection, batch: Batch) -> None:

@@ -1,8 +1,8 @@
-"""Delete what is over, oldest first, in one bounded transaction a call.
+"""Delete what is over, in transactions so small that none holds a connection or the feed for long (P16).
 
 An event goes when it is old, its fan-out is done and all its deliveries have ended before the line; an execution when
 it ended before the line and no event of it is left. Rows are found by their age through BRIN indexes, which cost the
-hot inserts nothing and make finding slower than on SQLite.
+hot inserts nothing and make finding slower than on SQLite. Autovacuum makes the space usable again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ WITH old AS MATERIALIZED (
 ), gone AS (
     DELETE FROM events e USING old WHERE e.organization_id = old.organization_id AND e.key = old.key RETURNING 1
 )
-SELECT (SELECT count(*) FROM made) + (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone)
+SELECT (SELECT count(*) FROM gone) AS found,
+       (SELECT count(*) FROM made) + (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone) AS deleted
 """
 _EXECUTIONS: Final = """
 WITH old AS MATERIALIZED (
@@ -45,7 +46,18 @@ WITH old AS MATERIALIZED (
 ), gone AS (
     DELETE FROM executions x USING old WHERE x.id = old.id RETURNING 1
 )
-SELECT (SELECT count(*) FROM steps) + (SELECT count(*) FROM lines) + (SELECT count(*) FROM gone)
+SELECT (SELECT count(*) FROM gone) AS found,
+       (SELECT count(*) FROM steps) + (SELECT count(*) FROM lines) + (SELECT count(*) FROM gone) AS deleted
+"""
+_CONVERSATIONS: Final = """
+WITH old AS MATERIALIZED (
+    SELECT c.id FROM conversations c
+    WHERE c.started_at < $1 AND NOT EXISTS (SELECT FROM executions x WHERE x.conversation_id = c.id)
+    LIMIT $2
+), gone AS (
+    DELETE FROM conversations c USING old WHERE c.id = old.id RETURNING 1
+)
+SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
 _REQUESTS: Final = """
 WITH old AS MATERIALIZED (
@@ -55,7 +67,7 @@ WITH old AS MATERIALIZED (
 ), gone AS (
     DELETE FROM trigger_requests r USING old WHERE r.id = old.id RETURNING 1
 )
-SELECT count(*) FROM gone
+SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
 _ONCES: Final = """
 WITH old AS MATERIALIZED (
@@ -63,18 +75,53 @@ WITH old AS MATERIALIZED (
 ), gone AS (
     DELETE FROM onces o USING old WHERE o.scope = old.scope AND o.name = old.name RETURNING 1
 )
-SELECT count(*) FROM gone
+SELECT count(*) AS found, count(*) AS deleted FROM gone
+"""
+_MINUTES: Final = """
+WITH RECURSIVE counted(webhook_id) AS (
+    (SELECT webhook_id FROM webhook_minutes ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT m.webhook_id FROM webhook_minutes m WHERE m.webhook_id > counted.webhook_id
+            ORDER BY m.webhook_id LIMIT 1)
+    FROM counted WHERE counted.webhook_id IS NOT NULL
+), old AS MATERIALIZED (
+    SELECT passed.* FROM counted CROSS JOIN LATERAL (
+        SELECT m.webhook_id, m.minute, m.epoch, m.what FROM webhook_minutes m
+        WHERE m.webhook_id = counted.webhook_id AND m.minute < $1 ORDER BY m.minute LIMIT $2
+    ) passed LIMIT $2
+), gone AS (
+    DELETE FROM webhook_minutes m USING old
+    WHERE m.webhook_id = old.webhook_id AND m.minute = old.minute AND m.epoch = old.epoch AND m.what = old.what
+    RETURNING 1
+)
+SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
 # Their claims were recovered long before; what still had their epoch would count as dead without the row, too.
 _NODES: Final = "DELETE FROM nodes WHERE closed_at < $1"
 
+_AT_ONCE: Final = 500
+"""Objects deleted in one transaction: some 50 ms with what hangs on them."""
+
 
 async def prune(connection: Connection, *, before_ms: int, now_ms: int, limit: int) -> int:
-    """Returns rows deleted; up to ``limit`` events, executions, requests and onces each."""
+    """Returns rows deleted; up to ``limit`` objects of each kind with what hangs on them."""
     deleted = 0
-    async with connection.transaction():
-        for sql in (_EVENTS, _EXECUTIONS, _REQUESTS):
-            deleted += await connection.fetchval(sql, before_ms, limit) or 0
-        deleted += await connection.fetchval(_ONCES, now_ms, limit) or 0
-        await connection.execute(_NODES, before_ms)
+    for sql in (_EVENTS, _EXECUTIONS, _CONVERSATIONS, _REQUESTS, _MINUTES):
+        deleted += await _sweep(connection, sql, before_ms, limit)
+    deleted += await _sweep(connection, _ONCES, now_ms, limit)
+    await connection.execute(_NODES, before_ms)
+    return deleted
+
+
+async def _sweep(connection: Connection, sql: str, line_ms: int, limit: int) -> int:
+    """Run one deletion step by step until nothing old is left or the limit is reached."""
+    deleted = 0
+    while limit > 0:
+        step = min(limit, _AT_ONCE)
+        row = await connection.fetchrow(sql, line_ms, step)
+        assert row is not None
+        deleted += row["deleted"]
+        limit -= step
+        if row["found"] < step:
+            break
     return deleted

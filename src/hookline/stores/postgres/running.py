@@ -44,7 +44,7 @@ UPDATE executions x
 SET steps = x.steps + given.steps, credits_used = x.credits_used + given.credits_used,
     event_sequence = CASE WHEN given.event_sequence > 0 THEN given.event_sequence ELSE x.event_sequence END
 FROM {unnest(_RECORDED)}
-WHERE x.id = given.id AND x.epoch = given.epoch
+WHERE x.id = given.id AND x.epoch = given.epoch AND x.status = 'running'
 RETURNING given.id, given.epoch
 """
 
@@ -160,6 +160,8 @@ def log_row(row: rows.Row) -> rows.Row:
 
 async def finish(connection: Connection, batch: Batch) -> None:
     group = batch.of(Finish)
+    if not all(write.status.is_terminal for _, write in group):
+        raise ValueError("an execution finishes in a terminal status")
     given = {
         (write.execution_id, write.epoch): (
             write.execution_id, write.epoch, write.status, rows.to_ms(write.completed_at), write.run_ms, write.output,

@@ -63,8 +63,9 @@ _TOTAL: Final = {
     "webhook_id": "bytea", "epoch": "bigint", "delivered": "bigint", "exhausted": "bigint",
     "last_delivery_at": "bigint",
 }  # fmt: skip
+_MADE: Final = columns.ATTEMPT | {"epoch": "bigint"}
 _ATTEMPT_AT: Final = len(_SETTLED) + 1
-_COUNT_AT: Final = _ATTEMPT_AT + len(columns.ATTEMPT)
+_COUNT_AT: Final = _ATTEMPT_AT + len(_MADE)
 _ALL_AT: Final = _COUNT_AT + len(_MINUTE) + len(_TOTAL)
 
 
@@ -89,30 +90,28 @@ def _count_sql(first: int, condition: str) -> tuple[str, str]:
 # The counters arrive summed, so they are right only when no claim was gone. If one was, they wait for a second
 # statement that has them without it.
 _MINUTES_IF_ALL, _TOTALS_IF_ALL = _count_sql(_COUNT_AT, f"(SELECT count(*) FROM settled) = ${_ALL_AT}")
-# The lane stays where a delivery ends: it is in an index, and its change would touch that for nothing.
 _SETTLE: Final = f"""
 WITH given AS MATERIALIZED (
     SELECT {selected(_SETTLED)} FROM {unnest(_SETTLED)}
 ), settled AS (
     UPDATE deliveries d
     SET state = given.state, state_reason = given.state_reason, epoch = NULL,
-        lane = CASE WHEN given.next_attempt_at IS NULL THEN d.lane ELSE given.lane END,
-        next_attempt_at = given.next_attempt_at, ended_at = given.ended_at,
+        lane = given.lane, next_attempt_at = given.next_attempt_at, ended_at = given.ended_at,
         failures = given.failures, crashes = given.crashes,
         body = coalesce(given.body, d.body), body_size = coalesce(given.body_size, d.body_size),
         attempts_made = greatest(given.number, d.attempts_made),
         last_status = CASE WHEN given.number IS NULL THEN d.last_status ELSE given.last_status END,
         last_ms = CASE WHEN given.number IS NULL THEN d.last_ms ELSE given.last_ms END
     FROM given WHERE d.webhook_id = given.webhook_id AND d.id = given.id AND d.epoch = given.epoch
-    RETURNING d.id
+    RETURNING given.id, given.epoch
 ), kept AS (
     INSERT INTO attempts ({", ".join(columns.ATTEMPT)})
-    SELECT {selected(columns.ATTEMPT)} FROM {unnest(columns.ATTEMPT, first=_ATTEMPT_AT, alias="made")}
-    WHERE (delivery_id IN (SELECT id FROM settled)) IS TRUE
+    SELECT {selected(columns.ATTEMPT)} FROM {unnest(_MADE, first=_ATTEMPT_AT)}
+    WHERE ((delivery_id, epoch) IN (SELECT id, epoch FROM settled)) IS TRUE
 ), counted AS ({_MINUTES_IF_ALL}
 ), summed AS ({_TOTALS_IF_ALL}
 )
-SELECT id, epoch FROM given WHERE (id IN (SELECT id FROM settled)) IS NOT TRUE
+SELECT id, epoch FROM given WHERE ((id, epoch) IN (SELECT id, epoch FROM settled)) IS NOT TRUE
 """
 
 _MINUTES_ALONE, _TOTALS_ALONE = _count_sql(1, "true")
@@ -202,10 +201,10 @@ def _settle_arrays(settles: Iterable[Settle]) -> list[Any]:
             *((None, None, None) if attempt is None else (attempt.number, attempt.status, attempt.duration_ms)),
         ))  # fmt: skip
         if attempt is not None:
-            attempts.append(rows.attempt_row(attempt))
+            attempts.append((*rows.attempt_row(attempt), write.epoch))
     return [
         *transposed(settled, _SETTLED),
-        *transposed(attempts, columns.ATTEMPT),
+        *transposed(attempts, _MADE),
         *_counter_arrays(settles),
         len(settled),
     ]

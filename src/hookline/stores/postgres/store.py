@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hookline.errors import SettingError
 from hookline.stores import rows
 from hookline.stores.postgres.archive import PostgresArchive
-from hookline.stores.postgres.connection import Link, Readers, check_durability, door
+from hookline.stores.postgres.connection import Link, Readers, check_durability, door, part, renamed
 from hookline.stores.postgres.leases import PostgresLeases
 from hookline.stores.postgres.ledger import PostgresLedger
 from hookline.stores.postgres.onces import PostgresOnces
@@ -93,8 +93,12 @@ class PostgresStore(
 
     async def prune(self, *, before: datetime, limit: int) -> int:
         now_ms = rows.to_ms(self._clock.now())
-        async with self._readers.use() as connection:
-            return await prune(connection, before_ms=rows.to_ms(before), now_ms=now_ms, limit=limit)
+        connection = await self._door.sweeper()
+        try:
+            with renamed():
+                return await prune(connection, before_ms=rows.to_ms(before), now_ms=now_ms, limit=limit)
+        finally:
+            await part(connection)
 
     def _is_own(self, pid: int) -> bool:
         return pid in {self._writer.pid, self._control.pid}

@@ -41,6 +41,8 @@ FROM fanouts f JOIN events e ON e.organization_id = f.organization_id AND e.key 
 ORDER BY f.event_key LIMIT $1
 """
 _NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND epoch IS NULL"
+_CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = $1"
+_CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = $1"
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = $1 AND is_cancel_requested ORDER BY id"
 
 _TOTALS: Final = """
@@ -56,13 +58,13 @@ _BACKLOG: Final = (
     _LANES
     + """
 SELECT
-    (SELECT count(*) FROM (SELECT FROM deliveries WHERE next_attempt_at IS NOT NULL LIMIT $2) some) AS pending,
-    (SELECT count(*) FROM (SELECT FROM deliveries WHERE epoch IS NOT NULL LIMIT $2) some) AS in_flight,
-    (SELECT count(*) FROM (SELECT FROM deliveries WHERE state = 'held' LIMIT $2) some) AS held,
+    (SELECT count(*) FROM (SELECT FROM deliveries WHERE next_attempt_at IS NOT NULL LIMIT $2) found) AS pending,
+    (SELECT count(*) FROM (SELECT FROM deliveries WHERE epoch IS NOT NULL LIMIT $2) found) AS in_flight,
+    (SELECT count(*) FROM (SELECT FROM deliveries WHERE state = 'held' LIMIT $2) found) AS held,
     (SELECT min(next_attempt_at) FROM lanes WHERE next_attempt_at <= $1) AS oldest_due_at,
     (SELECT count(*) FROM (
-        SELECT FROM executions WHERE status = 'queued' AND epoch IS NULL LIMIT $2) some) AS unclaimed,
-    (SELECT count(*) FROM (SELECT FROM executions WHERE status = 'waiting' LIMIT $2) some) AS waiting,
+        SELECT FROM executions WHERE status = 'queued' AND epoch IS NULL LIMIT $2) found) AS unclaimed,
+    (SELECT count(*) FROM (SELECT FROM executions WHERE status = 'waiting' LIMIT $2) found) AS waiting,
     (SELECT count(*) FROM executions WHERE epoch IS NOT NULL AND status = 'queued') AS claimed,
     (SELECT count(*) FROM executions WHERE epoch IS NOT NULL AND status = 'running') AS running
 """
@@ -90,6 +92,14 @@ class PostgresWatch(Connected):
     async def cancel_requested(self, epoch: Epoch) -> list[Key]:
         async with self._readers.use() as connection:
             return [row[0] for row in await connection.fetch(_CANCEL_REQUESTED, epoch)]
+
+    async def claimed_deliveries(self, epoch: Epoch) -> list[tuple[Key, Key]]:
+        async with self._readers.use() as connection:
+            return [(row[0], row[1]) for row in await connection.fetch(_CLAIMED_DELIVERIES, epoch)]
+
+    async def claimed_executions(self, epoch: Epoch) -> list[Key]:
+        async with self._readers.use() as connection:
+            return [row[0] for row in await connection.fetch(_CLAIMED_EXECUTIONS, epoch)]
 
     async def totals(self, webhook_ids: Sequence[Key]) -> dict[Key, Totals]:
         async with self._readers.use() as connection:
