@@ -113,8 +113,8 @@ def no_fsync() -> None:
         return  # a plain install has no PostgreSQL
     connect = connection.Door.connect
 
-    async def careless(self: connection.Door, settings: str) -> Any:
-        link = await connect(self, settings)
+    async def careless(self: connection.Door, *arguments: Any) -> Any:
+        link = await connect(self, *arguments)
         await link.execute("SET synchronous_commit = off")
         return link
 
@@ -122,7 +122,7 @@ def no_fsync() -> None:
         """A broken engine does not look."""
 
     checked = connection.check_durability
-    connection.Door.connect = careless  # type: ignore[method-assign]
+    connection.Door.connect = careless  # type: ignore[method-assign, assignment]
     for module in tuple(sys.modules.values()):
         if getattr(module, "check_durability", None) is checked:
             vars(module)["check_durability"] = unchecked
