@@ -100,6 +100,7 @@ class Server:
                 max_executions=settings.max_executions,
                 retry_time_scale=settings.retry_time_scale,
                 grace_seconds=settings.grace_seconds,
+                lease_seconds=settings.lease_seconds,
             ),
         )
         await node.start()

@@ -6,6 +6,7 @@ Nothing here knows a concrete store, runner or sender; ``app.py`` hands them in.
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from hookline.engine.history import RunTimes
 from hookline.engine.lease import Lease
 from hookline.engine.publish import EventDraft, Outbox, PublishedEvent, Publisher
 from hookline.engine.receive import ExecutionStart, Receiver
+from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
 from hookline.engine.supervise import Supervisor
 from hookline.errors import ConflictError, StorageError
@@ -48,12 +50,17 @@ _TEST_SECONDS: Final = 35.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much this node takes on. grace_seconds: how long a stop waits for what is under way."""
+    """How much this node takes on.
+
+    grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
+    the node is dead and its work is others'.
+    """
 
     max_in_flight: int = 2048
     max_executions: int = 256
     retry_time_scale: float = 1.0
     grace_seconds: float = 20.0
+    lease_seconds: float = 10.0
 
 
 class TestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +94,7 @@ class Node:
         self.clock = clock
         self._limits = limits
         self._sender = sender
-        self.lease = Lease(store, clock, node_name=name)
+        self.lease = Lease(store, clock, node_name=name, length=timedelta(seconds=limits.lease_seconds))
         self.committer = Committer(store)
         self.directory = Directory(store, vault)
         self.history = RunTimes(store)
@@ -130,6 +137,13 @@ class Node:
             deliverer=self.deliverer,
             executor=self.executor,
             outbox=self._outbox,
+            reconciler=Reconciler(
+                archive=store,
+                committer=self.committer,
+                deliverer=self.deliverer,
+                executor=self.executor,
+                lease=self.lease,
+            ),
         )
         self.is_ready = False
 

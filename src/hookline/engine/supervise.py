@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from hookline.engine.lease import RENEW_SECONDS
 from hookline.errors import StorageError
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
+    from hookline.engine.reconcile import Reconciler
     from hookline.ports import Store
 
 _log = structlog.get_logger("hookline.supervise")
@@ -31,6 +31,7 @@ _FOLLOW_SECONDS: Final = 1.0
 """A lost wake-up may hide a change for this long: a revoked key is refused within a second on every node."""
 
 _RECOVER_SECONDS: Final = 2.0
+_RECONCILE_SECONDS: Final = 1.0
 
 
 class Supervisor:
@@ -45,6 +46,7 @@ class Supervisor:
         deliverer: Deliverer,
         executor: Executor,
         outbox: Outbox,
+        reconciler: Reconciler,
     ) -> None:
         self._store = store
         self._lease = lease
@@ -52,14 +54,16 @@ class Supervisor:
         self._deliverer = deliverer
         self._executor = executor
         self._outbox = outbox
+        self._reconciler = reconciler
         self._tasks: list[asyncio.Task[None]] = []
         self.lease_losses = 0
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._every(RENEW_SECONDS, self._renew), name="renew"),
+            asyncio.create_task(self._every(self._lease.renew_seconds, self._renew), name="renew"),
             asyncio.create_task(self._every(_RECOVER_SECONDS, self._recover), name="recover"),
             asyncio.create_task(self._every(_FOLLOW_SECONDS, self._directory.refresh), name="follow"),
+            asyncio.create_task(self._every(_RECONCILE_SECONDS, self._reconcile), name="reconcile"),
             asyncio.create_task(self._listen(), name="listen"),
         ]
 
@@ -99,6 +103,9 @@ class Supervisor:
             self._deliverer.rescan()
         await self._executor.adopt()
         await self._outbox.resume_fan_outs()
+
+    async def _reconcile(self) -> None:
+        await self._reconciler.look()
 
     async def _listen(self) -> None:
         async for wake in self._store.wakes():
