@@ -646,6 +646,14 @@ class Archive(Protocol):
         """Executions claimed by this epoch whose cancel flag is set."""
         ...
 
+    async def claimed_deliveries(self, epoch: Epoch) -> Sequence[tuple[Key, Key]]:
+        """(id, organization) of every delivery that this epoch holds."""
+        ...
+
+    async def claimed_executions(self, epoch: Epoch) -> Sequence[Key]:
+        """Every execution that this epoch holds."""
+        ...
+
     async def totals(self, webhook_ids: Sequence[Key]) -> dict[Key, Totals]: ...
 
     async def minutes(self, webhook_id: Key, *, since: datetime, until: datetime) -> list[Minute]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine_bed import SECRET, parsed, policy, running
@@ -269,3 +269,26 @@ async def test_a_clean_stop_loses_and_repeats_nothing(store: Store) -> None:
 
     assert len(sent) == 300
     assert all(delivery.attempts_made == 1 for delivery in found)
+
+
+async def test_what_a_broken_commit_stored_all_the_same_is_delivered(store: Store) -> None:
+    """PROMISES section 3, COMMIT result unknown: no 2xx, and yet nothing may stay claimed by nobody."""
+    from hookline.errors import StorageError
+
+    async with running(store) as bed:
+        await bed.webhook()
+        ledger = bed.node.committer._ledger
+        real = ledger.commit
+
+        async def cut(writes: Any) -> Any:
+            await real(writes)
+            ledger.commit = real  # type: ignore[method-assign]
+            raise StorageError("The connection was lost during COMMIT.")
+
+        ledger.commit = cut  # type: ignore[method-assign]
+        with pytest.raises(StorageError):
+            await bed.publish()
+        found = await bed.until_deliveries(ended(1))
+
+        assert len(bed.sender.sent) == 1
+        assert found[0].attempts_made == 1

@@ -49,6 +49,8 @@ class Committer:
         self._is_closing = False
         self.commits = 0
         self.writes = 0
+        self.doubts = 0
+        """Commits that failed because the store was away: some of them may be stored all the same."""
 
     def __repr__(self) -> str:
         return f"Committer(waiting={len(self._waiting)}, commits={self.commits}, writes={self.writes})"
@@ -112,6 +114,7 @@ class Committer:
             await self._bisect(batch, exc)
             return
         except StorageError as exc:
+            self.doubts += 1
             _answer(batch, exc)
             return
         except Exception as exc:  # noqa: BLE001 -- a defect in an adapter must fail its callers, not stop all commits

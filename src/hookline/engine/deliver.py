@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.target import Target
     from hookline.errors import HooklineError
+    from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch
     from hookline.ports_sender import Answer, Sender
@@ -91,6 +92,7 @@ class Deliverer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimer: asyncio.Task[None] | None = None
         self._is_open = False
+        self._held: set[Key] = set()
         self._unsettled = 0
         self.attempts = 0
 
@@ -121,8 +123,8 @@ class Deliverer:
 
     def forget(self) -> None:
         """The lease is lost: what is in memory belongs to others now. Running sends end and are fenced."""
-        for _ in self._lanes.empty():
-            pass
+        for claim in self._lanes.empty():
+            self._held.discard(claim.owed.delivery.id)
 
     # --- room ---
 
@@ -143,8 +145,19 @@ class Deliverer:
     def take(self, owed: Owed, epoch: Epoch) -> None:
         """Take a delivery that was reserved and is now stored as claimed."""
         lane = self._lanes.unreserve(owed.delivery.webhook_id)
+        self._held.add(owed.delivery.id)
         self._lanes.enqueue(lane, Claim(owed, epoch, "test" if _is_test(owed) else "live"))
         self._pump()
+
+    def holds(self, delivery_id: Key) -> bool:
+        """Say whether a delivery is in this node's hands: waiting, on its way, or about to be settled."""
+        return delivery_id in self._held
+
+    async def release(self, delivery_id: Key, organization_id: Key, epoch: Epoch) -> None:
+        """Give a delivery back that the table says we hold and we do not."""
+        delivery = await self._archive.delivery(delivery_id, organization_id=organization_id)
+        if delivery is not None:
+            self._post(_unsent(delivery, epoch, self._clock.now()))
 
     def expect(self, webhook_id: Key, lane: Lane, due_at: datetime) -> None:
         """Note that the table holds a delivery due then; it is claimed when the time has come."""
@@ -310,23 +323,16 @@ class Deliverer:
     def _give_back(self, claim: Claim, now: datetime) -> None:
         """Free a claim without an attempt: due at once for whoever claims it, or held while the webhook rests."""
         delivery = claim.owed.delivery
+        settle = _unsent(delivery, claim.epoch, now)
         target = self._lanes[delivery.webhook_id].target
-        is_held = not target.is_active
-        self._post(
-            Settle(
-                epoch=claim.epoch,
-                delivery_id=delivery.id,
-                webhook_id=delivery.webhook_id,
-                at=now,
-                attempt=None,
-                state=DeliveryState.HELD if is_held else DeliveryState.PENDING,
-                state_reason=f"webhook_{target.webhook.status}" if is_held else None,
-                lane=delivery.lane,
-                next_attempt_at=None if is_held else now,
-                failures=delivery.failures,
-                crashes=delivery.crashes,
+        if not target.is_active:
+            settle = msgspec.structs.replace(
+                settle,
+                state=DeliveryState.HELD,
+                state_reason=f"webhook_{target.webhook.status}",
+                next_attempt_at=None,
             )
-        )
+        self._post(settle)
 
     # --- settling ---
 
@@ -340,7 +346,9 @@ class Deliverer:
             self._unsettled -= 1
             if isinstance(result, StorageError):
                 self._retry_settle(settle, result, tries)
-            elif result is False:
+                return
+            self._held.discard(settle.delivery_id)
+            if result is False:
                 _log.info("claim_lost", delivery=settle.delivery_id.hex())
             elif settle.next_attempt_at is not None:
                 self.expect(settle.webhook_id, settle.lane, settle.next_attempt_at)
@@ -348,7 +356,8 @@ class Deliverer:
         self.committer.post(settle, done)
 
     def _retry_settle(self, settle: Settle, failure: HooklineError, tries: int) -> None:
-        if settle.epoch != self._lease.epoch:
+        if settle.epoch != self._lease.epoch or (tries and not self._is_open):
+            self._held.discard(settle.delivery_id)  # whoever takes our claims over sends it again
             return
         if failure.code == "WRITE_REFUSED" and settle.attempt is not None:
             # The answer itself cannot be stored: keep the outcome, drop what the receiver said.
@@ -356,8 +365,6 @@ class Deliverer:
                 settle.attempt, response_headers=(), response_body=b"", error="unstorable"
             )
             settle = msgspec.structs.replace(settle, attempt=bare)
-        if not self._is_open and tries:
-            return
         self._unsettled += 1
         delay = min(0.2 * 2**tries, 5.0)
 
@@ -436,6 +443,7 @@ class Deliverer:
 
     def _take_claimed(self, taken: tuple[Owed, ...], epoch: Epoch) -> None:
         for owed in taken:
+            self._held.add(owed.delivery.id)
             self._lanes.enqueue(self._lanes[owed.delivery.webhook_id], Claim(owed, epoch, _cause(owed)))
         self._pump()
 
@@ -450,6 +458,22 @@ class Deliverer:
                 lane.has_more.add(want.lane)
             else:
                 self._due.note(want.webhook_id, want.lane, now)
+
+
+def _unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:
+    """Free a claim under which nothing was sent."""
+    return Settle(
+        epoch=epoch,
+        delivery_id=delivery.id,
+        webhook_id=delivery.webhook_id,
+        at=now,
+        attempt=None,
+        state=DeliveryState.PENDING,
+        lane=delivery.lane,
+        next_attempt_at=now,
+        failures=delivery.failures,
+        crashes=delivery.crashes,
+    )
 
 
 def _cause(owed: Owed) -> str:

@@ -136,6 +136,18 @@ class Executor:
         """The table holds something to run: look soon."""
         self._wake.set()
 
+    def holds(self, execution_id: Key) -> bool:
+        """Say whether an execution runs here or waits here for its turn."""
+        return execution_id in self._running or any(
+            execution.id == execution_id for queue in self._queues.values() for execution, _ in queue
+        )
+
+    async def release(self, execution_id: Key, epoch: Epoch) -> None:
+        """Settle an execution that the table says we hold and we do not."""
+        execution = await self._archive.execution(execution_id, organization_id=None)
+        if execution is not None and not execution.status.is_terminal:
+            await self._settle_adopted(execution, epoch)
+
     def _enqueue(self, execution: Execution, epoch: Epoch) -> None:
         place = (execution.kind, execution.automation_id)
         self._queues.setdefault(place, deque()).append((execution, epoch))

@@ -103,6 +103,8 @@ _FANOUTS: Final = f"""
 """
 _NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND wake_at IS NOT NULL"
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = ? AND is_cancel_requested ORDER BY id"
+_CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = ?"
+_CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = ?"
 _TOTALS: Final = """
     SELECT sum(delivered), sum(exhausted), max(last_delivery_at) FROM webhook_totals WHERE webhook_id = ?
 """
@@ -275,6 +277,12 @@ class SqliteArchive:
 
     async def cancel_requested(self, epoch: Epoch) -> list[Key]:
         return [id_ for (id_,) in self._db.read(_CANCEL_REQUESTED, (epoch,))]
+
+    async def claimed_deliveries(self, epoch: Epoch) -> list[tuple[Key, Key]]:
+        return [(id_, organization_id) for id_, organization_id in self._db.read(_CLAIMED_DELIVERIES, (epoch,))]
+
+    async def claimed_executions(self, epoch: Epoch) -> list[Key]:
+        return [id_ for (id_,) in self._db.read(_CLAIMED_EXECUTIONS, (epoch,))]
 
     # --- counters ---
 
