@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.model.states import AttemptOutcome  # noqa: TC001 -- msgspec resolves annotations at run time
+from hookline.model.states import AttemptOutcome
 
 Headers = tuple[tuple[str, str], ...]
 

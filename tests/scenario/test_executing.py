@@ -13,8 +13,11 @@ from hookline.model.executions import Failure, JournalEntry
 from hookline.ports_runner import EmitDraft, Failed, LogDraft, Lost, OpenWait, Succeeded, Suspended
 
 if TYPE_CHECKING:
+    from engine_bed import Bed
+
     from hookline.ports import Store
     from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.testing.fakes import Work
 
 pytestmark = pytest.mark.asyncio
 
@@ -175,13 +178,12 @@ async def test_sleeping_holds_no_run_and_wakes_by_itself(store: Store) -> None:
     assert ended.completed_at - execution.created_at >= timedelta(milliseconds=300)
 
 
-def waiter(bed_holder: list[object]):  # type: ignore[no-untyped-def]
+def waiter(holder: list[Bed]) -> Work:
     async def work(job: RunJob, listener: RunListener) -> Outcome:
         answered = [entry for entry in job.journal if entry.op == "wait" and entry.value is not None]
         if answered:
             return Succeeded(output=answered[0].value or b"null")
-        bed = bed_holder[0]
-        at = bed.node.clock.now()  # type: ignore[attr-defined]
+        at = holder[0].node.clock.now()
         if not job.journal:
             entry = JournalEntry(op="wait", name="paid", occurrence=0, value=None, started_at=at)
             await listener.recorded([entry], [], 0.0, [])
@@ -192,7 +194,7 @@ def waiter(bed_holder: list[object]):  # type: ignore[no-untyped-def]
 
 async def test_an_event_resumes_what_waits_for_it_and_only_once(store: Store) -> None:
     """DEMANDS 29: one winner, the others are told."""
-    holder: list[object] = []
+    holder: list[Bed] = []
     async with running(store, work={ORDERS: waiter(holder)}) as bed:
         holder.append(bed)
         execution = await bed.start()
@@ -211,7 +213,7 @@ async def test_an_event_resumes_what_waits_for_it_and_only_once(store: Store) ->
 
 async def test_an_early_resume_is_kept_for_the_wait(store: Store) -> None:
     """DEMANDS 29: resuming before the wait works."""
-    holder: list[object] = []
+    holder: list[Bed] = []
     go = asyncio.Event()
     inner = waiter(holder)
 

@@ -83,7 +83,7 @@ class Bed:
             )
         )
         assert not hasattr(execution, "is_same")
-        return execution  # type: ignore[return-value]
+        return execution
 
     async def deliveries(self) -> list[Delivery]:
         return await self.node.store.deliveries(

@@ -39,7 +39,7 @@ def running(ledger: Ledger) -> AbstractAsyncContextManager[Committer]:
 
     @asynccontextmanager
     async def run() -> AsyncIterator[Committer]:
-        committer = Committer(ledger)  # type: ignore[arg-type]
+        committer = Committer(ledger)
         committer.start()
         yield committer
         await committer.close()
@@ -114,7 +114,7 @@ async def test_what_must_follow_a_commit_happens_though_its_caller_left() -> Non
 async def test_closing_commits_what_waits() -> None:
     ledger = Ledger()
     ledger.gate.clear()
-    committer = Committer(ledger)  # type: ignore[arg-type]
+    committer = Committer(ledger)
     committer.start()
     waiting = [asyncio.create_task(committer.commit(f"{n}")) for n in range(3)]  # type: ignore[arg-type]
     await asyncio.sleep(0.01)
