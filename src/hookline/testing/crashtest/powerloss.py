@@ -96,7 +96,8 @@ class PowerLossVfs(apsw.VFS):
         self._is_honest = is_honest
         self._images: dict[str, _Image] = {}
         if not is_honest:
-            atexit.register(self._flush)  # an orderly shutdown writes everything back; a kill does not come here
+            # An orderly shutdown writes everything back; a kill does not come here.
+            atexit.register(self._flush)
             threading.Thread(target=self._write_back, name="write-back", daemon=True).start()
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802

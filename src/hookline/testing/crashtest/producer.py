@@ -4,7 +4,8 @@ A process of its own that is never killed. A thing with an id or a key is sent u
 publisher would; a thing with neither is sent once, for a second time would be a second event. A connection that
 was refused carried nothing, so that does not count as sending.
 
-It reads its plan (JSON) from the first line of its input, prints how much is done, and ends when all is.
+It reads its plan (JSON) from the first line of its input and from each further line how far it may go, so that
+there is load at every fault. It prints how much is done, and ends when all is.
 """
 
 from __future__ import annotations
@@ -55,14 +56,33 @@ class Producer:
         self._next = 0
         self._turn = 0
         self._done = 0
+        self._upto = 0
+        self._raised = asyncio.Condition()
 
     async def run(self) -> None:
+        listening = asyncio.create_task(self._listen())
         await asyncio.gather(*[self._call() for _ in range(_CALLERS)])
+        listening.cancel()
+
+    async def _listen(self) -> None:
+        """Take in how far we may go; an input that ends means all the way."""
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+        )
+        while self._upto < self._plan.events:
+            line = await reader.readline()
+            async with self._raised:
+                self._upto = json.loads(line)["upto"] if line else self._plan.events
+                self._raised.notify_all()
 
     async def _call(self) -> None:
         while self._next < self._plan.events:
             seq = self._next
             self._next += 1
+            async with self._raised:
+                while seq >= self._upto:
+                    await self._raised.wait()
             self._write(await self._send(item_of(self._plan.seed, seq, self._plan.events)))
 
     def _write(self, sent: Sent) -> None:
@@ -131,13 +151,21 @@ def _verdict(status: int) -> Verdict:
     return "refused" if 400 <= status < 500 else "unknown"
 
 
+def _first_line() -> bytes:
+    """Read it byte by byte: what a buffer took from the pipe would be missing there."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(sys.stdin.fileno(), 1)
+    return line
+
+
 def _tell(what: dict[str, int]) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 async def _main() -> None:
-    given = json.loads(sys.stdin.readline())
+    given = json.loads(_first_line())
     plan = Plan(**given | {"ports": tuple(given["ports"])})
     ledger = os.open(Path(plan.ledger), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,8 +36,11 @@ _RETRY_TIME_SCALE: Final = 0.001
 
 _IN_FLIGHT_PER_NODE: Final = 512
 _POLL_SECONDS: Final = 0.005
-_FAILPOINT_SECONDS: Final = 4.0
-"""How long an armed failpoint may stay unpassed before the node is killed from outside."""
+_FAILPOINT_SECONDS: Final = 8.0
+"""How long an armed failpoint may stay unpassed before the node is killed from outside…"""
+
+_LULL_SECONDS: Final = 0.5
+"""… and how long once there is no more load that could pass it."""
 
 _QUIESCE_SECONDS: Final = 60.0
 _DATABASE_DOWN_SECONDS: Final = 0.5
@@ -111,7 +114,9 @@ class _Run:
             self._start(node, _next_for(index, faults))
         listening = self._listen_to(producer)
         for index, fault in enumerate(faults):
+            self._allow(producer, fault.upto)
             self._commit(fault, faults[index + 1 :], producer)
+        self._allow(producer, 1.0)
         self._told("wait for the producer", self._done)
         listening.join()
         if producer.wait() != 0:
@@ -187,6 +192,11 @@ class _Run:
         thread.start()
         return thread
 
+    def _allow(self, producer: PythonProcess, share: float) -> None:
+        """Let the producer go so far: else it would be done before the last faults."""
+        with suppress(BrokenPipeError):  # it is done already
+            producer.tell({"upto": int(share * self._order.events)})
+
     # --- faults ---
 
     def _faults(self) -> tuple[Fault, ...]:
@@ -196,14 +206,13 @@ class _Run:
             order.kills,
             nodes=len(self._nodes),
             events=order.events,
-            can_pause=len(self._nodes) > 1,
             can_stop_database=self._place.server is not None,
         )
         kinds = order.fault_kinds
         if kinds is None:
             return faults
         return tuple(
-            Fault(kind=kinds[index % len(kinds)], at=fault.at, node=fault.node, delay=fault.delay)
+            replace(fault, kind=kinds[index % len(kinds)], failpoint=None)
             for index, fault in enumerate(faults)
         )
 
@@ -249,6 +258,8 @@ class _Run:
         deadline = time.monotonic() + _FAILPOINT_SECONDS
         while node.process.exit_code is None and time.monotonic() < deadline and producer.exit_code is None:
             self._told("", self._done)
+            if self._done >= int(fault.upto * self._order.events):
+                deadline = min(deadline, time.monotonic() + _LULL_SECONDS)
             time.sleep(_POLL_SECONDS)
         if node.process.exit_code == -signal.SIGKILL:
             self._hits.append((fault.failpoint or "").partition(":")[0])

@@ -19,7 +19,7 @@ FaultKind = Literal["kill", "failpoint", "pause", "database"]
 WIDE: Final = 260
 """Webhooks that want ``crash.wide``: more than one transaction's fan-out (K4, K5)."""
 
-_WIDE_EVERY: Final = 400
+_WIDE_EVERY: Final = 200
 _WIDE_FROM_EVENTS: Final = 1000
 _RUN_TYPE: Final = "workflow.execution.completed"
 
@@ -35,8 +35,8 @@ _NODE_FAILPOINTS: Final = (
     "before_finish",
 )
 _WIDE_FAILPOINTS: Final = ("before_fanout", "in_fanout")
-_SOON: Final = frozenset({"before_fanout", "in_fanout", "before_start", "before_finish"})
-"""Points that are passed rarely, so an early passing is chosen."""
+_SOON: Final = {"before_fanout": 1, "in_fanout": 1, "before_start": 4, "before_finish": 4}
+"""The latest passing to choose of points that are passed rarely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,37 +154,42 @@ def answer_of(seed: int, endpoint: Endpoint, seq: int, number: int) -> tuple[int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. at: share of the events that are done when it is due.  node: whom it hits.
+    """One fault. at: share of the events that are done when it is due.  upto: share that may be sent before it
+    is done.  node: whom it hits.
     failpoint: as HOOKLINE_FAILPOINTS takes it.  delay: seconds between due and done.
     """
 
     kind: FaultKind
     at: float
+    upto: float
     node: int
     failpoint: str | None = None
     delay: float = 0.0
 
 
 def faults_of(
-    seed: int, kills: int, *, nodes: int, events: int, can_pause: bool, can_stop_database: bool
+    seed: int, kills: int, *, nodes: int, events: int, can_stop_database: bool
 ) -> tuple[Fault, ...]:
-    """The faults of a run, in order."""
+    """The faults of a run, in order. Several nodes share a PostgreSQL, and only there a pause proves anything."""
     draw = Random(f"{seed}/faults")  # noqa: S311 -- a script that can be repeated, no secret
-    points = _NODE_FAILPOINTS + (_WIDE_FAILPOINTS if events >= _WIDE_FROM_EVENTS else ())
+    points = [*_NODE_FAILPOINTS, *(_WIDE_FAILPOINTS if events >= _WIDE_FROM_EVENTS else ())]
+    if nodes > 1:
+        points.remove("in_settle")  # PostgreSQL settles in one statement: there is nothing in between
     faults = []
     for index in range(kills):
         kind: FaultKind = draw.choice(("kill", "failpoint"))
         # A pause outlasts a lease, so it is dear: one in ten, and one in every run that can have it.
-        if can_pause and index % 10 == min(2, kills - 1):
+        if nodes > 1 and index % 10 == min(2, kills - 1):
             kind = "pause"
         elif can_stop_database and index % 10 == 5:
             kind = "database"
         name = draw.choice(points)
-        passing = draw.randint(1, 4) if name in _SOON else draw.randint(1, 60)
+        passing = draw.randint(1, _SOON.get(name, 60))
         faults.append(
             Fault(
                 kind=kind,
-                at=(index + draw.random()) / (kills + 1),
+                at=(index + draw.uniform(0.0, 0.8)) / kills,
+                upto=(index + 1) / kills,
                 node=index % nodes,
                 failpoint=f"{name}:kill@{passing}" if kind == "failpoint" else None,
                 delay=draw.uniform(0.0, 0.15),
