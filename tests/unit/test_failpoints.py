@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,3 +53,14 @@ def test_kill_is_a_kill() -> None:
 def test_what_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(SettingError):
         failpoints.arm(text)
+
+
+def test_every_point_stands_somewhere_in_the_code_and_every_one_that_stands_there_is_known() -> None:
+    source = Path(failpoints.__file__).parent
+    placed = {
+        name
+        for file in source.rglob("*.py")
+        for name in re.findall(r'failpoints\.hit\("([a-z_]+)"\)', file.read_text(encoding="utf-8"))
+    }
+
+    assert placed == set(failpoints.FAILPOINTS)

@@ -14,6 +14,7 @@ from typing import cast
 
 import httptools
 
+from hookline import failpoints
 from hookline.ports_sender import KEPT_ANSWER_BYTES
 
 # All header lines together, interim answers included: eight times what servers commonly send or accept.
@@ -128,6 +129,7 @@ class Connection(asyncio.Protocol):
         else:
             transport.write(head)
             transport.write(body)
+        failpoints.hit("in_send")
         try:
             await done
         finally:

@@ -18,7 +18,7 @@ from hookline.testing.crashtest.script import (
 
 def test_equal_seeds_give_equal_scripts() -> None:
     def faults(seed: int) -> object:
-        return faults_of(seed, 20, nodes=2, events=2000, can_pause=True, can_stop_database=True)
+        return faults_of(seed, 20, nodes=2, events=2000, can_stop_database=True)
 
     assert faults(7) == faults(7)
     assert faults(7) != faults(8)
@@ -54,7 +54,7 @@ def test_a_flaky_endpoint_refuses_the_first_time_only() -> None:
 
 
 def test_every_fault_lands_on_a_node_within_the_run_at_a_point_that_exists() -> None:
-    faults = faults_of(3, 100, nodes=2, events=2000, can_pause=True, can_stop_database=True)
+    faults = faults_of(3, 100, nodes=2, events=2000, can_stop_database=True)
 
     assert {fault.kind for fault in faults} == {"kill", "failpoint", "pause", "database"}
     assert {fault.node for fault in faults} == {0, 1}
@@ -64,6 +64,6 @@ def test_every_fault_lands_on_a_node_within_the_run_at_a_point_that_exists() -> 
 
 
 def test_without_a_second_node_nothing_is_paused() -> None:
-    faults = faults_of(3, 100, nodes=1, events=2000, can_pause=False, can_stop_database=False)
+    faults = faults_of(3, 100, nodes=1, events=2000, can_stop_database=False)
 
     assert {fault.kind for fault in faults} == {"kill", "failpoint"}

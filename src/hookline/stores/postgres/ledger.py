@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from hookline import failpoints
 from hookline.ports import (
     AdoptExecutions,
     Begin,
@@ -125,6 +126,9 @@ async def _in_transaction(connection: Connection, batch: Batch, steps: Iterable[
     try:
         for step in steps:
             await step(connection, batch)
+            if step is settling.settle:
+                failpoints.hit("in_settle")
+        failpoints.hit("in_transaction")
         await connection.execute(_end(batch))
     except Exception as exc:
         if not is_lost(exc) and connection.is_in_transaction():

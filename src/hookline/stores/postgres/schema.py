@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hookline import failpoints
 from hookline.stores.migrations import pending, read_migrations
 from hookline.stores.postgres.connection import renamed
 
@@ -55,5 +56,6 @@ async def _migrate_once(connection: Connection, known: tuple[Migration, ...]) ->
             if not missing:
                 return False
             await connection.execute(missing[0].sql, timeout=_MIGRATION_SECONDS)
+            failpoints.hit("in_migration")
             await connection.execute(_ADD, missing[0].version, missing[0].name, missing[0].checksum)
     return len(missing) > 1
