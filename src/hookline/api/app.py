@@ -54,12 +54,12 @@ ROUTERS = (
 def build_application(services: Services, settings: ApiSettings, addresses: Addresses) -> Front:
     """Return the application of one node."""
     site = Site(services=services, settings=settings, addresses=addresses)
-    budget = Budget()
     routes = hot_routes(site)
     app = management_app(site)
     app.state.openapi = describe(app, routes, settings.version)
     # Starlette types ASGI by MutableMapping where ours says dict: the same objects at run time.
-    return Front(Gate(cast("AsgiApp", app), site, budget), routes, budget)
+    # Each has a budget of its own: open streams of the management API must not keep events out.
+    return Front(Gate(cast("AsgiApp", app), site, Budget()), routes, Budget())
 
 
 def management_app(site: Site) -> FastAPI:

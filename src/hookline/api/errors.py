@@ -6,6 +6,7 @@ own defect: it is logged and answered 500 without a word about what happened.
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -136,10 +137,12 @@ INTERNAL: Final = Answer(500, error_body(HooklineError("Something failed on our 
 def answer_unexpected(exc: BaseException, *, method: str, path: str) -> Answer:
     """Log a defect of ours and return the answer that says nothing about it.
 
-    path: already without secrets. The exception's own text stays in the log, where secrets of callers do not get:
-    our exceptions never repeat values.
+    path: already without secrets. The traceback goes in as text: handed over as an exception, some log renderers
+    would print every local variable with it, and those hold what callers sent.
     """
-    _log.error("unexpected_failure", method=method, path=path, exc_info=exc)
+    _log.error(
+        "unexpected_failure", method=method, path=path, traceback="".join(traceback.format_exception(exc))
+    )
     return INTERNAL
 
 

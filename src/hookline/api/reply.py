@@ -178,7 +178,7 @@ def raw(text: bytes | None) -> Any:
 
 def member(body: bytes, name: str) -> bytes | None:
     """Return the exact bytes of one member of a JSON object; None when it is not there."""
-    if not body:
+    if not body or body.strip() == b"null":
         return None
     found = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(name)
     return None if found is None else bytes(found)

@@ -1,0 +1,390 @@
+"""``/api/v1/webhooks`` over a real node: SEEDS AF-7, AF-11 to AF-14, AF-16, AF-X5, and CONTRACT section 5."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from api_bed import Api, serving
+
+from hookline.engine.clock import SystemClock
+from hookline.model.configuration import Webhook
+from hookline.model.ids import parse
+from hookline.model.states import Origin
+from hookline.stores.sqlite.store import SqliteStore
+from hookline.testing.fakes import FakeSender, refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from asgi import Client
+
+pytestmark = pytest.mark.asyncio
+
+SEED: dict[str, Any] = {
+    "name": "Order Processing Webhook",
+    "url": "https://your-app.com/webhooks/orders",
+    "events": ["workflow.execution.completed"],
+    "authentication": {"type": "bearer", "token": "your_secret"},
+}
+URL = "/api/v1/webhooks"
+
+
+@pytest_asyncio.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    store = SqliteStore(tmp_path / "hookline.db", clock=SystemClock())
+    await store.open()
+    async with serving(store) as api:
+        yield api
+    await store.close()
+
+
+async def until_delivered(client: Client, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(5):
+        while True:
+            answer = await client("GET", "/api/v1/deliveries?state=succeeded")
+            found: list[dict[str, Any]] = answer.json["deliveries"]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def test_af12_create_shows_the_secret_once(api: Api) -> None:
+    made = await api.admin("POST", URL, SEED)
+    shown = await api.admin("GET", f"{URL}/{made.json['id']}")
+    secret = made.json["secret"]
+
+    assert made.status == 201
+    assert made.json["id"].startswith("wh_")
+    assert secret.startswith("whsec_")
+    assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
+    assert made.json["authentication"] == {"type": "bearer"}
+    assert b"your_secret" not in made.body + shown.body
+    assert "secret" not in shown.json
+    assert secret.encode() not in shown.body
+
+
+async def test_an_own_secret_is_kept(api: Api) -> None:
+    own = "an-own-secret-brought-along"
+    made = await api.admin("POST", URL, SEED | {"secret": own})
+    weak = await api.admin("POST", URL, SEED | {"secret": "short"})
+
+    assert made.json["secret"] == own
+    assert (weak.status, weak.details["field"]) == (400, "secret")
+    assert b"short" not in weak.body.replace(b"too short", b"")
+
+
+async def test_af13_the_list_is_the_seeds(api: Api) -> None:
+    webhook = await api.webhook(**SEED, headers={"X-Own": "1"})
+    await api.admin("POST", f"/api/v1/webhooks/{webhook['id']}/test", {"event": "a.b", "test_data": {}})
+    listed = await api.admin("GET", URL)
+    (entry,) = listed.json["webhooks"]
+
+    for name, value in SEED.items():
+        if name != "authentication":
+            assert entry[name] == value
+    assert entry["status"] == "active"
+    assert entry["created_at"].endswith("Z")
+    assert entry["last_delivery"].endswith("Z")
+    assert entry["delivery_stats"] == {
+        "total_deliveries": 1,
+        "successful_deliveries": 1,
+        "failed_deliveries": 0,
+    }
+    assert listed.json["next"] is None
+
+
+async def test_af12_put_merges(api: Api) -> None:
+    """AF-X5: name and authentication stay; PATCH does the same."""
+    webhook = await api.webhook(**SEED)
+    for method in ("PUT", "PATCH"):
+        changed = await api.admin(
+            method,
+            f"{URL}/{webhook['id']}",
+            {
+                "url": "https://new-app.com/webhooks/orders",
+                "events": ["workflow.execution.completed", "workflow.execution.failed"],
+            },
+        )
+        assert changed.status == 200
+        assert changed.json["name"] == SEED["name"]
+        assert changed.json["url"] == "https://new-app.com/webhooks/orders"
+        assert changed.json["authentication"] == {"type": "bearer"}
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {"event": "a.b"})
+    (request,) = api.bed.sender.sent
+
+    assert dict(request.headers)["Authorization"] == "Bearer your_secret"
+    assert request.url == "https://new-app.com/webhooks/orders"
+
+
+async def test_what_was_read_can_be_written_back(api: Api) -> None:
+    webhook = await api.webhook(**SEED, filters={"include_fields": ["a.b"]}, retry_policy=POLICY)
+    read = (await api.admin("GET", f"{URL}/{webhook['id']}")).json
+    written = await api.admin("PUT", f"{URL}/{webhook['id']}", read)
+
+    assert (written.status, written.json) == (200, read)
+
+
+POLICY = {"max_retries": 3, "backoff_multiplier": 2}
+
+
+async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
+    settings: dict[str, Any] = {
+        "authentication": {"type": "basic", "username": "user"},
+        "dialect": "standard",
+        "automation": {"kind": "workflow", "id": "orders"},
+        "metadata": {"team": ["a", 1]},
+        "retry_policy": POLICY,
+        "conditions": {"satisfaction_score": {"lt": 3}, "message_count": {"gt": 10}},
+        "filters": {"include_fields": ["workflow_id", "output_data.order_id"], "exclude_fields": ["status"]},
+        "batch_settings": {"max_events": 100, "max_wait_seconds": 300},
+        "headers": {"X-Own": "value"},
+        "rate_per_second": 5,
+        "max_in_flight": 4,
+        "ordered": True,
+        "timeout_seconds": 7.5,
+        "max_redirects": 2,
+    }
+    sent = settings | {"authentication": settings["authentication"] | {"password": "p"}}
+    webhook = await api.webhook(**sent)
+    blank = await api.webhook()
+    unset = await api.admin("PUT", f"{URL}/{webhook['id']}", dict.fromkeys(set(settings) - {"dialect"}))
+
+    assert {name: webhook[name] for name in settings} == settings
+    for name in set(settings) - {"dialect"}:
+        assert unset.json[name] == blank[name], name
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"url": "ftp://a.b/"}, "url"),
+    ({"url": "https://user:pw@a.b/"}, "url"),
+    ({"url": "http://127.0.0.1/"}, "url"),
+    ({"url": "http://[::1]/"}, "url"),
+    ({"url": "http://0x7f.1/"}, "url"),
+    ({"url": "http://169.254.169.254/"}, "url"),
+    ({"url": "http://a.b/\0"}, "url"),
+    ({"url": None}, "url"),
+    ({"events": []}, "events"),
+    ({"events": [7]}, "events.0"),
+    ({"events": ["ok", ""]}, "events.1"),
+    ({"events": ["*"] * 101}, "events"),
+    ({"events": None}, "events"),
+    ({"name": ""}, "name"),
+    ({"name": "a\nb"}, "name"),
+    ({"name": "x" * 201}, "name"),
+    ({"dialect": "morse"}, "dialect"),
+    ({"authentication": {"type": "psychic"}}, "authentication.type"),
+    ({"authentication": {}}, "authentication.type"),
+    ({"authentication": {"type": "bearer"}}, "authentication.token"),
+    ({"authentication": {"type": "bearer", "token": "a\r\nX: y"}}, "authentication.token"),
+    ({"authentication": {"type": "basic", "username": "a:b", "password": "x"}}, "authentication.username"),
+    ({"authentication": {"type": "header", "name": "Host", "value": "x"}}, "authentication.name"),
+    ({"authentication": {"type": "header", "name": "X A", "value": "x"}}, "authentication.name"),
+    ({"authentication": {"type": "bearer", "token": "x", "tokn": "y"}}, "authentication.tokn"),
+    ({"retry_policy": {"max_retries": -1, "backoff_multiplier": 2}}, "retry_policy.max_retries"),
+    ({"retry_policy": {"max_retries": 3}}, "retry_policy.backoff_multiplier"),
+    ({"retry_policy": {"max_retries": 3, "backoff_multiplier": 0.5}}, "retry_policy.backoff_multiplier"),
+    ({"conditions": {"a": {"regex": "x"}}}, "conditions.a.regex"),
+    ({"conditions": {"a": 7}}, "conditions.a"),
+    ({"filters": {"include_fields": [7]}}, "filters.include_fields.0"),
+    ({"filters": {"include": []}}, "filters.include"),
+    ({"batch_settings": {"max_events": 0}}, "batch_settings.max_events"),
+    ({"headers": {"Content-Length": "1"}}, "headers.Content-Length"),
+    ({"headers": {"webhook-id": "1"}}, "headers.webhook-id"),
+    ({"headers": {"Authorization": "1"}}, "headers.Authorization"),
+    ({"headers": {"Metadata-Flavor": "Google"}}, "headers.Metadata-Flavor"),
+    ({"headers": {"X": "a\r\nb"}}, "headers.X"),
+    ({"headers": {"X": 7}}, "headers.X"),
+    ({"rate_per_second": 0}, "rate_per_second"),
+    ({"max_in_flight": True}, "max_in_flight"),
+    ({"max_in_flight": 1001}, "max_in_flight"),
+    ({"ordered": "yes"}, "ordered"),
+    ({"timeout_seconds": 1e9}, "timeout_seconds"),
+    ({"max_redirects": 1.5}, "max_redirects"),
+    ({"automation": {"kind": "poem", "id": "x"}}, "automation.kind"),
+    ({"status": "paused"}, "status"),
+    ({"organization_id": "org_x"}, "organization_id"),
+    ({"sealed_secret": "x"}, "sealed_secret"),
+]
+
+
+@pytest.mark.parametrize(("field", "fields"), [(field, fields) for fields, field in BAD])
+async def test_a_bad_field_is_named_with_what_was_expected(
+    api: Api, field: str, fields: dict[str, Any]
+) -> None:
+    webhook = await api.webhook()
+    created = await api.admin("POST", URL, SEED | fields)
+    updated = await api.admin("PUT", f"{URL}/{webhook['id']}", fields)
+
+    for answer in (created, updated):
+        assert (answer.status, answer.details["field"]) == (400, field), answer
+    assert (await api.admin("GET", f"{URL}/{webhook['id']}")).json["updated_at"] == webhook["updated_at"]
+
+
+async def test_an_allowed_network_is_allowed(api: Api) -> None:
+    assert (await api.admin("POST", URL, SEED | {"url": "http://10.1.2.3/"})).status == 201
+    assert (await api.admin("POST", URL, SEED | {"url": "http://10.2.2.3/"})).status == 400
+
+
+async def test_af12_test_sends_now_and_tells_how_it_went(api: Api) -> None:
+    webhook = await api.webhook(dialect="standard")
+    answer = await api.admin(
+        "POST",
+        f"{URL}/{webhook['id']}/test",
+        b'{"event": "workflow.execution.completed", "test_data": {"workflow_id": "test_workflow", "n": 1.0}}',
+    )
+    (request,) = api.bed.sender.sent
+
+    assert (answer.status, answer.json["success"], answer.json["response_code"]) == (200, True, 200)
+    assert isinstance(answer.json["response_time_ms"], int)
+    assert b'{"workflow_id": "test_workflow", "n": 1.0}' in request.body
+
+
+async def test_a_refused_test_says_so(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "hookline.db", clock=SystemClock())
+    await store.open()
+    async with serving(store, sender=FakeSender(lambda _: refused(500))) as api:
+        webhook = await api.webhook()
+        answer = await api.admin("POST", f"{URL}/{webhook['id']}/test", {"event": "a.b"})
+        logs = await api.admin("GET", f"{URL}/{webhook['id']}/logs")
+
+        assert (answer.json["success"], answer.json["response_code"]) == (False, 500)
+        assert logs.json["logs"][0]["status"] in ("pending", "failed")
+        assert logs.json["logs"][0]["response_code"] == 500
+    await store.close()
+
+
+async def test_af14_logs_are_the_seeds(api: Api) -> None:
+    webhook = await api.webhook()
+    await api.admin("POST", "/api/v1/events", {"type": "order.paid", "data": {}})
+    await until_delivered(api.admin, 1)
+    logs = await api.admin("GET", f"{URL}/{webhook['id']}/logs")
+    (entry,) = logs.json["logs"]
+
+    assert entry["id"].startswith("log_")
+    assert entry["timestamp"].endswith("Z")
+    assert {name: entry[name] for name in ("event", "status", "response_code", "attempts")} == {
+        "event": "order.paid",
+        "status": "success",
+        "response_code": 200,
+        "attempts": 1,
+    }
+    assert entry["response_time_ms"] >= 0
+    assert entry["payload_size"] == len(api.bed.sender.sent[0].body)
+    for status, count in (("success", 1), ("failed", 0), ("pending", 0)):
+        found = await api.admin("GET", f"{URL}/{webhook['id']}/logs?status={status}")
+        assert len(found.json["logs"]) == count
+
+
+async def test_stats_tell_the_window(api: Api) -> None:
+    webhook = await api.webhook()
+    await api.admin("POST", "/api/v1/events", {"events": [{"type": "a", "data": 1}] * 3})
+    await until_delivered(api.admin, 3)
+    stats = (await api.admin("GET", f"{URL}/{webhook['id']}/stats?window=1h")).json
+    bad = await api.admin("GET", f"{URL}/{webhook['id']}/stats?window=1y")
+
+    assert (stats["total_deliveries"], stats["success_rate"], stats["by_class"]) == (3, 1.0, {"2xx": 3})
+    assert set(stats["latency_ms"]) == {"p50", "p95", "p99"}
+    assert sum(point["successful"] for point in stats["series"]) == 3
+    assert (bad.status, bad.details["field"]) == (400, "window")
+
+
+async def test_a_rotation_keeps_both_secrets_until_it_is_finished(api: Api) -> None:
+    webhook = await api.webhook(dialect="standard")
+    place = f"{URL}/{webhook['id']}/secret/rotate"
+    rotated = await api.admin("POST", place)
+    again = await api.admin("POST", place)
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {})
+    finished = await api.admin("POST", place, {"finish": True})
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {})
+    during, after = (dict(request.headers)["webhook-signature"] for request in api.bed.sender.sent)
+
+    assert rotated.json["secret"] != webhook["secret"]
+    assert rotated.json["previous_secret_until"] is not None
+    assert (again.status, again.code) == (409, "ROTATION_UNDER_WAY")
+    assert finished.json["previous_secret_until"] is None
+    assert (len(during.split()), len(after.split())) == (2, 1)
+
+
+async def test_a_paused_webhook_holds_and_a_resumed_one_drains(api: Api) -> None:
+    webhook = await api.webhook()
+    paused = await api.admin("POST", f"{URL}/{webhook['id']}/pause")
+    await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
+    held = await api.admin("GET", "/api/v1/deliveries?state=held")
+    resumed = await api.admin("POST", f"{URL}/{webhook['id']}/resume")
+    await until_delivered(api.admin, 1)
+
+    assert (paused.json["status"], paused.json["status_reason"]) == ("paused", "paused")
+    assert len(held.json["deliveries"]) == 1
+    assert (resumed.json["status"], resumed.json["status_reason"]) == ("active", None)
+
+
+async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) -> None:
+    """P24."""
+    webhook = await api.webhook()
+    await api.admin("POST", f"{URL}/{webhook['id']}/pause")
+    await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
+    deleted = await api.admin("DELETE", f"{URL}/{webhook['id']}")
+    await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
+    found = await api.admin("GET", "/api/v1/deliveries")
+
+    assert (deleted.status, deleted.body) == (204, b"")
+    assert (await api.admin("GET", f"{URL}/{webhook['id']}")).status == 404
+    assert (await api.admin("DELETE", f"{URL}/{webhook['id']}")).status == 404
+    assert [delivery["state"] for delivery in found.json["deliveries"]] == ["cancelled"]
+
+
+async def test_targets_that_nobody_registered_stay_hidden(api: Api) -> None:
+    """A render's and a trigger's callback targets are rows like any other, but nobody's to see."""
+    shown = [await api.webhook() for _ in range(2)]
+    hidden = [
+        await api.bed.webhook(origin=Origin.CALLBACK) if number % 2 else await api.webhook()
+        for number in range(6)
+    ]
+    organization = (await api.bed.node.store.list(Webhook, organization_id=None, limit=1))[0].organization_id
+    assert organization is not None
+    first = await api.admin("GET", f"{URL}?limit=3")
+    second = await api.admin("GET", f"{URL}?limit=3&cursor={first.json['next']}")
+    ids = [webhook["id"] for page in (first, second) for webhook in page.json["webhooks"]]
+
+    assert len(hidden) == 6
+    assert len(ids) == len(set(ids)) == 5
+    assert second.json["next"] is None
+    assert {webhook["id"] for webhook in shown} <= set(ids)
+
+
+async def test_pages_hold_everything_once_newest_first(api: Api) -> None:
+    made = [(await api.webhook())["id"] for _ in range(5)]
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = (await api.admin("GET", f"{URL}?limit=2{cursor}")).json
+        found += [webhook["id"] for webhook in page["webhooks"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+
+    assert found == made[::-1]
+    assert all(parse("webhook", id) for id in found)
+
+
+async def test_two_changes_at_once_both_count(api: Api) -> None:
+    webhook = await api.webhook()
+    fields: list[dict[str, Any]] = [{"name": "A"}, {"max_in_flight": 3}, {"metadata": {"a": 1}}]
+    answers = await asyncio.gather(*(api.admin("PATCH", f"{URL}/{webhook['id']}", field) for field in fields))
+    now = (await api.admin("GET", f"{URL}/{webhook['id']}")).json
+
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert (now["name"], now["max_in_flight"], now["metadata"]) == ("A", 3, {"a": 1})
+
+
+async def test_af16_meta_shows_where_deliveries_come_from(api: Api) -> None:
+    meta = (await api.admin("GET", "/api/v1/meta")).json
+
+    assert meta["source_ips"] == []
+    assert "agenticflow" in meta["dialects"]
+    assert meta["limits"]["events_per_request"] == 1000
