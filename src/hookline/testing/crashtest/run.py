@@ -277,6 +277,10 @@ class _Run:
 
     def _stop_database(self) -> None:
         assert self._place.server is not None
+        for node in self._nodes:
+            # A node that finds no database when it starts says so and ends; those that run must live through it.
+            with suppress(ProcessFailedError):  # it was armed, and has killed itself
+                node.wait_ready()
         self._place.server.stop("immediate")
         time.sleep(_DATABASE_DOWN_SECONDS)
         self._place.server.start()
