@@ -50,7 +50,8 @@ _EVENT_BY_KEY: Final = (
 )
 
 # Rows of a transaction that began before another one ended may still appear behind those that are there: only what
-# is older than the oldest open transaction is shown, in the order of transactions.
+# is older than the oldest open transaction is shown, in the order of transactions. A transaction that writes for long,
+# in any database of the server, so holds the feed back for that long; deliveries do not wait for it.
 _FEED: Final = f"""
 SELECT {_EVENT}, xid::text AS xid, seq FROM events
 WHERE organization_id = $1 AND xid < pg_snapshot_xmin(pg_current_snapshot())

@@ -40,8 +40,9 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _OLDEST_SERVER: Final = 150_000
 
-# A stopped node (SIGSTOP, VM pause) must not hold its locks, nor the feed of all others, for longer than this.
-_IDLE_TRANSACTION_MS: Final = 5_000
+# A stopped node (SIGSTOP, VM pause) must not hold its locks, nor the feed of all others, for longer than this:
+# less than a command may take, so that whoever waits for such a lock gets it.
+_IDLE_TRANSACTION_MS: Final = 2_000
 
 # Plans are kept for the life of a connection and may be made while a table is still empty; these keep them on the
 # indexes from the first row on. Hash joins of two small argument lists are lost with it, which costs microseconds.
@@ -290,7 +291,7 @@ class Link:
         while True:
             try:
                 await self._reconnect()
-            except (StorageError, SettingError):
+            except Exception:  # noqa: BLE001 -- whatever it was, only a connection ends this
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads load, guards nothing
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             else:
@@ -334,6 +335,9 @@ class Readers:
 
     def __repr__(self) -> str:
         return f"Readers(idle={len(self._idle)})"
+
+    def open(self) -> None:
+        self._is_closed = False
 
     async def close(self) -> None:
         self._is_closed = True

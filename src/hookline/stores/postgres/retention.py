@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hookline import failpoints
+
 if TYPE_CHECKING:
     from hookline.stores.postgres.connection import Connection
 
@@ -122,6 +124,7 @@ async def _sweep(connection: Connection, sql: str, line_ms: int, limit: int) -> 
         assert row is not None
         deleted += row["deleted"]
         limit -= step
+        failpoints.hit("in_checkpoint")
         if row["found"] < step:
             break
     return deleted

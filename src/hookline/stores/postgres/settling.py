@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hookline.stores.postgres.connection import Connection
 
 _WANTED: Final = {"webhook_id": "bytea", "lane": "smallint", "most": "integer", "revision": "integer"}
-# Only the head of an ordered line can be claimed: the first that has not ended.
 _CLAIM: Final = f"""
 WITH wanted AS (
     SELECT {selected(_WANTED)} FROM {unnest(_WANTED, first=3)}
@@ -31,11 +30,7 @@ WITH wanted AS (
     SELECT wanted.webhook_id, due.id, due.next_attempt_at, wanted.revision FROM wanted CROSS JOIN LATERAL (
         SELECT d.id, d.next_attempt_at FROM deliveries d
         WHERE d.webhook_id = wanted.webhook_id AND d.lane = wanted.lane AND d.next_attempt_at <= $2
-            AND (d.ordering_key IS NULL OR NOT EXISTS (
-                SELECT FROM deliveries before
-                WHERE before.webhook_id = d.webhook_id AND before.ordering_key = d.ordering_key
-                    AND before.ordering_key IS NOT NULL AND before.ended_at IS NULL AND before.id < d.id))
-        ORDER BY d.next_attempt_at, d.id LIMIT wanted.most FOR UPDATE OF d SKIP LOCKED
+        ORDER BY d.next_attempt_at, d.id LIMIT wanted.most FOR UPDATE SKIP LOCKED
     ) due
 ), claimed AS (
     UPDATE deliveries d
@@ -259,7 +254,7 @@ async def _shift(connection: Connection, write: Shift) -> int:
     ended_at = rows.to_ms(write.at) if write.to in rows.ENDED else None
     moved = 0
     for source in write.sources:
-        if source is DeliveryState.IN_FLIGHT or moved >= write.limit:
+        if source in {DeliveryState.IN_FLIGHT, write.to} or moved >= write.limit:
             continue
         count = await connection.fetchval(
             _SHIFT[source],

@@ -66,6 +66,7 @@ class PostgresStore(
                 await migrate(connection)
             await self._writer.open()
             await self._listener.open()
+            self._readers.open()
         except BaseException:
             await self.close()
             raise
