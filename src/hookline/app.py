@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -27,6 +27,7 @@ from hookline.engine.clock import SystemClock
 from hookline.engine.manage import first_start
 from hookline.engine.node import Limits, Node
 from hookline.engine.vault import Vault
+from hookline.errors import SettingError, StorageError
 from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.senders.http import HttpSender
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from hookline.ports import Clock, Store
 
 _log = structlog.get_logger("hookline.app")
+
+
+_START_PATIENCE_SECONDS: Final = 60.0
+"""How long a start waits for its database before it gives up with the reason."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +77,8 @@ class Server:
         raise_file_limit()
         vault = Vault(secret_key_of(settings).get_secret_value())
         store = self._store = open_store(settings, self._clock)
-        await store.open()
         try:
+            await store.open()
             return await self._start_node(store, vault)
         except BaseException:
             await self.stop()
@@ -147,13 +152,36 @@ async def serve(settings: Settings, *, ready: Callable[[Running], None] | None =
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    running = await server.start()
+    running = await _start_patiently(server, stopping)
+    if running is None:
+        return 0
     if ready is not None:
         ready(running)
     await stopping.wait()
     _log.info("stopping")
     await server.stop()
     return 0
+
+
+async def _start_patiently(server: Server, stopping: asyncio.Event) -> Running | None:
+    """Start, waiting a while for a database that is not there yet. None when we were told to stop meanwhile.
+
+    A node that comes back before its database does must not need somebody to start it again.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _START_PATIENCE_SECONDS
+    while True:
+        try:
+            return await server.start()
+        except StorageError as exc:
+            if loop.time() > deadline:
+                raise
+            _log.warning("waiting_for_database", reason=exc.message)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await stopping.wait()
+        if stopping.is_set():
+            return None
 
 
 def open_store(settings: Settings, clock: Clock) -> Store:
@@ -194,8 +222,6 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as exc:
         listening.close()
-        from hookline.errors import SettingError
-
         raise SettingError(
             f"HOOKLINE_HOST and HOOKLINE_PORT must name a free address: {host}:{port}: {exc.strerror}",
             field="port",
