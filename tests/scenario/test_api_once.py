@@ -6,10 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from api_bed import serving
 
+from hookline.engine.clock import SystemClock
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from api_bed import Api
+
     from hookline.ports import Store
+    from hookline.testing.postgres import PostgresServer
 
 pytestmark = pytest.mark.asyncio
 
@@ -93,3 +101,55 @@ async def test_a_key_belongs_to_its_organization(store: Store) -> None:
         second = await other("POST", "/api/v1/webhooks", WEBHOOK, headers=KEY)
 
     assert first.json["id"] != second.json["id"]
+
+
+# --- two nodes ----------------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def two(postgres_server: PostgresServer) -> AsyncIterator[tuple[Api, Api]]:
+    """Two nodes over one database."""
+    from hookline.stores.postgres.store import PostgresStore
+
+    url = postgres_server.fresh_database()
+    stores = [PostgresStore(url, clock=SystemClock()) for _ in range(2)]
+    for store in stores:
+        await store.open()
+    async with serving(stores[0]) as first, serving(stores[1], key=first.key) as second:
+        yield first, second
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"), [("/api/v1/events", EVENT, 202), ("/api/v1/webhooks", WEBHOOK, 201)]
+)
+async def test_two_workers_give_one_answer_to_one_key(
+    two: tuple[Api, Api], path: str, body: dict[str, object], status: int
+) -> None:
+    answers = await asyncio.gather(
+        *(two[number % 2].admin("POST", path, body, headers=KEY) for number in range(64))
+    )
+    listed = await two[0].admin("GET", path)
+
+    assert {(answer.status, answer.body) for answer in answers} == {(status, answers[0].body)}
+    assert len(listed.json[path.rpartition("/")[2]]) == 1
+
+
+async def test_what_one_worker_made_the_other_knows_at_the_next_request(two: tuple[Api, Api]) -> None:
+    """Never a 401 for a trigger or key that was just created."""
+    first, second = two
+    for _ in range(10):
+        trigger = await first.trigger()
+        assert (await second.anyone("POST", trigger["path"], {})).status == 202
+
+
+async def test_a_revoked_key_is_refused_by_every_worker_within_a_second(two: tuple[Api, Api]) -> None:
+    first, second = two
+    made = await first.admin("POST", "/api/v1/keys", {"name": "x", "scopes": ["read"]})
+    headers = {"Authorization": f"Bearer {made.json['key']}"}
+    assert (await second.anyone("GET", "/api/v1/webhooks", headers=headers)).status == 200
+    await first.admin("DELETE", f"/api/v1/keys/{made.json['id']}")
+    async with asyncio.timeout(1):
+        while (await second.anyone("GET", "/api/v1/webhooks", headers=headers)).status != 401:  # noqa: ASYNC110 -- asks as a caller would
+            await asyncio.sleep(0.02)

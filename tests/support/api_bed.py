@@ -12,7 +12,6 @@ from hookline.api.app import build_application
 from hookline.api.services import ApiSettings
 from hookline.core.addresses import AddressPolicy
 from hookline.engine.manage import first_start
-from hookline.model.states import Kind
 from hookline.ports_runner import Succeeded
 
 if TYPE_CHECKING:
@@ -30,12 +29,13 @@ PUBLIC_URL = "https://hooks.example.com"
 class Api:
     """A server without a socket.
 
-    admin: a client with the first admin key.  bed: the node beneath.
+    key: the first admin key.  admin: a client with it.  bed: the node beneath.
     """
 
     def __init__(self, front: Front, bed: Bed, key: str) -> None:
         self.front = front
         self.bed = bed
+        self.key = key
         self.anyone = Client(front)
         self.admin = Client(front, {"Authorization": f"Bearer {key}"})
 
@@ -84,16 +84,21 @@ WORK: dict[Automation, Work] = {ORDERS: echo, SUPPORT: echo}
 
 @asynccontextmanager
 async def serving(
-    store: Store, *, sender: FakeSender | None = None, work: dict[Automation, Work] | None = None
+    store: Store,
+    *,
+    sender: FakeSender | None = None,
+    work: dict[Automation, Work] | None = None,
+    key: str | None = None,
 ) -> AsyncIterator[Api]:
-    """Start a node over an open store, and the API over it."""
+    """Start a node over an open store, and the API over it.
+
+    key: the admin key, when another node over the same database has printed it.
+    """
     async with running(store, sender=sender, work=WORK if work is None else work) as bed:
-        key = await first_start(store, bed.node.vault, clock=bed.node.clock)
-        assert key is not None
+        made = await first_start(store, bed.node.vault, clock=bed.node.clock)
+        admin_key = made or key
+        assert admin_key is not None
         await bed.node.directory.refresh()
         settings = ApiSettings(version="0.0", public_url=PUBLIC_URL, max_body_bytes=65_536)
         policy = AddressPolicy(["10.1.0.0/16"])
-        yield Api(build_application(bed.node, settings, policy), bed, key)
-
-
-KINDS = {"workflow": Kind.WORKFLOW, "agent": Kind.AGENT}
+        yield Api(build_application(bed.node, settings, policy), bed, admin_key)
