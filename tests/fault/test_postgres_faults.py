@@ -572,3 +572,32 @@ async def test_the_feed_never_skips_what_commits_late(url: str) -> None:
 
         written = [key for task in tasks for key in task.result()]
         assert sorted(read) == sorted(written)
+
+
+_BURN = """
+DO $$ BEGIN
+    PERFORM set_config('synchronous_commit', 'off', false);
+    WHILE pg_current_xact_id()::text::bigint < %d LOOP COMMIT; END LOOP;
+END $$
+"""
+
+
+async def test_the_feed_follows_transactions_by_number_not_by_their_digits(
+    server: PostgresServer, url: str
+) -> None:
+    """A page ends before transaction 999 and goes on with 1000."""
+    async with opened(url) as store:
+        epoch, org = await epoch_of(store), new_key()
+        now = int(server.execute("SELECT pg_current_xact_id()", url=url))
+        server.execute(_BURN % (10 ** len(str(now)) - 10), url=url)
+        written = [event(org, store._clock.now()) for _ in range(30)]
+        for one in written:
+            await publish(store, epoch, one)
+
+        read: list[Key] = []
+        cursor: str | None = None
+        while (page := await store.events(org, after=cursor, limit=4)).events:
+            read += [one.key for one in page.events]
+            cursor = page.cursor
+
+        assert read == [one.key for one in written]

@@ -53,7 +53,7 @@ _EVENT_BY_KEY: Final = (
 # is older than the oldest open transaction is shown, in the order of transactions. A transaction that writes for long,
 # in any database of the server, so holds the feed back for that long; deliveries do not wait for it.
 _FEED: Final = f"""
-SELECT {_EVENT}, xid::text AS xid, seq FROM events
+SELECT {_EVENT}, xid::text AS place_xid, seq AS place_seq FROM events
 WHERE organization_id = $1 AND xid < pg_snapshot_xmin(pg_current_snapshot())
     AND (xid, seq) > ($2::text::xid8, $3::bigint) AND (cardinality($4::text[]) = 0 OR type = ANY($4))
 ORDER BY xid, seq LIMIT $5
@@ -146,7 +146,7 @@ class PostgresArchive(Connected):
         found = await self._rows(_FEED, organization_id, xid, seq, list(types), limit)
         cursor = after
         if found:
-            cursor = rows.cursor_text(f"{found[-1]['xid']}.{found[-1]['seq']}".encode())
+            cursor = rows.cursor_text(f"{found[-1]['place_xid']}.{found[-1]['place_seq']}".encode())
         elif cursor is None:
             cursor = rows.cursor_text(_START)
         return EventPage(events=tuple([rows.event_from(row) for row in found]), cursor=cursor or "")

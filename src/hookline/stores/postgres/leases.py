@@ -59,8 +59,8 @@ WITH picked AS MATERIALIZED (
     LIMIT {_RECOVERED_AT_ONCE} FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries d
-SET state = 'pending', epoch = NULL, next_attempt_at = $2, attempts_made = d.attempts_made + 1,
-    interruptions = d.interruptions + 1, last_status = NULL, last_ms = 0
+SET state = 'pending', state_reason = NULL, epoch = NULL, next_attempt_at = $2,
+    attempts_made = d.attempts_made + 1, interruptions = d.interruptions + 1
 FROM picked WHERE d.webhook_id = picked.webhook_id AND d.id = picked.id
 RETURNING d.id, d.attempts_made, d.lane
 """

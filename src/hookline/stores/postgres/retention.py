@@ -21,7 +21,6 @@ WITH old AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM fanouts f WHERE f.event_key = e.key)
         AND NOT EXISTS (SELECT FROM deliveries d
                         WHERE d.event_key = e.key AND (d.ended_at IS NULL OR d.ended_at >= $1))
-        AND NOT EXISTS (SELECT FROM executions x WHERE x.id = e.execution_id AND x.completed_at IS NULL)
     LIMIT $2
 ), owed AS MATERIALIZED (
     SELECT d.webhook_id, d.id FROM old JOIN deliveries d ON d.event_key = old.key
