@@ -49,7 +49,7 @@ def main() -> int:
         print(f"failed before the tests: {', '.join(failed)}", flush=True)
     selection = ["-m", "not slow"] if arguments.fast else []
     # Two processes: the tests wait more than they compute, and more would upset those that measure time.
-    tests = subprocess.run([BIN / "pytest", "-q", "-n", "2", *selection], cwd=ROOT, check=False)
+    tests = subprocess.run([BIN / "pytest", "-n", "2", *selection], cwd=ROOT, check=False)
     return 1 if failed else tests.returncode
 
 

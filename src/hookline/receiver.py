@@ -14,13 +14,15 @@ say who sent it, neither whether you saw it before: dedupe by ``webhook-id``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hookline.core.canonical import decode
 from hookline.core.signing import Headers, VerificationError, verify_agenticflow, verify_standard
 from hookline.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["VerificationError", "verify"]
 
@@ -45,7 +47,7 @@ def verify(
     """
     raw = body.encode() if isinstance(body, str) else bytes(body)
     secrets = (secret,) if isinstance(secret, str) else tuple(secret)
-    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    pairs = _pairs(headers)
     if scheme is None:
         has_standard = any(name.lower().startswith("webhook-") for name, _ in pairs)
         scheme = "standard" if has_standard or not _has_agenticflow(pairs) else "agenticflow"
@@ -55,6 +57,12 @@ def verify(
     else:
         verify_agenticflow(secrets, pairs, raw)
     return _event(raw)
+
+
+def _pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
+    # The standard library's request headers have items() without being a Mapping.
+    items = getattr(headers, "items", None)
+    return tuple(items() if items is not None else headers)
 
 
 def _has_agenticflow(pairs: Sequence[tuple[str, str]]) -> bool:
