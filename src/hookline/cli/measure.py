@@ -38,7 +38,8 @@ def crashtest(
     events
         How many events to publish.
     database
-        PostgreSQL server on which a database of its own is made and dropped; a temporary file when not given.
+        `postgresql://…` on which a database of its own is made and dropped, or `postgres` to have a server
+        started for it; a temporary SQLite file when not given.
     seed
         Repeats the same schedule of kills; printed when it is chosen by chance.
     """
