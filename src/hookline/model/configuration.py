@@ -60,7 +60,7 @@ class TriggerAuth(msgspec.Struct, frozen=True, kw_only=True):
 
     type: ``token``, ``basic``, ``api_key``, ``signature`` or ``none``.
     digests: SHA-256 of each live token or API key; a second one while a rotation overlaps.
-    username, password_digest: for basic; the digest is salted scrypt, hex.
+    username, password_digest: for basic; an HMAC of route, user and password under a key of the vault, hex.
     options: sealed secret and scheme fields of a signature, JSON-ready.
     """
 
