@@ -111,7 +111,7 @@ async def begin(connection: Connection, batch: Batch) -> None:
         (write.execution_id, write.epoch): (
             write.execution_id, write.epoch, rows.to_ms(write.started_at), write.launch_ms, write.event_sequence
         )
-        for _, write in group
+        for _, write in reversed(group)  # the first of two stands
     }  # fmt: skip
     begun = await _held(connection, _BEGIN, list(given.values()), _BEGUN)
     for place, write in group:
