@@ -96,17 +96,24 @@ class Client:
         timeout_seconds: float = 100.0,
     ) -> Any:
         """Return the parsed answer, None when it has no body. Raises CommandError."""
+        return self.ask(
+            method, path, body=body, query=query, headers=headers, timeout_seconds=timeout_seconds
+        )[1]
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = 100.0,
+    ) -> tuple[int, Any]:
+        """``call``, with the HTTP status before the answer."""
         payload = None if body is None else json.dumps(body).encode()
         with self._exchange(method, _with_query(path, query), payload, headers, timeout_seconds) as response:
-            return _read_answer(response)
-
-    def stream(self, path: str, **query: object) -> Iterator[tuple[str, str]]:
-        """Yield (event, data) of a server-sent stream until it ends. Raises CommandError."""
-        headers = {"Accept": "text/event-stream"}
-        with self._exchange("GET", _with_query(path, query), None, headers, 60.0) as response:
-            if response.status >= 300:
-                _read_answer(response)
-            yield from _frames(response)
+            return response.status, _read_answer(response)
 
     def pages(self, path: str, word: str, *, limit: int, **query: object) -> list[Any]:
         """Return up to ``limit`` objects of a list, following its cursor. word: its name in the answer."""
@@ -191,17 +198,3 @@ def _refused(status: int, body: Any) -> AnswerError:
     if status in _NEXT_STEP:
         message += f": {_NEXT_STEP[status]}"
     return AnswerError(message, status=status, body=body, code=code or None)
-
-
-def _frames(response: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
-    event, data = "message", list[str]()
-    for raw in response:
-        line = raw.decode("utf-8", "replace").rstrip("\r\n")
-        if not line:
-            if data:
-                yield event, "\n".join(data)
-            event, data = "message", []
-        elif line.startswith("event:"):
-            event = line[6:].strip()
-        elif line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))

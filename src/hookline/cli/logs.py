@@ -19,7 +19,10 @@ def configure(*, level: str, form: str) -> None:
     """Set up structlog for this process. level, form: as the settings log_level and log_format."""
     is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     last: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain tracebacks: the renderer's own would print local variables, and with them secrets (P13).
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if is_text
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )

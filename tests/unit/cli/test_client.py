@@ -1,4 +1,4 @@
-"""The command line's HTTP client: answers, errors with a next step, streams and pages."""
+"""The command line's HTTP client: answers, errors with a next step, and pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             if path == "/stream"
             else json.dumps(body).encode()
         )
-        self.send_response(200 if path == "/stream" else status)
+        self.send_response(status)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
@@ -100,10 +100,6 @@ def test_an_answer_that_is_not_ours_asks_for_the_right_url(url: str) -> None:
 
 def test_pages_follow_the_cursor(url: str) -> None:
     assert Client(url).pages("/page", "things", limit=10) == [1, 2, 3]
-
-
-def test_a_stream_yields_event_and_data(url: str) -> None:
-    assert list(Client(url).stream("/stream")) == [("tick", "1"), ("message", "2\n3")]
 
 
 def test_a_typed_id_cannot_leave_its_path_segment() -> None:

@@ -74,13 +74,12 @@ class Demo:
         """Make a request to the server and show it. note: text, or made from the answer."""
         shown = path.partition("?")[0] + ("?token=…" if "?token=" in path else "")
         try:
-            answer = await asyncio.to_thread(self.client.call, method, path, body=body)
+            status, answer = await asyncio.to_thread(self.client.ask, method, path, body=body)
         except AnswerError as error:
             self.narrator.request(method, shown, error.status, error.message)
             raise DemoError(f"{method} {shown} was refused: {error.message}") from error
         except CommandError as error:
             raise DemoError(f"{method} {shown}: {error.message}\n{self.last_words()}") from error
-        status = 202 if "execution_id" in (answer or {}) else 201
         self.narrator.request(method, shown, status, note(answer) if callable(note) else note)
         return answer
 
