@@ -83,6 +83,9 @@ def test_a_commit_that_does_not_wait_for_the_disk_is_caught_on_postgresql() -> N
             database="postgres",
             module=(*BROKEN, "no_fsync"),
             fault_kinds=("database",),
+            server_settings={
+                "wal_writer_delay": "10s"
+            },  # what is not synced stays so until the plug is pulled
             quiesce_seconds=3.0,
         ),
         told=ignore,

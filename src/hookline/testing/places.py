@@ -44,10 +44,13 @@ class Place:
 
 
 @contextmanager
-def open_place(database: str | None, *, purpose: str) -> Iterator[Place]:
+def open_place(
+    database: str | None, *, purpose: str, server_settings: dict[str, str] | None = None
+) -> Iterator[Place]:
     """Make a fresh database and a folder; remove both at the end. Raises SettingError.
 
     purpose: a word that stands in the database's name, such as ``crashtest``.
+    server_settings: for a PostgreSQL that is started for it.
     """
     if database is None or database == "sqlite" or database.startswith("sqlite:"):
         parent = _parent_of(database)
@@ -56,7 +59,7 @@ def open_place(database: str | None, *, purpose: str) -> Iterator[Place]:
     elif database in {"postgres", "postgresql"}:
         from hookline.testing.postgres import PostgresServer
 
-        with _folder(purpose, None) as folder, PostgresServer() as server:
+        with _folder(purpose, None) as folder, PostgresServer(settings=server_settings) as server:
             url = server.fresh_database(f"hookline_{purpose}")
             yield Place(store="postgresql", url=url, folder=folder, server=server)
     elif database.startswith(("postgresql://", "postgres://")):

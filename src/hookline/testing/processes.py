@@ -132,7 +132,8 @@ class PythonProcess:
         """Close its input, by which our helpers know that they are done, and see it off."""
         stdin = self._process.stdin
         if stdin is not None and not stdin.closed:
-            stdin.close()
+            with suppress(BrokenPipeError):
+                stdin.close()
         self.wait(2.0)
 
     def _kill_group(self) -> None:
@@ -142,7 +143,8 @@ class PythonProcess:
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None and not pipe.closed:
-                pipe.close()
+                with suppress(BrokenPipeError):  # it ended before it read all it was told
+                    pipe.close()
 
 
 def _die_with_parent() -> None:

@@ -51,6 +51,7 @@ class Order:
     """What to run.
 
     module: what is started in place of ``hookline``; a broken engine, when the test is tested.
+    server_settings: of a PostgreSQL that is started for it.
     fault_kinds: None for the script's mixture, else these in turn (``database``: a PostgreSQL of our own only).
     """
 
@@ -60,6 +61,7 @@ class Order:
     database: str | None = None
     module: tuple[str, ...] = ("hookline",)
     fault_kinds: tuple[FaultKind, ...] | None = None
+    server_settings: dict[str, str] | None = None
     quiesce_seconds: float = _QUIESCE_SECONDS
 
 
@@ -85,7 +87,10 @@ class Outcome:
 
 def run(order: Order, *, told: Callable[[str, int], None]) -> Outcome:
     """Run it. told: what is being done, and how many events are done. Raises ProcessFailedError, SettingError."""
-    with open_place(order.database, purpose="crashtest") as place, ExitStack() as stack:
+    with ExitStack() as stack:
+        place = stack.enter_context(
+            open_place(order.database, purpose="crashtest", server_settings=order.server_settings)
+        )
         return _Run(order, place, stack, told).run()
 
 
