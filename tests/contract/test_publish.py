@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 
-async def test_an_event_is_stored_as_it_was_given(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
+async def test_an_event_is_stored_as_it_was_given(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
     """Every field comes back, bytes as bytes and instants to the millisecond."""
     given = event(
         org,
@@ -130,7 +132,9 @@ async def test_own_ids_are_unique_within_a_write_and_within_a_batch(
     assert await store.event(org, "same") == new[0].event
 
 
-async def test_concurrent_repeats_store_one_event(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
+async def test_concurrent_repeats_store_one_event(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
     """P5: whoever comes first wins; the others are told that it was there."""
     writes = [
         Publish(epoch=epoch, events=(NewEvent(event=event(org, clock.now(), own_id="same")),))
