@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from store_bed import LEASE, ManualClock
+from store_bed import LEASE, Backend, ManualClock
 
 from hookline.model.ids import Key, new_key
 
@@ -19,39 +18,6 @@ if TYPE_CHECKING:
     from hookline.testing.postgres import PostgresServer
 
 BACKENDS = ["sqlite", "postgres"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backend:
-    """A database to open stores over, one after the other or, where it can, at once.
-
-    place: the path of the file, or the URL.
-    """
-
-    name: str
-    place: Path | str
-    clock: ManualClock
-
-    @property
-    def admits_many_nodes(self) -> bool:
-        return self.name == "postgres"
-
-    @property
-    def copies_itself(self) -> bool:
-        """``backup`` makes a copy; else it says which command does."""
-        return self.name == "sqlite"
-
-    def store(self) -> Store:
-        """A store over this database, not opened yet."""
-        if self.name == "sqlite":
-            from pathlib import Path
-
-            from hookline.stores.sqlite.store import SqliteStore
-
-            return SqliteStore(Path(self.place), clock=self.clock)
-        from hookline.stores.postgres.store import PostgresStore
-
-        return PostgresStore(str(self.place), clock=self.clock)
 
 
 @pytest.fixture(scope="session")

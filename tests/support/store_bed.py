@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from time import time_ns
 from typing import Any
 
@@ -25,6 +27,7 @@ from hookline.ports import (
     Published,
     Result,
     Settle,
+    Store,
     Want,
     Write,
 )
@@ -50,6 +53,37 @@ class ManualClock:
         self.at += step
         self.seconds += step.total_seconds()
         return self.at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A database to open stores over, one after the other or, where it can, at once.
+
+    place: the path of the file, or the URL.
+    """
+
+    name: str
+    place: Path | str
+    clock: ManualClock
+
+    @property
+    def admits_many_nodes(self) -> bool:
+        return self.name == "postgres"
+
+    @property
+    def copies_itself(self) -> bool:
+        """``backup`` makes a copy; else it says which command does."""
+        return self.name == "sqlite"
+
+    def store(self) -> Store:
+        """A store over this database, not opened yet."""
+        if self.name == "sqlite":
+            from hookline.stores.sqlite.store import SqliteStore
+
+            return SqliteStore(Path(self.place), clock=self.clock)
+        from hookline.stores.postgres.store import PostgresStore
+
+        return PostgresStore(str(self.place), clock=self.clock)
 
 
 def event(organization_id: Key, at: datetime, **changes: Any) -> Event:
