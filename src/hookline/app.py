@@ -19,6 +19,7 @@ import structlog
 
 from hookline import __version__, failpoints
 from hookline.api.app import build_application
+from hookline.api.front import HealthOnly
 from hookline.api.server import HttpServer
 from hookline.api.services import ApiSettings
 from hookline.config import Settings, secret_key_of
@@ -121,7 +122,8 @@ class Server:
             ),
             policy,
         )
-        self._http = HttpServer(application, sock=listening)
+        door = application if "receive" in settings.roles else HealthOnly(application)
+        self._http = HttpServer(door, sock=listening)
         await self._http.start()
         calm_collector()
         self.running = Running(url=url, epoch=node.epoch, admin_key=admin_key)

@@ -160,7 +160,7 @@ class Settings(BaseModel):
     )
     roles: Annotated[tuple[Role, ...], _List, AfterValidator(_roles)] = _setting(
         "a list of receive, execute, deliver",
-        "What this node does. Every node of this version does all three.",
+        "What this node does. Fewer than all three need PostgreSQL: on SQLite one node is the whole system.",
         ALL_ROLES,
     )
     admin_key: Annotated[SecretStr | None, _Optional, AfterValidator(_admin_key)] = _setting(
@@ -242,12 +242,10 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.roles != ALL_ROLES:
-            reason = (
-                "on SQLite one node is the whole system" if self.is_sqlite else "this version's nodes do all"
-            )
+        if self.is_sqlite and self.roles != ALL_ROLES:
             raise SettingError(
-                f"HOOKLINE_ROLES must be receive,execute,deliver, got {','.join(self.roles)!r}: {reason}",
+                f"HOOKLINE_ROLES must be receive,execute,deliver, got {','.join(self.roles)!r}: "
+                "on SQLite one node is the whole system",
                 field="roles",
                 expected="receive,execute,deliver",
                 received=",".join(self.roles),

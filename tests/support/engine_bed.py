@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hookline.engine.clock import SystemClock
-from hookline.engine.node import Limits, Node
+from hookline.engine.node import ROLES, Limits, Node
 from hookline.engine.publish import EventDraft
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.vault import SIGNING_SECRET, Vault
@@ -119,6 +119,7 @@ async def running(
     organization_id: Key | None = None,
     time_scale: float = 0.0005,
     stop: bool = True,
+    roles: tuple[str, ...] = ROLES,
 ) -> AsyncIterator[Bed]:
     """A started node over an open store. stop=False leaves it as a kill would: its tasks just cease."""
     clock = SystemClock()
@@ -132,6 +133,7 @@ async def running(
         vault=VAULT,
         clock=clock,
         limits=Limits(retry_time_scale=time_scale, grace_seconds=5),
+        roles=roles,
     )
     await node.start()
     if organization_id is None:

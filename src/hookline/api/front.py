@@ -14,7 +14,7 @@ import msgspec
 from hookline.api.errors import Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
 from hookline.api.inbound import Budget, Inbound
 from hookline.core.redact import redact_url
-from hookline.errors import HooklineError, InputError
+from hookline.errors import HooklineError, InputError, MissingError
 
 if TYPE_CHECKING:
     from hookline.api.inbound import AsgiApp, Receive, Scope, Send
@@ -43,6 +43,22 @@ class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str | None = None
     is_shared: bool = False
     operation: dict[str, object] = {}
+
+
+_HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class HealthOnly:
+    """The door of a node without the role ``receive``: it says how it is, and takes nothing in."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in _HEALTH:
+            await send_answer(send, answer_of(MissingError("This node does not receive requests.")))
+            return
+        await self._app(scope, receive, send)
 
 
 class Front:

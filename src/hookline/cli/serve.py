@@ -48,7 +48,7 @@ def serve(
     database
         `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.
     roles
-        What this node does; this version's nodes do all of receive,execute,deliver.
+        What this node does, of receive,execute,deliver; fewer than all need PostgreSQL.
     allow_network
         A private network that webhooks may be sent to, as a CIDR; may be given more than once.
     """

@@ -161,7 +161,8 @@ class Deliverer:
 
     def expect(self, webhook_id: Key, lane: Lane, due_at: datetime) -> None:
         """Note that the table holds a delivery due then; it is claimed when the time has come."""
-        self._due.note(webhook_id, lane, due_at)
+        if self._is_open:
+            self._due.note(webhook_id, lane, due_at)
 
     # --- turns ---
 
@@ -397,7 +398,8 @@ class Deliverer:
 
     def rescan(self) -> None:
         """Another node left deliveries in the table: look soon."""
-        self._spawn(self._scan_quietly())
+        if self._is_open:
+            self._spawn(self._scan_quietly())
 
     async def _scan_quietly(self) -> None:
         try:

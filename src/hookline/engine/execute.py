@@ -79,12 +79,16 @@ class Executor:
 
     # --- life ---
 
-    async def start(self) -> None:
-        """Start the runner and the claimer. Raises SettingError when the user's code cannot be loaded."""
+    async def start(self, *, takes_work: bool = True) -> None:
+        """Start the runner and the claimer. Raises SettingError when the user's code cannot be loaded.
+
+        takes_work: False for a node that only needs to know what can run.
+        """
         await self._runner.start()
         self._automations = {(one.kind, one.id): one for one in self._runner.automations}
-        self._is_open = True
-        self._claimer = asyncio.create_task(self._claim_forever(), name="execution-claimer")
+        if takes_work:
+            self._is_open = True
+            self._claimer = asyncio.create_task(self._claim_forever(), name="execution-claimer")
 
     async def close(self, grace: float) -> None:
         """Take nothing new, let what runs end within ``grace`` seconds, give the rest back to the queue."""
@@ -384,7 +388,7 @@ class Executor:
     async def adopt(self) -> None:
         """Take over what dead nodes were running: run it again where that is allowed, else end it as lost."""
         epoch = self._lease.epoch
-        while True:
+        while self._is_open:
             adopted = await self._committer.commit(AdoptExecutions(epoch=epoch, limit=256))
             assert isinstance(adopted, tuple)
             for execution in adopted:

@@ -30,7 +30,7 @@ from hookline.model.states import DeliveryState, Lane, WebhookStatus
 from hookline.ports import DeliveryFilter, KeepRequest, Once, Reopen, Repeat, Shift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from hookline.engine.target import Target
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from hookline.ports_sender import Sender
 
 _log = structlog.get_logger("hookline.node")
+
+ROLES: Final = ("receive", "execute", "deliver")
+"""What a node may do. Without a role it leaves that work in the table, for the nodes that have it."""
 
 _TEST_SECONDS: Final = 35.0
 """Longer than any dialect's time-out, so a test tells how its attempt ended."""
@@ -88,7 +91,9 @@ class Node:
         vault: Vault,
         clock: Clock,
         limits: Limits,
+        roles: Collection[str] = ROLES,
     ) -> None:
+        self._roles = frozenset(roles)
         self.store = store
         self.vault = vault
         self.clock = clock
@@ -157,8 +162,9 @@ class Node:
         await self.lease.open()
         await self.directory.open()
         self.committer.start()
-        self.deliverer.start()
-        await self.executor.start()
+        if "deliver" in self._roles:
+            self.deliverer.start()
+        await self.executor.start(takes_work="execute" in self._roles)
         self._supervisor.start()
         self.is_ready = True
 

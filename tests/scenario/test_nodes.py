@@ -1,0 +1,89 @@
+"""Several nodes over one PostgreSQL: work is shared, taken over, and done once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from engine_bed import ORDERS, running
+
+from hookline.engine.clock import SystemClock
+from hookline.model.states import DeliveryState
+from hookline.ports_runner import Succeeded
+from hookline.stores.postgres.store import PostgresStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.testing.postgres import PostgresServer
+
+pytestmark = pytest.mark.asyncio
+
+
+async def succeed(_: RunJob, __: RunListener) -> Outcome:
+    return Succeeded(output=b"1")
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(url, clock=SystemClock())
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def test_each_role_leaves_the_other_work_to_the_nodes_that_have_it(
+    postgres_server: PostgresServer,
+) -> None:
+    """DESIGN section 3: received on one node, run on a second, delivered by a third."""
+    url = postgres_server.fresh_database()
+    async with (
+        opened(url) as one,
+        opened(url) as two,
+        opened(url) as three,
+        running(one, work={ORDERS: succeed}, roles=("receive",)) as receiver,
+        running(
+            two, work={ORDERS: succeed}, roles=("execute",), organization_id=receiver.organization_id
+        ) as executor,
+        running(three, roles=("deliver",), organization_id=receiver.organization_id) as deliverer,
+    ):
+        await receiver.webhook(events=("workflow.execution.completed",))
+        execution = await receiver.start()
+        await receiver.until_status(execution, "succeeded")
+        await receiver.until_deliveries(
+            lambda found: [delivery.state for delivery in found] == [DeliveryState.SUCCEEDED]
+        )
+
+        sent = [len(bed.sender.sent) for bed in (receiver, executor, deliverer)]
+        ran = [len(bed.runner.started) for bed in (receiver, executor, deliverer)]
+
+    assert sent == [0, 0, 1]
+    assert ran == [0, 1, 0]
+
+
+async def test_two_nodes_share_a_backlog_and_send_each_delivery_once(postgres_server: PostgresServer) -> None:
+    """PROMISES section 3, two workers on one queue: no double claim."""
+    url = postgres_server.fresh_database()
+    async with (
+        opened(url) as one,
+        opened(url) as two,
+        running(one, roles=("receive",)) as receiver,
+    ):
+        await receiver.webhook()
+        await asyncio.gather(*(receiver.publish(data=b"%d" % number) for number in range(400)))
+        async with (
+            opened(url) as third,
+            running(two, roles=("deliver",), organization_id=receiver.organization_id) as first,
+            running(third, roles=("deliver",), organization_id=receiver.organization_id) as second,
+        ):
+            await receiver.until_deliveries(
+                lambda found: all(delivery.state is DeliveryState.SUCCEEDED for delivery in found), within=15
+            )
+            bodies = [request.body for bed in (first, second) for request in bed.sender.sent]
+
+    assert len(bodies) == len(set(bodies)) == 400
