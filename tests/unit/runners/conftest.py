@@ -163,10 +163,15 @@ def gone(is_alive: Callable[[int], bool]) -> Callable[..., Awaitable[None]]:
 
 @pytest.fixture
 def children() -> Callable[[], set[int]]:
-    """Say which processes this one has started and not reaped."""
+    """Say which processes the test has started and not reaped; what other fixtures run is none of its business."""
 
-    def look() -> set[int]:
+    def all_of_them() -> set[int]:
         text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
         return {int(pid) for pid in text.split()}
+
+    others = all_of_them()
+
+    def look() -> set[int]:
+        return all_of_them() - others
 
     return look

@@ -279,7 +279,9 @@ class SqliteArchive:
         return [id_ for (id_,) in self._db.read(_CANCEL_REQUESTED, (epoch,))]
 
     async def claimed_deliveries(self, epoch: Epoch) -> list[tuple[Key, Key]]:
-        return [(id_, organization_id) for id_, organization_id in self._db.read(_CLAIMED_DELIVERIES, (epoch,))]
+        return [
+            (id_, organization_id) for id_, organization_id in self._db.read(_CLAIMED_DELIVERIES, (epoch,))
+        ]
 
     async def claimed_executions(self, epoch: Epoch) -> list[Key]:
         return [id_ for (id_,) in self._db.read(_CLAIMED_EXECUTIONS, (epoch,))]
