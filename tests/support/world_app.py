@@ -1,0 +1,107 @@
+"""Automations that the scenarios run: sound ones, and one for each way to misbehave."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hookline import App
+
+app = App()
+
+
+def note(path: str, line: str) -> str:
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    return line
+
+
+@app.workflow("orders", name="Orders")
+async def orders(ctx: Any) -> Any:
+    order = ctx.input or {}
+    total = await ctx.step("price", lambda: order.get("amount", 0))
+    ctx.log("priced", total=total)
+    ctx.add_credits(4.5)
+    return {"order_id": order.get("order_id"), "pid": os.getpid(), "echo": order}
+
+
+@app.agent("support", name="Support")
+def support(ctx: Any) -> str:
+    ctx.resolve(type="solved", category="billing", tags=["refund"], satisfaction_score=4.5)
+    return f"You said {ctx.message}"
+
+
+@app.workflow("naps")
+async def naps(ctx: Any) -> Any:
+    path = ctx.input["path"]
+    await ctx.step("one", note, path, "one")
+    await ctx.sleep(ctx.input.get("seconds", 1))
+    await ctx.step("two", note, path, "two")
+    return "rested"
+
+
+@app.workflow("approval")
+def approval(ctx: Any) -> Any:
+    path = ctx.input["path"]
+    ctx.step("ask", note, path, "asked")
+    answer = ctx.wait_for_event("approval", timeout_seconds=ctx.input.get("timeout_seconds"))
+    ctx.step("act", note, path, "acted")
+    return {"answer": answer}
+
+
+@app.workflow("long", resumable=True)
+def long(ctx: Any) -> Any:
+    """Steps that take their time; each is noted when it is done."""
+    for number in range(ctx.input["steps"]):
+        ctx.step(f"step{number}", lambda number=number: note(ctx.input["path"], f"{number}"))
+        time.sleep(ctx.input["seconds"])
+    return {"attempt": ctx.attempt}
+
+
+@app.workflow("slow")
+def slow(ctx: Any) -> Any:
+    time.sleep(ctx.input or 0.3)
+    return "done"
+
+
+@app.workflow("raises")
+def raises(ctx: Any) -> Any:
+    raise ValueError("no such order")
+
+
+@app.workflow("hangs", timeout_seconds=0.5)
+def hangs(ctx: Any) -> Any:
+    while True:
+        pass
+
+
+@app.workflow("exits")
+def exits(ctx: Any) -> Any:
+    sys.exit(3)
+
+
+@app.workflow("dies")
+def dies(ctx: Any) -> Any:
+    os._exit(7)
+
+
+@app.workflow("chatters", timeout_seconds=60)
+def chatters(ctx: Any) -> Any:
+    """Prints a gigabyte."""
+    block = (b"x" * 1023 + b"\n") * 1024
+    for _ in range(1024):
+        os.write(1, block)
+    return "done"
+
+
+@app.workflow("unspeakable")
+def unspeakable(ctx: Any) -> Any:
+    return {"nan": float("nan"), "set": {1, 2}}
+
+
+@app.workflow("surrogate")
+def surrogate(ctx: Any) -> Any:
+    return "\ud800"
