@@ -141,13 +141,10 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
         "retry_policy": POLICY,
         "conditions": {"satisfaction_score": {"lt": 3}, "message_count": {"gt": 10}},
         "filters": {"include_fields": ["workflow_id", "output_data.order_id"], "exclude_fields": ["status"]},
-        "batch_settings": {"max_events": 100, "max_wait_seconds": 300},
         "headers": {"X-Own": "value"},
         "rate_per_second": 5,
         "max_in_flight": 4,
-        "ordered": True,
         "timeout_seconds": 7.5,
-        "max_redirects": 2,
     }
     sent = settings | {"authentication": settings["authentication"] | {"password": "p"}}
     webhook = await api.webhook(**sent)
@@ -157,6 +154,18 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
     assert {name: webhook[name] for name in settings} == settings
     for name in set(settings) - {"dialect"}:
         assert unset.json[name] == blank[name], name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch_settings", {"max_events": 10, "max_wait_seconds": 5}), ("ordered", True), ("max_redirects", 2)],
+)
+async def test_a_setting_that_nothing_acts_on_is_refused(api: Api, name: str, value: Any) -> None:
+    """DEMANDS 26: a setting without effect is worse than none."""
+    made = await api.admin("POST", URL, {"url": "https://a.example.com/", "events": ["*"], name: value})
+
+    assert (made.status, made.json["error"]["code"]) == (400, "NOT_SUPPORTED_YET")
+    assert made.json["error"]["details"]["field"] == name
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -292,3 +293,20 @@ async def test_what_a_broken_commit_stored_all_the_same_is_delivered(store: Stor
 
         assert len(bed.sender.sent) == 1
         assert found[0].attempts_made == 1
+
+
+async def test_a_webhooks_rate_is_never_exceeded(store: Store) -> None:
+    """CONTRACT section 5, rate_per_second: spaced sends, however much is owed."""
+    times: list[float] = []
+
+    async def note(_: Outgoing) -> Answer:
+        times.append(asyncio.get_running_loop().time())
+        return OK
+
+    async with running(store, sender=FakeSender(note)) as bed:
+        await bed.webhook(rate_per_second=50.0)
+        await asyncio.gather(*(bed.publish() for _ in range(26)))
+        await bed.until_deliveries(ended(26))
+
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert min(gaps) > 0.018

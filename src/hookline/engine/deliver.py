@@ -168,8 +168,15 @@ class Deliverer:
 
     def _pump(self) -> None:
         """Start as many sends as there are sockets and turns."""
-        while self._is_open and (turn := self._lanes.next()) is not None:
+        while (turn := self._next_turn()) is not None:
             self._spawn(self._work(*turn))
+
+    def _next_turn(self) -> tuple[WebhookLane, Claim] | None:
+        """The delivery whose turn it is; a webhook with a rate rests after each, so its sends are spaced."""
+        turn = self._lanes.next() if self._is_open else None
+        if turn is not None and turn[0].target.webhook.rate_per_second is not None:
+            self._let_rest(turn[0], 1 / turn[0].target.webhook.rate_per_second)
+        return turn
 
     async def _work(self, lane: WebhookLane, claim: Claim) -> None:
         """Send one delivery, and go on with whoever's turn it is: one task carries many sends."""
@@ -179,7 +186,7 @@ class Deliverer:
             finally:
                 self._lanes.done(lane)
                 self._refill(lane)
-            turn = self._lanes.next() if self._is_open else None
+            turn = self._next_turn()
             if turn is None:
                 return
             lane, claim = turn
@@ -193,16 +200,21 @@ class Deliverer:
             lane.has_more.clear()
 
     def _let_rest(self, lane: WebhookLane, seconds: float) -> None:
-        """Leave a receiver alone that said Retry-After: the whole webhook, not only the one delivery."""
+        """Start nothing more for this webhook for a while; the longest of several rests counts."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        if seconds <= 0 or until <= lane.rests_until:
+            return
 
         def back() -> None:
-            lane.rests = False
-            self._lanes.offer(lane)
-            self._pump()
+            if lane.rests_until == until:
+                lane.rests = False
+                self._lanes.offer(lane)
+                self._pump()
 
-        if not lane.rests and seconds > 0:
-            lane.rests = True
-            asyncio.get_running_loop().call_later(seconds, back)
+        lane.rests = True
+        lane.rests_until = until
+        loop.call_at(until, back)
 
     # --- one delivery: load, sign, send, classify, settle ---
 

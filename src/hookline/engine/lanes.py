@@ -43,7 +43,8 @@ class WebhookLane:
     """What this node holds and knows of one webhook's deliveries.
 
     reserved: room promised to events that are being committed.  has_more: lines of the table known to have due
-    rows for which there was no room.  rests: the receiver asked not to be called for a while.
+    rows for which there was no room.  rests: nothing is started before rests_until
+    (loop time), because the receiver asked for it or its rate is used up.
     """
 
     target: Target
@@ -53,6 +54,7 @@ class WebhookLane:
     reserved: int = 0
     has_more: set[Lane] = field(default_factory=set)
     rests: bool = False
+    rests_until: float = 0.0
     is_in_turns: bool = False
 
     @property

@@ -189,7 +189,7 @@ def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetim
         state_reason=reason,
         lane=Lane.FIRST,
         webhook_revision=target.revision if state is DeliveryState.IN_FLIGHT else 0,
-        ordering_key=event.ordering_key,
+        ordering_key=event.ordering_key if target.webhook.is_ordered else None,
         created_at=now,
         next_attempt_at=due,
     )

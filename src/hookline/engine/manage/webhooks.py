@@ -423,10 +423,6 @@ def _filters(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     }
 
 
-def _batch(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
-    return {"batch": dict(value) if value else None}
-
-
 def _headers(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     headers = value or {}
     if len(headers) > _MOST_HEADERS:
@@ -478,6 +474,35 @@ def _required(value: Any, field: str, kind: type, expected: str) -> Any:
     return value
 
 
+def _later(name: str, value: Any, expected: str) -> InputError:
+    """A setting that this version would store and not act on is refused instead."""
+    return InputError(
+        f"'{name}' is not supported yet.",
+        code="NOT_SUPPORTED_YET",
+        field=name,
+        expected=expected,
+        received=type_name(value),
+    )
+
+
+def _no_batch(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
+    if value is not None:
+        raise _later("batch_settings", dict(value), "null")
+    return {"batch": None}
+
+
+def _no_order(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
+    if value:
+        raise _later("ordered", value, "false")
+    return {"is_ordered": False}
+
+
+def _no_redirects(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
+    if value:
+        raise _later("max_redirects", value, "0")
+    return {"max_redirects": value}
+
+
 _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "name": _name,
     "url": _url,
@@ -489,12 +514,12 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "retry_policy": _retry_policy,
     "conditions": _conditions,
     "filters": _filters,
-    "batch_settings": _batch,
+    "batch_settings": _no_batch,
     "headers": _headers,
     "rate_per_second": _plain("rate_per_second"),
     "max_in_flight": _plain("max_in_flight"),
-    "ordered": _plain("is_ordered"),
+    "ordered": _no_order,
     "timeout_seconds": _timeout,
-    "max_redirects": _plain("max_redirects"),
+    "max_redirects": _no_redirects,
 }
 """What each field of the API does to a webhook, in the order in which they are checked."""
