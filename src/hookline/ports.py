@@ -646,6 +646,10 @@ class Archive(Protocol):
         """Executions claimed by this epoch whose cancel flag is set."""
         ...
 
+    async def own_event_ids(self, event_keys: Sequence[Key]) -> dict[Key, str]:
+        """Publishers' own ids of those events that have one. At most 500 keys."""
+        ...
+
     async def claimed_deliveries(self, epoch: Epoch) -> Sequence[tuple[Key, Key]]:
         """(id, organization) of every delivery that this epoch holds."""
         ...
@@ -702,7 +706,8 @@ class Keeping(Protocol):
 
     async def prune(self, *, before: datetime, limit: int) -> int:
         """Delete up to ``limit`` events whose deliveries have all ended before then, with deliveries, attempts,
-        and ended executions with what hangs on them; expired onces too. Returns rows deleted.
+        and ended executions with what hangs on them; refused requests and counters of minutes before then, and
+        expired onces, too. In steps that hold up no writer. Returns rows deleted; 0: nothing is left to delete.
         """
         ...
 

@@ -482,3 +482,24 @@ async def test_a_rare_match_is_found_in_a_long_history(
     )
     assert len(page) == 500
     assert page == sorted(page, key=lambda one: one.id, reverse=True)
+
+
+async def test_an_epoch_knows_what_it_holds(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
+) -> None:
+    """Deliveries and executions, until they are settled or given back."""
+    happened = event(org, clock.now())
+    owed = [delivery(happened, new_key(), state=DeliveryState.IN_FLIGHT) for _ in range(2)]
+    await publish(store, epoch, happened, *owed, delivery(happened, hook))
+    mine = await _execute(store, epoch, clock, org)
+    await accept(store, epoch, execution(org, clock.now()), is_claimed=False)
+
+    assert sorted(await store.claimed_deliveries(epoch)) == sorted((one.id, org) for one in owed)
+    assert list(await store.claimed_executions(epoch)) == [mine.id]
+    assert list(await store.claimed_deliveries(epoch + 1)) == []
+    assert list(await store.claimed_executions(epoch + 1)) == []
+
+    await apply(store, succeeded(owed[0], epoch, clock.now()))
+    await _end(store, epoch, clock, mine, ExecutionStatus.KILLED)
+    assert list(await store.claimed_deliveries(epoch)) == [(owed[1].id, org)]
+    assert list(await store.claimed_executions(epoch)) == []

@@ -22,7 +22,6 @@ from store_bed import (
     request,
 )
 
-from hookline.errors import RowError
 from hookline.model.executions import Failure
 from hookline.model.ids import new_key
 from hookline.model.states import TERMINAL_EXECUTION, ExecutionStatus, Kind
@@ -180,18 +179,6 @@ async def test_a_refused_request_is_kept(store: Store, clock: ManualClock, org: 
     assert await apply(store, KeepRequest(request=came)) is True
 
     assert await store.request(came.id, organization_id=org) == came
-
-
-async def test_an_execution_id_is_taken_once(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key
-) -> None:
-    given = execution(org, clock.now())
-    await accept(store, epoch, given)
-
-    with pytest.raises(RowError):
-        await store.commit([Accept(epoch=epoch, execution=changed(given, source="replay"))])
-
-    assert await _stored(store, given) == given
 
 
 # --- beginning ---
