@@ -646,7 +646,7 @@ class Archive(Protocol):
         """Executions claimed by this epoch whose cancel flag is set."""
         ...
 
-    async def own_event_ids(self, event_keys: Sequence[Key]) -> dict[Key, str]:
+    async def own_event_ids(self, organization_id: Key, event_keys: Sequence[Key]) -> dict[Key, str]:
         """Publishers' own ids of those events that have one. At most 500 keys."""
         ...
 

@@ -1,5 +1,7 @@
 """``/api/v1/deliveries``: what is owed, every attempt made for it, and sending it again."""
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -16,9 +18,10 @@ from hookline.api.reply import (
     reply,
     when,
 )
+from hookline.api.services import Site
 from hookline.api.triggers import body_view
 from hookline.model.events import Attempt, Delivery
-from hookline.model.ids import public
+from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState
 from hookline.ports import DeliveryFilter
 
@@ -48,7 +51,8 @@ async def list_all(
     found = await site.services.store.deliveries(
         caller.organization_id, wanted, before=page.before, limit=page.enough
     )
-    return page.reply("deliveries", found, lambda delivery: delivery.id, delivery_view)
+    view = await viewer(site, found)
+    return page.reply("deliveries", found, lambda delivery: delivery.id, view)
 
 
 @router.get("/{delivery_id}", summary="Show a delivery with its attempts")
@@ -58,22 +62,47 @@ async def show(site: AtSite, caller: Reader, delivery_id: str) -> Response:
         await site.services.store.delivery(id, organization_id=caller.organization_id), "delivery"
     )
     attempts = await site.services.store.attempts(id)
-    return reply(delivery_view(delivery) | {"attempts": [attempt_view(attempt) for attempt in attempts]})
+    view = await viewer(site, [delivery])
+    return reply(view(delivery) | {"attempts": [attempt_view(attempt) for attempt in attempts]})
 
 
 @router.post("/{delivery_id}/retry", status_code=202, summary="Send it again now, the same bytes")
 async def retry(site: AtSite, caller: Writer, delivery_id: str) -> Response:
     id = key_in_path("delivery", delivery_id)
-    delivery = await site.services.reopen(caller.organization_id, id)
-    return reply(delivery_view(found_or_missing(delivery, "delivery")), 202)
+    delivery = found_or_missing(await site.services.reopen(caller.organization_id, id), "delivery")
+    view = await viewer(site, [delivery])
+    return reply(view(delivery), 202)
 
 
-def delivery_view(delivery: Delivery) -> dict[str, Any]:
+async def viewer(site: Site, deliveries: Sequence[Delivery]) -> Callable[[Delivery], dict[str, Any]]:
+    """Return the view of these deliveries, which names each event by the id that its receiver sees."""
+    keys = [delivery.event_key for delivery in deliveries if delivery.event_key is not None]
+    if not keys:
+        return partial(_view, {})
+    return partial(_view, await site.services.store.own_event_ids(deliveries[0].organization_id, keys))
+
+
+def brief_view(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as a timeline names it."""
     return {
         "id": public("delivery", delivery.id),
         "webhook_id": public("webhook", delivery.webhook_id),
-        # An event of a publisher's own id is found by this id, too.
-        "event_id": None if delivery.event_key is None else public("event", delivery.event_key),
+        "state": delivery.state,
+        "state_reason": delivery.state_reason,
+        "attempts_made": delivery.attempts_made,
+    }
+
+
+def _event_id(own_ids: Mapping[Key, str], delivery: Delivery) -> str | None:
+    key = delivery.event_key
+    return None if key is None else own_ids.get(key) or public("event", key)
+
+
+def _view(own_ids: Mapping[Key, str], delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": public("delivery", delivery.id),
+        "webhook_id": public("webhook", delivery.webhook_id),
+        "event_id": _event_id(own_ids, delivery),
         "event_type": delivery.event_type,
         "batch_id": None if delivery.batch_id is None else public("batch", delivery.batch_id),
         "state": delivery.state,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from hookline.api.deliveries import delivery_view
+from hookline.api.deliveries import viewer
 from hookline.api.reply import AtSite, Reader, found_or_missing, raw, reply, when
 from hookline.model.events import Event
 from hookline.model.ids import OWN_EVENT_ID, public
@@ -43,7 +43,8 @@ async def show(site: AtSite, caller: Reader, event_id: str) -> Response:
     owed = await site.services.store.deliveries(
         caller.organization_id, DeliveryFilter(event_key=event.key), before=None, limit=_MOST_DELIVERIES
     )
-    return reply(event_view(event) | {"deliveries": [delivery_view(delivery) for delivery in owed]})
+    view = await viewer(site, owed)
+    return reply(event_view(event) | {"deliveries": [view(delivery) for delivery in owed]})
 
 
 def event_view(event: Event) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.automations import started
-from hookline.api.deliveries import delivery_view
+from hookline.api.deliveries import brief_view
 from hookline.api.events import event_view
 from hookline.api.reply import (
     AtPage,
@@ -288,7 +288,7 @@ async def _sent_moments(store: Archive, organization_id: Key, event: Event) -> l
     moments: list[dict[str, Any]] = []
     wanted = DeliveryFilter(event_key=event.key)
     for delivery in await store.deliveries(organization_id, wanted, before=None, limit=_MOST_DELIVERIES):
-        moments.append(_moment(delivery.created_at, "delivery", **_brief(delivery_view(delivery))))
+        moments.append(_moment(delivery.created_at, "delivery", **brief_view(delivery)))
         moments += [
             _moment(
                 attempt.started_at,
@@ -306,11 +306,6 @@ async def _sent_moments(store: Archive, organization_id: Key, event: Event) -> l
 
 def _moment(at: Any, what: str, **more: Any) -> dict[str, Any]:
     return {"at": rfc3339(at), "what": what, **more}
-
-
-def _brief(delivery: dict[str, Any]) -> dict[str, Any]:
-    kept = ("id", "webhook_id", "state", "state_reason", "attempts_made")
-    return {name: delivery[name] for name in kept}
 
 
 def _sent(event: Event) -> ServerSentEvent:

@@ -41,6 +41,7 @@ FROM fanouts f JOIN events e ON e.organization_id = f.organization_id AND e.key 
 ORDER BY f.event_key LIMIT $1
 """
 _NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND epoch IS NULL"
+_OWN_EVENT_IDS: Final = "SELECT key, own_id FROM events WHERE organization_id = $1 AND key = ANY($2) AND own_id IS NOT NULL"
 _CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = $1"
 _CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = $1"
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = $1 AND is_cancel_requested ORDER BY id"
@@ -92,6 +93,11 @@ class PostgresWatch(Connected):
     async def cancel_requested(self, epoch: Epoch) -> list[Key]:
         async with self._readers.use() as connection:
             return [row[0] for row in await connection.fetch(_CANCEL_REQUESTED, epoch)]
+
+    async def own_event_ids(self, organization_id: Key, event_keys: Sequence[Key]) -> dict[Key, str]:
+        async with self._readers.use() as connection:
+            found = await connection.fetch(_OWN_EVENT_IDS, organization_id, list(event_keys))
+        return {row[0]: row[1] for row in found}
 
     async def claimed_deliveries(self, epoch: Epoch) -> list[tuple[Key, Key]]:
         async with self._readers.use() as connection:

@@ -103,6 +103,7 @@ _FANOUTS: Final = f"""
 """
 _NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND wake_at IS NOT NULL"
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = ? AND is_cancel_requested ORDER BY id"
+_OWN_EVENT_ID: Final = "SELECT own_id FROM events WHERE organization_id = ? AND key = ? AND own_id IS NOT NULL"
 _CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = ?"
 _CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = ?"
 _TOTALS: Final = """
@@ -277,6 +278,10 @@ class SqliteArchive:
 
     async def cancel_requested(self, epoch: Epoch) -> list[Key]:
         return [id_ for (id_,) in self._db.read(_CANCEL_REQUESTED, (epoch,))]
+
+    async def own_event_ids(self, organization_id: Key, event_keys: Sequence[Key]) -> dict[Key, str]:
+        found = {key: self._db.read_one(_OWN_EVENT_ID, (organization_id, key)) for key in event_keys}
+        return {key: row[0] for key, row in found.items() if row is not None}
 
     async def claimed_deliveries(self, epoch: Epoch) -> list[tuple[Key, Key]]:
         return [

@@ -54,11 +54,10 @@ def read_account(api: Api, names: Mapping[str, str], receipts: Iterable[Receipt]
     """
     seen = Counter((receipt.id, receipt.endpoint) for receipt in receipts)
     events = _events(api)
-    own_ids = _own_ids(api, events)
     deliveries = []
     for row in api.pages("/api/v1/deliveries", "deliveries", limit=_PAGE):
         endpoint = names.get(row["webhook_id"], row["webhook_id"])
-        event_id = own_ids.get(row["id"], row["event_id"])
+        event_id = row["event_id"]
         is_plain = row["state"] == "succeeded" and row["attempts_made"] == 1 and seen[event_id, endpoint] == 1
         outcomes = ("delivered",) if is_plain else _outcomes(api, row["id"])
         deliveries.append(
@@ -74,16 +73,6 @@ def read_account(api: Api, names: Mapping[str, str], receipts: Iterable[Receipt]
         row["id"]: row["status"] for row in api.pages("/api/v1/executions", "executions", limit=_PAGE)
     }
     return EngineAccount(events=events, deliveries=deliveries, executions=executions)
-
-
-def _own_ids(api: Api, events: list[EventAccount]) -> dict[str, str]:
-    """For each delivery of an event with its publisher's own id, that id: the list names events by ours."""
-    return {
-        delivery["id"]: event.id
-        for event in events
-        if not event.id.startswith("evt_")
-        for delivery in api.call("GET", f"/api/v1/events/{event.id}")["deliveries"]
-    }
 
 
 def _outcomes(api: Api, delivery_id: str) -> tuple[str, ...]:
