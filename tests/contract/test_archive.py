@@ -503,3 +503,16 @@ async def test_an_epoch_knows_what_it_holds(
     await _end(store, epoch, clock, mine, ExecutionStatus.KILLED)
     assert list(await store.claimed_deliveries(epoch)) == [(owed[1].id, org)]
     assert list(await store.claimed_executions(epoch)) == []
+
+
+async def test_own_ids_are_told_for_the_organizations_own_events(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """Events without one, missing ones and another's are left out."""
+    named, ours = event(org, clock.now(), own_id="a"), event(org, clock.now())
+    foreign = event(new_key(), clock.now(), own_id="b")
+    for one in (named, ours, foreign):
+        await publish(store, epoch, one)
+
+    assert await store.own_event_ids(org, [named.key, ours.key, foreign.key, new_key()]) == {named.key: "a"}
+    assert await store.own_event_ids(org, []) == {}

@@ -41,7 +41,9 @@ FROM fanouts f JOIN events e ON e.organization_id = f.organization_id AND e.key 
 ORDER BY f.event_key LIMIT $1
 """
 _NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND epoch IS NULL"
-_OWN_EVENT_IDS: Final = "SELECT key, own_id FROM events WHERE organization_id = $1 AND key = ANY($2) AND own_id IS NOT NULL"
+_OWN_EVENT_IDS: Final = """
+SELECT key, own_id FROM events WHERE organization_id = $1 AND key = ANY($2) AND own_id IS NOT NULL
+"""
 _CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = $1"
 _CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = $1"
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = $1 AND is_cancel_requested ORDER BY id"
