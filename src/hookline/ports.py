@@ -348,8 +348,8 @@ class Ledger(Protocol):
     """The one writer.
 
     Guarantees: a batch is one transaction, durable (fsynced) when commit returns; results stand in the order of
-    the writes; batches of one node are applied one after another. Within a batch, writes are independent of each
-    other or stand in the order in which they must apply *to the same execution*.
+    the writes; batches of one node are applied one after another. Within a batch the writes of one execution apply
+    in the order of its life: Accept, Begin, Record, Suspend, Resume, Finish; several of one kind as they stand.
     Does not guarantee: order between writes of different objects within a batch.
     """
 

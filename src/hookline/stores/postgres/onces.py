@@ -20,7 +20,8 @@ RETURNING true
 """
 _READ: Final = "SELECT digest, answer FROM onces WHERE scope = $1 AND name = $2"
 _FINISH: Final = """
-UPDATE onces SET answer = $4, expires_at = $5 WHERE scope = $1 AND name = $2 AND epoch = $3
+UPDATE onces SET answer = $4, expires_at = $5
+WHERE scope = $1 AND name = $2 AND epoch = $3 AND answer IS NULL
 """
 _FORGET: Final = "DELETE FROM onces WHERE scope = $1 AND name = $2 AND epoch = $3 AND answer IS NULL"
 
