@@ -190,6 +190,13 @@ async def replay(site: AtSite, caller: Starter, execution_id: str) -> Response:
 async def resume(
     site: AtSite, caller: Writer, execution_id: str, body: Answered, raw_body: RawBody
 ) -> Response:
+    if "\0" in body.name:
+        raise InputError(
+            "A name cannot hold a NUL character.",
+            field="name",
+            expected="string without NUL",
+            received="string",
+        )
     result = await site.services.resume(
         caller.organization_id,
         key_in_path("execution", execution_id),

@@ -32,7 +32,7 @@ from hookline.core.times import rfc3339
 from hookline.engine.manage.start import default_organization
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.vault import ANSWER
-from hookline.errors import ForbiddenError, HooklineError, StorageError, ThrottledError
+from hookline.errors import ForbiddenError, HooklineError, InputError, StorageError, ThrottledError
 from hookline.model.executions import TriggerRequest
 from hookline.model.ids import new_key, public
 from hookline.model.states import Kind
@@ -230,6 +230,14 @@ def _validate(kind: Kind, body: bytes) -> dict[str, Any]:
             if field.is_required and value.get(name) is None:
                 raise missing_field(name, field.expected)
             check_field(value, name, field)
+    if kind is Kind.AGENT and "\0" in (value.get("user_id") or ""):
+        # An id is kept as text, which in PostgreSQL holds no NUL (CONTRACT section 2).
+        raise InputError(
+            "Field 'user_id' cannot hold a NUL character",
+            field="user_id",
+            expected="string without NUL",
+            received="string",
+        )
     return value
 
 
