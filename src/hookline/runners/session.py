@@ -8,6 +8,7 @@ plain and async code: plain_session.py, async_session.py.
 from __future__ import annotations
 
 import math
+import re
 from _thread import RLock
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,8 @@ LOG_BUDGET: Final = 10 * 1024 * 1024
 
 MAX_NAME: Final = 200
 """Characters of the name of a step, wait or event."""
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 MAX_SLEEP: Final = 10 * 366 * 86400
 """Seconds: ten years, so that the instant exists."""
@@ -255,6 +258,9 @@ def check_name(name: object, what: str) -> None:
         raise TypeError(f"{what} must be a text; got {name!r}")
     if not 1 <= len(name) <= MAX_NAME:
         raise ValueError(f"{what} must have 1 to {MAX_NAME} characters; got {len(name)}")
+    if "\0" in name or _SURROGATE.search(name):
+        # Not every store can keep them, and a run must not depend on which one there is.
+        raise ValueError(f"{what} cannot hold a NUL or half of a surrogate pair; got {name!r}")
 
 
 def _check_can_pause(call: str) -> None:
