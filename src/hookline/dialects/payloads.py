@@ -152,10 +152,14 @@ def _turn(execution: Execution) -> _Turn:
 
 
 def _name(user_id: msgspec.Raw) -> str | None:
-    """A user's id as text: AF-3 says string, yet people send numbers."""
+    """A user's id as text: AF-3 says string, yet people send numbers.
+
+    A NUL, which the trigger routes refuse and an input given over the API may hold, is replaced: it is kept as text,
+    and not every store's text can hold one. The input itself stays as it came.
+    """
     text = bytes(user_id)
     if text.startswith(b'"'):
-        return msgspec.json.decode(text, type=str)
+        return msgspec.json.decode(text, type=str).replace("\0", "\ufffd")
     return None if text == b"null" else text.decode()
 
 
