@@ -65,6 +65,65 @@ def test_each_misbehaving_run_ends_by_itself_and_troubles_no_other(one: World) -
     assert one("GET", "/readyz").status == 200
 
 
+REFUSED = {
+    "step",
+    "emit type",
+    "wait",
+    "error",
+    "surrogate error",
+    "surrogate step",
+    "surrogate emit",
+}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "step",
+        "log",
+        "emit",
+        "emit type",
+        "wait",
+        "error",
+        "surrogate error",
+        "surrogate log",
+        "surrogate step",
+        "surrogate emit",
+    ],
+)
+def test_odd_text_from_user_code_never_leaves_a_run_without_its_end(one: World, where: str) -> None:
+    """NUL and lone surrogates in names, words and data: an end of its own, the same on both stores."""
+    ended = one.ended(one.start("nul", where))
+    logs = one("GET", f"/api/v1/executions/{ended['id']}/logs")
+    steps = one("GET", f"/api/v1/executions/{ended['id']}/steps")
+
+    assert ended["status"] == ("failed" if where in REFUSED else "succeeded"), ended
+    assert len(terminal_events(one, ended["id"])) == 1
+    assert (logs.status, steps.status) == (200, 200)
+
+
+def test_odd_text_of_an_agent_is_kept(one: World) -> None:
+    token = one.trigger("nul-agent", kind="agent")["token"]
+    started = one("POST", "/webhooks/agents/nul-agent", {"message": "a\0b"}, key=token)
+    ended = one.ended(started.json["execution_id"])
+
+    assert (ended["status"], ended["output"]) == ("succeeded", "a\0b")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, 7.5, [], {}, {"message": 5}, {"message": "x", "user_id": "a\0b"}, {"message": "x", "user_id": []}],
+)
+def test_an_agent_given_anything_over_the_api_is_refused_or_comes_to_an_end(one: World, given: Any) -> None:
+    """A start by the management API is not checked by AF-3's rules; the run must end all the same."""
+    body = {} if given is None else {"input": given}
+    started = one("POST", "/api/v1/agents/support/executions", body)
+
+    assert started.status in (202, 400), started
+    if started.status == 202:
+        assert one.ended(started.json["execution_id"])["status"] in ("succeeded", "failed")
+
+
 def test_a_cancelled_run_is_killed_and_tells_so_once(one: World) -> None:
     execution_id = one.start("slow", 30)
     one.in_state(execution_id, "running")
@@ -103,6 +162,7 @@ def test_a_wait_and_a_sleep_outlive_a_kill_and_repeat_nothing(one: World, tmp_pa
     one.nodes[0].start()
     still = one.in_state(wait_id, "waiting")
     wrong = one("POST", f"/api/v1/executions/{wait_id}/resume", {"name": "other", "data": 1})
+    unnamed = one("POST", f"/api/v1/executions/{wait_id}/resume", {"name": "a\0b", "data": 1})
     resumed = one(
         "POST",
         f"/api/v1/executions/{wait_id}/resume",
@@ -114,6 +174,7 @@ def test_a_wait_and_a_sleep_outlive_a_kill_and_repeat_nothing(one: World, tmp_pa
 
     assert still["status"] == "waiting"
     assert wrong.status in (202, 409), wrong
+    assert unnamed.status == 400, unnamed
     assert resumed.status == 202, resumed
     assert (ended["status"], ended["output"]) == ("succeeded", {"answer": {"yes": True, "nul": "\0"}})
     assert waiting.read_text().split() == ["asked", "acted"]

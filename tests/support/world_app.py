@@ -97,6 +97,40 @@ def chatters(ctx: Any) -> Any:
     return "done"
 
 
+@app.workflow("nul")
+def nul(ctx: Any) -> Any:  # noqa: C901 -- a list of cases
+    """Puts a NUL wherever code may put text."""
+    where = ctx.input
+    if where == "step":
+        ctx.step("a\0b", lambda: "c\0d")
+    elif where == "log":
+        ctx.log("a\0b", field="c\0d")
+        print("e\0f")  # noqa: T201 -- printing is what is tested
+    elif where == "emit":
+        ctx.emit("nul.emitted", {"a\0b": "\0"})
+    elif where == "emit type":
+        ctx.emit("a\0b", 1)
+    elif where == "wait":
+        ctx.wait_for_event("a\0b", timeout_seconds=0.2)
+    elif where == "error":
+        raise ValueError("a\0b")
+    elif where == "surrogate error":
+        raise ValueError("a\ud800b")
+    elif where == "surrogate log":
+        ctx.log("a\ud800b", field="\ud800")
+    elif where == "surrogate step":
+        ctx.step("a\ud800b", lambda: 1)
+    elif where == "surrogate emit":
+        ctx.emit("a\ud800b", "\ud800")
+    return "a\0b"
+
+
+@app.agent("nul-agent")
+def nul_agent(ctx: Any) -> str:
+    ctx.resolve(type="a\0b", category="c\0d", tags=["\0"])
+    return "a\0b"
+
+
 @app.workflow("unspeakable")
 def unspeakable(ctx: Any) -> Any:
     return {"nan": float("nan"), "set": {1, 2}}
