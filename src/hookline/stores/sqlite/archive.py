@@ -103,7 +103,9 @@ _FANOUTS: Final = f"""
 """
 _NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND wake_at IS NOT NULL"
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = ? AND is_cancel_requested ORDER BY id"
-_OWN_EVENT_ID: Final = "SELECT own_id FROM events WHERE organization_id = ? AND key = ? AND own_id IS NOT NULL"
+_OWN_EVENT_ID: Final = (
+    "SELECT own_id FROM events WHERE organization_id = ? AND key = ? AND own_id IS NOT NULL"
+)
 _CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = ?"
 _CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = ?"
 _TOTALS: Final = """

@@ -90,6 +90,8 @@ class Database:
         """Take the lock, connect, check durability, migrate. Raises SettingError or StorageError."""
         prepare_folder(self.path)
         self._file_lock.acquire()
+        self._failure = ""
+        self._log_pages, self._checkpoint_at = 0, _CHECKPOINT_PAGES
         try:
             self._writer = self._connect(apsw.SQLITE_OPEN_READWRITE)
             _make_durable(self._writer)
@@ -206,8 +208,9 @@ class Database:
         if db.in_transaction:
             try:
                 db.execute("ROLLBACK")
-            except apsw.Error:
-                _log.exception("rollback_failed")
+            except apsw.Error as rollback:
+                self._failure = storage_error(rollback).message  # the next BEGIN would fail as well
+                _log.error("rollback_failed", reason=self._failure)
         if isinstance(exc, apsw.Error):
             failure = storage_error(exc)
             if _is_final(exc):
@@ -255,8 +258,8 @@ class Database:
             await asyncio.get_running_loop().run_in_executor(self._checkpoint_thread, self._copy_log_back)
             async with self._writing:
                 size, copied = self._copy_log_back()
-        except apsw.Error as exc:
-            _log.warning("checkpoint_failed", reason=storage_error(exc).message)
+        except Exception:
+            _log.exception("checkpoint_failed")  # the log stays as it is, and nothing in it is lost
             size, copied = self._log_pages, 0
         # A reader (a backup) keeps the log from starting anew: come back when it has grown as much again.
         self._checkpoint_at = _CHECKPOINT_PAGES + (0 if copied >= size else size)
