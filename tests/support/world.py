@@ -218,3 +218,9 @@ def every_event(world: World, *, node: int = 0) -> list[dict[str, Any]]:
         if not page["next"] or not page["events"]:
             return found
         after = f"&after={page['next']}"
+
+
+def finished_steps(world: World, execution_id: str) -> list[str]:
+    """Names of the steps whose results are stored: the ones that nothing may repeat."""
+    steps = world.get(f"/api/v1/executions/{execution_id}/steps")["steps"]
+    return [step["name"] for step in steps]
