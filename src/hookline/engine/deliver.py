@@ -21,16 +21,13 @@ import structlog
 
 from hookline import failpoints
 from hookline.core.lifecycle import after_attempt
-from hookline.core.redact import redact_headers, redact_url
 from hookline.core.retry import next_attempt_at, parse_retry_after
+from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent
 from hookline.engine.due import DueNotes
 from hookline.engine.lanes import LANE_ROOM, Claim, Lanes
 from hookline.errors import StorageError
-from hookline.model.events import Attempt
-from hookline.model.ids import new_key
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane
 from hookline.ports import ClaimDeliveries, Owed, Settle, Want
-from hookline.ports_sender import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -43,10 +40,9 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.target import Target
     from hookline.errors import HooklineError
-    from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch
-    from hookline.ports_sender import Answer, Sender
+    from hookline.ports_sender import Answer, Outgoing, Sender
 
 _log = structlog.get_logger("hookline.deliver")
 
@@ -146,7 +142,7 @@ class Deliverer:
         """Take a delivery that was reserved and is now stored as claimed."""
         lane = self._lanes.unreserve(owed.delivery.webhook_id)
         self._held.add(owed.delivery.id)
-        self._lanes.enqueue(lane, Claim(owed, epoch, "test" if _is_test(owed) else "live"))
+        self._lanes.enqueue(lane, Claim(owed, epoch, "test" if is_test(owed) else "live"))
         self._pump()
 
     def holds(self, delivery_id: Key) -> bool:
@@ -157,7 +153,7 @@ class Deliverer:
         """Give a delivery back that the table says we hold and we do not."""
         delivery = await self._archive.delivery(delivery_id, organization_id=organization_id)
         if delivery is not None:
-            self._post(_unsent(delivery, epoch, self._clock.now()))
+            self._post(unsent(delivery, epoch, self._clock.now()))
 
     def expect(self, webhook_id: Key, lane: Lane, due_at: datetime) -> None:
         """Note that the table holds a delivery due then; it is claimed when the time has come."""
@@ -227,7 +223,7 @@ class Deliverer:
         started_at = self._clock.now()
         try:
             body = delivery.body if delivery.body is not None else await self._word(target, claim)
-            request = _request(target, claim, body, started_at)
+            request = request_of(target, claim, body, started_at)
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
             self._set_crashed(claim, exc, started_at)
             return
@@ -254,7 +250,7 @@ class Deliverer:
         elif answer.status is not None:
             self._lanes.learn(lane, has_answered=True)
         if answer.status in _ASKS_FOR_REST:
-            wait = parse_retry_after(_header(answer, "retry-after"), self._clock.now())
+            wait = parse_retry_after(header(answer, "retry-after"), self._clock.now())
             longest = max(lane.target.schedule.delays, default=timedelta()) * self._time_scale
             self._let_rest(lane, min(wait, longest).total_seconds())
 
@@ -279,7 +275,7 @@ class Deliverer:
                 delivery_id=delivery.id,
                 webhook_id=delivery.webhook_id,
                 at=ended_at,
-                attempt=_attempt(claim, request, answer, started_at, target.secret_headers),
+                attempt=attempt_of(claim, request, answer, started_at, target.secret_headers),
                 state=verdict.state,
                 state_reason=verdict.reason,
                 lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,
@@ -301,7 +297,7 @@ class Deliverer:
             return None
         if not verdict.counts_as_failure:
             return ended_at + _OUR_PAUSE * self._time_scale
-        asked = _header(answer, "retry-after") if answer.status in _ASKS_FOR_REST else None
+        asked = header(answer, "retry-after") if answer.status in _ASKS_FOR_REST else None
         return next_attempt_at(
             target.schedule,
             attempts_made=failures,
@@ -336,7 +332,7 @@ class Deliverer:
     def _give_back(self, claim: Claim, now: datetime) -> None:
         """Free a claim without an attempt: due at once for whoever claims it, or held while the webhook rests."""
         delivery = claim.owed.delivery
-        settle = _unsent(delivery, claim.epoch, now)
+        settle = unsent(delivery, claim.epoch, now)
         target = self._lanes[delivery.webhook_id].target
         if not target.is_active:
             settle = msgspec.structs.replace(
@@ -458,7 +454,7 @@ class Deliverer:
     def _take_claimed(self, taken: tuple[Owed, ...], epoch: Epoch) -> None:
         for owed in taken:
             self._held.add(owed.delivery.id)
-            self._lanes.enqueue(self._lanes[owed.delivery.webhook_id], Claim(owed, epoch, _cause(owed)))
+            self._lanes.enqueue(self._lanes[owed.delivery.webhook_id], Claim(owed, epoch, cause_of(owed)))
         self._pump()
 
     def _expect_more(self, wants: list[Want], taken: tuple[Owed, ...], now: datetime) -> None:
@@ -472,66 +468,3 @@ class Deliverer:
                 lane.has_more.add(want.lane)
             else:
                 self._due.note(want.webhook_id, want.lane, now)
-
-
-def _unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:
-    """Free a claim under which nothing was sent."""
-    return Settle(
-        epoch=epoch,
-        delivery_id=delivery.id,
-        webhook_id=delivery.webhook_id,
-        at=now,
-        attempt=None,
-        state=DeliveryState.PENDING,
-        lane=delivery.lane,
-        next_attempt_at=now,
-        failures=delivery.failures,
-        crashes=delivery.crashes,
-    )
-
-
-def _cause(owed: Owed) -> str:
-    if owed.delivery.lane is Lane.REPLAY:
-        return "replay"
-    return "retry" if owed.delivery.attempts_made else "live"
-
-
-def _is_test(owed: Owed) -> bool:
-    return owed.event is not None and owed.event.target_id is not None
-
-
-def _header(answer: Answer, name: str) -> str | None:
-    return next((value for key, value in answer.headers if key.lower() == name), None)
-
-
-def _request(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgoing:
-    event = claim.owed.event
-    assert event is not None
-    headers = target.signed_headers(event.public_id, at, body)
-    if event.sequence:
-        headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
-    return Outgoing(
-        url=target.webhook.url, headers=headers, body=body, timeout_seconds=target.timeout_seconds
-    )
-
-
-def _attempt(
-    claim: Claim, request: Outgoing, answer: Answer, started_at: datetime, secret_headers: frozenset[str]
-) -> Attempt:
-    return Attempt(
-        id=new_key(),
-        delivery_id=claim.owed.delivery.id,
-        number=claim.owed.delivery.attempts_made + 1,
-        started_at=started_at,
-        duration_ms=answer.duration_ms,
-        outcome=answer.outcome,
-        status=answer.status,
-        error=answer.error,
-        address=answer.address,
-        url=redact_url(request.url),
-        cause=claim.cause,
-        request_headers=redact_headers(request.headers, secret_headers),
-        response_headers=redact_headers(answer.headers),
-        response_body=answer.body,
-        is_response_cut=answer.is_cut,
-    )

@@ -1,0 +1,92 @@
+"""The values of one attempt: the request that goes out, the record of how it went, and a claim given back unsent.
+
+Pure functions of what the deliverer holds: nothing here sends, waits or stores.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookline.core.redact import redact_headers, redact_url
+from hookline.model.events import Attempt
+from hookline.model.ids import new_key
+from hookline.model.states import DeliveryState, Lane
+from hookline.ports import Settle
+from hookline.ports_sender import Outgoing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hookline.engine.lanes import Claim
+    from hookline.engine.target import Target
+    from hookline.model.events import Delivery
+    from hookline.ports import Epoch, Owed
+    from hookline.ports_sender import Answer
+
+
+def unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:
+    """Free a claim under which nothing was sent."""
+    return Settle(
+        epoch=epoch,
+        delivery_id=delivery.id,
+        webhook_id=delivery.webhook_id,
+        at=now,
+        attempt=None,
+        state=DeliveryState.PENDING,
+        lane=delivery.lane,
+        next_attempt_at=now,
+        failures=delivery.failures,
+        crashes=delivery.crashes,
+    )
+
+
+def cause_of(owed: Owed) -> str:
+    """Why a delivery claimed from the table is sent, as an attempt records it."""
+    if owed.delivery.lane is Lane.REPLAY:
+        return "replay"
+    return "retry" if owed.delivery.attempts_made else "live"
+
+
+def is_test(owed: Owed) -> bool:
+    """Say whether the event was made for this webhook alone."""
+    return owed.event is not None and owed.event.target_id is not None
+
+
+def header(answer: Answer, name: str) -> str | None:
+    """A header of an answer. name: lower-case."""
+    return next((value for key, value in answer.headers if key.lower() == name), None)
+
+
+def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgoing:
+    """The request of an attempt, signed for its instant."""
+    event = claim.owed.event
+    assert event is not None
+    headers = target.signed_headers(event.public_id, at, body)
+    if event.sequence:
+        headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
+    return Outgoing(
+        url=target.webhook.url, headers=headers, body=body, timeout_seconds=target.timeout_seconds
+    )
+
+
+def attempt_of(
+    claim: Claim, request: Outgoing, answer: Answer, started_at: datetime, secret_headers: frozenset[str]
+) -> Attempt:
+    """The record of an attempt, secrets redacted. secret_headers: the webhook's own, lower-case."""
+    return Attempt(
+        id=new_key(),
+        delivery_id=claim.owed.delivery.id,
+        number=claim.owed.delivery.attempts_made + 1,
+        started_at=started_at,
+        duration_ms=answer.duration_ms,
+        outcome=answer.outcome,
+        status=answer.status,
+        error=answer.error,
+        address=answer.address,
+        url=redact_url(request.url),
+        cause=claim.cause,
+        request_headers=redact_headers(request.headers, secret_headers),
+        response_headers=redact_headers(answer.headers),
+        response_body=answer.body,
+        is_response_cut=answer.is_cut,
+    )
