@@ -172,9 +172,12 @@ class Database:
                     raise
                 raise failure from exc
             self.commits += 1
-            if self._log_pages >= self._checkpoint_at:
-                self._start_checkpoint()
-            return result
+        if self._log_pages >= self._checkpoint_at:
+            self._start_checkpoint()
+            await asyncio.sleep(
+                0
+            )  # who commits in a loop that never waits would keep the checkpoint from its turn
+        return result
 
     async def _commit(self, db: apsw.Connection) -> None:
         if self._is_threaded:
@@ -258,8 +261,8 @@ class Database:
             await asyncio.get_running_loop().run_in_executor(self._checkpoint_thread, self._copy_log_back)
             async with self._writing:
                 size, copied = self._copy_log_back()
-        except Exception:
-            _log.exception("checkpoint_failed")  # the log stays as it is, and nothing in it is lost
+        except Exception:  # noqa: BLE001 -- whatever it was, the log stays as it is and nothing in it is lost
+            _log.exception("checkpoint_failed")
             size, copied = self._log_pages, 0
         # A reader (a backup) keeps the log from starting anew: come back when it has grown as much again.
         self._checkpoint_at = _CHECKPOINT_PAGES + (0 if copied >= size else size)
