@@ -220,5 +220,5 @@ async def claim(
     return result
 
 
-def changed(value: Any, **changes: Any) -> Any:
+def changed(value: Any, /, **changes: Any) -> Any:
     return msgspec.structs.replace(value, **changes)

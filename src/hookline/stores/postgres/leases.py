@@ -60,7 +60,8 @@ WITH picked AS MATERIALIZED (
 )
 UPDATE deliveries d
 SET state = 'pending', state_reason = NULL, epoch = NULL, next_attempt_at = $2,
-    attempts_made = d.attempts_made + 1, interruptions = d.interruptions + 1
+    attempts_made = d.attempts_made + 1, interruptions = d.interruptions + 1,
+    last_status = NULL, last_ms = 0
 FROM picked WHERE d.webhook_id = picked.webhook_id AND d.id = picked.id
 RETURNING d.id, d.attempts_made, d.lane
 """

@@ -31,7 +31,7 @@ _ORPHANS: Final = """
 _RELEASE: Final = """
     UPDATE deliveries SET
         state = 'pending', state_reason = NULL, next_attempt_at = ?, epoch = NULL,
-        attempts_made = attempts_made + 1, interruptions = interruptions + 1
+        attempts_made = attempts_made + 1, interruptions = interruptions + 1, last_status = NULL, last_ms = 0
     WHERE rowid = ?
 """
 
