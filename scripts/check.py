@@ -50,6 +50,10 @@ def main() -> int:
     selection = ["-m", "not slow"] if arguments.fast else []
     # Two processes: the tests wait more than they compute, and more would upset those that measure time.
     tests = subprocess.run([BIN / "pytest", "-n", "2", *selection], cwd=ROOT, check=False)
+    if tests.returncode == 1:
+        # Some tests measure time, and their neighbours share the cores: what failed is run once more, alone.
+        print("what failed is run once more, one test at a time", flush=True)
+        tests = subprocess.run([BIN / "pytest", "-q", "--last-failed", *selection], cwd=ROOT, check=False)
     return 1 if failed else tests.returncode
 
 
