@@ -85,6 +85,8 @@ def _count_sql(first: int, condition: str) -> tuple[str, str]:
 # The counters arrive summed, so they are right only when no claim was gone. If one was, they wait for a second
 # statement that has them without it.
 _MINUTES_IF_ALL, _TOTALS_IF_ALL = _count_sql(_COUNT_AT, f"(SELECT count(*) FROM settled) = ${_ALL_AT}")
+# IS TRUE hides the epoch from the planner: it would search the index of claims for each row, whose entries of one
+# epoch are all that is in flight and all that vacuum has not yet swept; the primary key finds the row alone.
 _SETTLE: Final = f"""
 WITH given AS MATERIALIZED (
     SELECT {selected(_SETTLED)} FROM {unnest(_SETTLED)}
@@ -97,7 +99,7 @@ WITH given AS MATERIALIZED (
         attempts_made = greatest(given.number, d.attempts_made),
         last_status = CASE WHEN given.number IS NULL THEN d.last_status ELSE given.last_status END,
         last_ms = CASE WHEN given.number IS NULL THEN d.last_ms ELSE given.last_ms END
-    FROM given WHERE d.webhook_id = given.webhook_id AND d.id = given.id AND d.epoch = given.epoch
+    FROM given WHERE d.webhook_id = given.webhook_id AND d.id = given.id AND (d.epoch = given.epoch) IS TRUE
     RETURNING given.id, given.epoch
 ), kept AS (
     INSERT INTO attempts ({", ".join(columns.ATTEMPT)})
