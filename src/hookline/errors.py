@@ -59,6 +59,21 @@ class UnauthorizedError(HooklineError):
     code = "UNAUTHORIZED"
 
 
+class VerificationError(UnauthorizedError):
+    """A signature did not verify. 401, the same words whatever was wrong with it.
+
+    message: for the owner of the secret.  reason: a stable word: ``header_missing``, ``header_repeated``,
+    ``timestamp_malformed``, ``timestamp_too_old``, ``timestamp_too_new``, ``signature_malformed``,
+    ``signature_mismatch`` or ``body_malformed``.
+    """
+
+    code = "SIGNATURE_INVALID"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class ForbiddenError(HooklineError):
     """A valid key without the scope that the route needs. 403."""
 

@@ -4,57 +4,56 @@ Two schemes. AgenticFlow: ``sha256=`` + hex HMAC-SHA256 of the body, keyed with 
 Standard Webhooks: ``v1,`` + base64 HMAC-SHA256 of ``{id}.{timestamp}.{body}``, keyed with the decoded part of a
 ``whsec_`` secret, or with the UTF-8 of a secret without that prefix.
 
-Checks fail closed: what is missing, repeated, misspelt or out of date is refused, never guessed at. Every
-comparison takes the same time wherever the difference lies. Nothing here puts a key or an expected signature into
-an error, a repr or a log. This module never reads a clock.
+Checks are those of any incoming signature (``core.inbound``): fail closed, in constant time. Nothing here puts a key
+or an expected signature into an error, a repr or a log. This module never reads a clock.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-import re
 from base64 import b64encode
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from hookline.core import canonical
-from hookline.errors import InputError, UnauthorizedError
+import msgspec
 
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the public prefix, not a secret
+from hookline.core import canonical, inbound
+from hookline.core.spelling import SECRET_PREFIX, standard_key, strict_base64
+from hookline.errors import InputError, VerificationError
+
+__all__ = [
+    "AGENTICFLOW_HEADER",
+    "SECRET_PREFIX",
+    "TOLERANCE",
+    "Headers",
+    "Signer",
+    "VerificationError",
+    "agenticflow_signature",
+    "check_own_secret",
+    "explain_agenticflow",
+    "explain_standard",
+    "new_secret",
+    "standard_signature",
+    "verify_agenticflow",
+    "verify_standard",
+]
+
 AGENTICFLOW_HEADER: Final = "X-AgenticFlow-Signature"
 
 # Standard Webhooks, section "Verifying": what most libraries use, and what our own snippets say.
 TOLERANCE: Final = timedelta(minutes=5)
 
-# int() also takes "+1", "1_0" and Arabic digits.
-_TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
-_HEX_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-# A rotation sends two; a longer list only costs us time.
-_MOST_SIGNATURES: Final = 16
+# For a scheme that signs no time.
+_ANY_TIME: Final = datetime.fromtimestamp(0, UTC)
 # A secret that people can type is a secret that others can guess. 16 bytes is the least that is not hopeless, and
 # what migrating users bring in practice (24 to 64 in the Standard Webhooks text).
 _LEAST_SECRET_BYTES: Final = 16
 _MOST_SECRET_BYTES: Final = 512
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
-
-
-class VerificationError(UnauthorizedError):
-    """A signature did not verify.
-
-    reason: a stable word: ``header_missing``, ``header_repeated``, ``timestamp_malformed``, ``timestamp_too_old``,
-    ``timestamp_too_new``, ``signature_malformed``, ``signature_mismatch`` or ``body_malformed``.
-    """
-
-    code = "SIGNATURE_INVALID"
-
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Signer:
@@ -68,7 +67,7 @@ class Signer:
     def __init__(self, secret: str) -> None:
         # A copied HMAC has both key blocks hashed already: 1.1 us a signature instead of 1.6.
         self._whole = hmac.new(secret.encode(), digestmod="sha256")
-        self._standard = hmac.new(_standard_key(secret), digestmod="sha256")
+        self._standard = hmac.new(standard_key(secret), digestmod="sha256")
 
     def __repr__(self) -> str:
         return "Signer(…)"
@@ -86,7 +85,7 @@ class Signer:
         """One entry of ``webhook-signature``. timestamp: whole seconds since 1970, of this attempt."""
         return "v1," + b2a_base64(self._standard_digest(message_id, timestamp, body), newline=False).decode()
 
-    def _standard_digest(self, message_id: str, timestamp: int | str, body: bytes) -> bytes:
+    def _standard_digest(self, message_id: str, timestamp: int, body: bytes) -> bytes:
         mac = self._standard.copy()
         mac.update(f"{message_id}.{timestamp}.".encode())
         mac.update(body)
@@ -126,7 +125,7 @@ def check_own_secret(secret: object, *, field: str = "secret") -> str:
         raise InputError(
             "The secret has control characters or spaces around it.", field=field, expected="printable text"
         )
-    key = _standard_key(secret, field=field)
+    key = standard_key(secret, field=field)
     if not _LEAST_SECRET_BYTES <= len(key) <= _MOST_SECRET_BYTES:
         raise InputError(
             f"The secret must have {_LEAST_SECRET_BYTES} to {_MOST_SECRET_BYTES} bytes.",
@@ -135,26 +134,6 @@ def check_own_secret(secret: object, *, field: str = "secret") -> str:
             received=f"{len(key)} bytes",
         )
     return secret
-
-
-def _standard_key(secret: str, *, field: str = "secret") -> bytes:
-    if not secret.startswith(SECRET_PREFIX):
-        return secret.encode()
-    key = _strict_base64(secret.removeprefix(SECRET_PREFIX))
-    if key is None or not key:
-        raise InputError(
-            "After whsec_ a secret must be padded base64.", field=field, expected="whsec_ + padded base64"
-        )
-    return key
-
-
-def _strict_base64(text: str) -> bytes | None:
-    """Decode padded base64 of the standard alphabet in its one canonical spelling, else None."""
-    try:
-        decoded = a2b_base64(text.encode("ascii"), strict_mode=True)
-    except (Base64Error, ValueError):
-        return None
-    return decoded if b2a_base64(decoded, newline=False).decode() == text else None
 
 
 # --- verification -------------------------------------------------------------------------------------------
@@ -168,18 +147,10 @@ def verify_standard(
     Reads ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``.  secrets: one or more, else ValueError.
     now: aware.  tolerance: how old or how far ahead the timestamp may be.  Raises VerificationError.
     """
-    signers = _signers(secrets)
-    found = _pick(headers, ("webhook-id", "webhook-timestamp", "webhook-signature"))
-    message_id, timestamp = found["webhook-id"], found["webhook-timestamp"]
-    _check_age(timestamp, now, tolerance)
-    offered = _standard_digests(found["webhook-signature"])
-    is_equal = False
-    for signer in signers:
-        digest = signer._standard_digest(message_id, timestamp, body)  # noqa: SLF001 -- same module
-        for candidate in offered:
-            is_equal |= hmac.compare_digest(digest, candidate)
-    if not is_equal:
-        raise VerificationError("No signature fits the body and the secret.", reason="signature_mismatch")
+    scheme = inbound.PRESETS["standard"]
+    if tolerance != TOLERANCE:
+        scheme = msgspec.structs.replace(scheme, tolerance_seconds=tolerance.total_seconds())
+    inbound.verify(scheme, secrets, method="POST", url="", headers=headers, body=body, now=now)
 
 
 def verify_agenticflow(secrets: Sequence[str], headers: Headers, body: bytes) -> None:
@@ -187,81 +158,8 @@ def verify_agenticflow(secrets: Sequence[str], headers: Headers, body: bytes) ->
 
     This scheme signs no time: whoever captured a request can send it again, so dedupe by ``webhook-id``.
     """
-    if not secrets:
-        raise ValueError("verification needs a secret")
-    offered = _agenticflow_digest(_pick(headers, (AGENTICFLOW_HEADER.lower(),))[AGENTICFLOW_HEADER.lower()])
-    is_equal = False
-    for secret in secrets:
-        is_equal |= hmac.compare_digest(hmac.digest(_filled(secret).encode(), body, "sha256"), offered)
-    if not is_equal:
-        raise VerificationError(
-            "The signature does not fit the body and the secret.", reason="signature_mismatch"
-        )
-
-
-def _signers(secrets: Sequence[str]) -> list[Signer]:
-    if not secrets:
-        raise ValueError("verification needs a secret")
-    return [Signer(_filled(secret)) for secret in secrets]
-
-
-def _filled(secret: str) -> str:
-    # An unset environment variable must not turn into a key that everybody knows.
-    if not secret:
-        raise ValueError("verification needs a secret that is not empty")
-    return secret
-
-
-def _pick(headers: Headers, names: tuple[str, ...]) -> dict[str, str]:
-    """The wanted headers by lower-case name, each exactly once and not empty."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        lower = name.lower()
-        if lower in names:
-            if lower in found:
-                raise VerificationError(
-                    f"The header {lower} is there more than once.", reason="header_repeated"
-                )
-            found[lower] = value
-    for name in names:
-        if not found.get(name):
-            raise VerificationError(f"The header {name} is missing.", reason="header_missing")
-    return found
-
-
-def _check_age(timestamp: str, now: datetime, tolerance: timedelta) -> None:
-    if _TIMESTAMP.fullmatch(timestamp) is None:
-        raise VerificationError(
-            "The timestamp is not a whole number of seconds.", reason="timestamp_malformed"
-        )
-    late = now.timestamp() - int(timestamp)
-    if late > tolerance.total_seconds():
-        raise VerificationError(f"The timestamp is {late:.0f} s old.", reason="timestamp_too_old")
-    if -late > tolerance.total_seconds():
-        raise VerificationError(f"The timestamp is {-late:.0f} s in the future.", reason="timestamp_too_new")
-
-
-def _standard_digests(text: str) -> list[bytes]:
-    """The well-formed ``v1`` signatures of the list; other versions are not ours to judge."""
-    digests = []
-    for entry in text.split(" ")[:_MOST_SIGNATURES]:
-        version, _, encoded = entry.partition(",")
-        digest = _strict_base64(encoded) if version == "v1" else None
-        if digest is not None and len(digest) == 32:
-            digests.append(digest)
-    if not digests:
-        raise VerificationError(
-            "No signature of the form v1,<base64> is in the header.", reason="signature_malformed"
-        )
-    return digests
-
-
-def _agenticflow_digest(text: str) -> bytes:
-    digits = text.removeprefix("sha256=")
-    if digits == text or _HEX_DIGEST.fullmatch(digits) is None:
-        raise VerificationError("The signature is not sha256=<64 hex digits>.", reason="signature_malformed")
-    return bytes.fromhex(digits)
+    scheme = inbound.PRESETS["agenticflow"]
+    inbound.verify(scheme, secrets, method="POST", url="", headers=headers, body=body, now=_ANY_TIME)
 
 
 # --- explanations -------------------------------------------------------------------------------------------
@@ -324,7 +222,7 @@ def _clock_hints(timestamp: str, now: datetime) -> list[str]:
 def _key_variants(secret: str, *, is_whole_due: bool = False) -> list[tuple[str, bytes]]:
     """The keys that people build from a secret, the right one (without a label) first."""
     bare = secret.removeprefix(SECRET_PREFIX)
-    decoded = _strict_base64(bare)
+    decoded = strict_base64(bare)
     labelled: dict[bytes, str] = {}
     right = secret.encode() if is_whole_due or decoded is None or bare == secret else decoded
     labelled[right] = ""

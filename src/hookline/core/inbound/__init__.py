@@ -1,0 +1,40 @@
+"""Requests from other systems: are they who they say, what do they ask, and if not, why.
+
+    scheme = scheme_from({"preset": "stripe"})              # or an own scheme's fields; InputError
+    check_secret(scheme, secret)                            # when a trigger is made; InputError
+    answer = handshake(scheme, secrets, …)                  # first: an answer to send, or None
+    verified = verify(scheme, secrets, …)                   # then: dedupe_id, secret_index; VerificationError
+
+Pure: no clock, no I/O. ``sign`` makes what ``verify`` takes.
+"""
+
+from __future__ import annotations
+
+from hookline.core.inbound.content import check_secret
+from hookline.core.inbound.handshake import HandshakeAnswer, handshake
+from hookline.core.inbound.presets import NOT_YET, PRESETS, scheme_from
+from hookline.core.inbound.request import Headers, Request, received
+from hookline.core.inbound.scheme import Scheme, Source
+from hookline.core.inbound.sign import public_key, sign
+from hookline.core.inbound.verify import Verified, verify, verify_request
+from hookline.errors import VerificationError
+
+__all__ = [
+    "NOT_YET",
+    "PRESETS",
+    "HandshakeAnswer",
+    "Headers",
+    "Request",
+    "Scheme",
+    "Source",
+    "VerificationError",
+    "Verified",
+    "check_secret",
+    "handshake",
+    "public_key",
+    "received",
+    "scheme_from",
+    "sign",
+    "verify",
+    "verify_request",
+]
