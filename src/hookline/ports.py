@@ -20,6 +20,7 @@ from hookline.model.configuration import Document, Stored
 from hookline.model.events import Attempt, Delivery, Event
 from hookline.model.executions import (
     Conversation,
+    Ending,
     Execution,
     Failure,
     JournalEntry,
@@ -98,13 +99,14 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True):
     """Insert a trigger request with its execution and first events. Result: True, or ``Repeat``.
 
     request: None when started through the management API.  is_claimed: the execution belongs to the writing epoch
-    at once; else any node may claim it.
+    at once; else any node may claim it.  is_awaited: this node waits for its end, as after ``Await``.
     """
 
     epoch: Epoch
     execution: Execution
     request: TriggerRequest | None = None
     is_claimed: bool = False
+    is_awaited: bool = False
     conversation: Conversation | None = None
     events: tuple[NewEvent, ...] = ()
     once: Once | None = None
@@ -172,6 +174,15 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value: bytes
     at: datetime
+
+
+class Await(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that this node waits for the end of an execution: if another node ends it, it signals ``finished`` with the
+    execution's id. Result: True. Nothing happens to one that has ended, or that is not there.
+    """
+
+    epoch: Epoch
+    execution_id: Key
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
@@ -329,6 +340,7 @@ Write = (
     | Record
     | Suspend
     | Resume
+    | Await
     | Finish
     | Requeue
     | ClaimExecutions
@@ -349,7 +361,7 @@ class Ledger(Protocol):
 
     Guarantees: a batch is one transaction, durable (fsynced) when commit returns; results stand in the order of
     the writes; batches of one node are applied one after another. Within a batch the writes of one execution apply
-    in the order of its life: Accept, Begin, Record, Suspend, Resume, Finish; several of one kind as they stand.
+    in the order of its life: Accept, Begin, Record, Suspend, Resume, Await, Finish; several of one kind as they stand.
     Does not guarantee: order between writes of different objects within a batch.
     """
 
@@ -572,6 +584,10 @@ class Archive(Protocol):
     async def executions(
         self, organization_id: Key, filter: ExecutionFilter, *, before: Key | None, limit: int
     ) -> list[Execution]: ...
+
+    async def endings(self, ids: Sequence[Key]) -> list[Ending]:
+        """Those of these executions that have ended, in any order, of whatever organization. At most 500 ids."""
+        ...
 
     async def journal(self, execution_id: Key) -> list[JournalEntry]:
         """All entries in the order in which they were recorded."""

@@ -22,12 +22,13 @@ from store_bed import (
     request,
 )
 
-from hookline.model.executions import Failure
+from hookline.model.executions import Ending, Failure
 from hookline.model.ids import new_key
 from hookline.model.states import TERMINAL_EXECUTION, ExecutionStatus, Kind
 from hookline.ports import (
     Accept,
     AdoptExecutions,
+    Await,
     Begin,
     Cancel,
     Cancelling,
@@ -115,6 +116,7 @@ async def test_an_execution_is_stored_with_everything_that_goes_with_it(
         replay_of=new_key(),
         conversation_id=new_key(),
         callback_id=new_key(),
+        callback_url="https://caller.example/done?run=1",
         input=b'{"a":\x00}',
         trigger=b"{}",
         event_sequence=1,
@@ -122,7 +124,7 @@ async def test_an_execution_is_stored_with_everything_that_goes_with_it(
     came = request(org, clock.now(), execution_id=given.id)
     talk = changed(conversation(org, clock.now()), id=given.conversation_id)
     happened = event(org, clock.now(), execution_id=given.id, sequence=1)
-    owed = delivery(happened, hook)
+    owed = delivery(happened, hook, url="https://caller.example/done?run=1")
     write = Accept(
         epoch=epoch,
         execution=given,
@@ -671,3 +673,46 @@ async def test_cancelling_finds_nothing_of_another_organization(
         assert await apply(store, write) is None
 
     assert await _stored(store, running) == running
+
+
+# --- endings ------------------------------------------------------------------------------------------------
+
+
+async def test_the_endings_of_some_executions_are_those_that_ended(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, running: Execution
+) -> None:
+    other = execution(org, clock.now())
+    await accept(store, epoch, other)
+    failure = Failure(code="FAILED", message="no such order", type="KeyError")
+    finish = changed(_finish(running, epoch, clock), status=ExecutionStatus.FAILED, error=failure)
+    assert await apply(store, finish) is True
+
+    (ending,) = await store.endings([running.id, other.id, new_key()])
+
+    assert ending == Ending(
+        execution_id=running.id,
+        organization_id=org,
+        status=ExecutionStatus.FAILED,
+        completed_at=clock.now(),
+        error=failure,
+    )
+
+
+async def test_an_ending_holds_the_result(
+    store: Store, epoch: Epoch, clock: ManualClock, running: Execution
+) -> None:
+    await apply(store, changed(_finish(running, epoch, clock), output=b'{"a":1}'))
+
+    (ending,) = await store.endings([running.id])
+
+    assert (ending.status, ending.output, ending.error) == (ExecutionStatus.SUCCEEDED, b'{"a":1}', None)
+
+
+async def test_waiting_for_an_end_changes_nothing_and_may_be_said_of_any_id(
+    store: Store, epoch: Epoch, clock: ManualClock, running: Execution
+) -> None:
+    waits = [Await(epoch=epoch, execution_id=id_) for id_ in (running.id, running.id, new_key())]
+
+    assert await store.commit(waits) == [True, True, True]
+    assert await _stored(store, running) == running
+    assert await store.commit([*waits, _finish(running, epoch, clock)]) == [True, True, True, True]

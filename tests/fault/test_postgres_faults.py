@@ -33,8 +33,8 @@ from store_bed import (
 from hookline.errors import ConflictError, RowError, SettingError, StorageError
 from hookline.model.configuration import Organization
 from hookline.model.ids import Key, new_key
-from hookline.model.states import AttemptOutcome, DeliveryState
-from hookline.ports import Cancel, NewEvent, Publish
+from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
+from hookline.ports import Await, Cancel, Finish, NewEvent, Publish, Wake
 from hookline.stores.postgres import schema
 from hookline.stores.postgres.store import PostgresStore
 from hookline.testing.postgres import PostgresServer
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from hookline.ports import Epoch, Wake
+    from hookline.ports import Epoch
 
 pytestmark = pytest.mark.asyncio
 
@@ -307,9 +307,9 @@ async def test_a_migration_cut_off_in_the_middle_is_run_again(
     """P23: what was half done is rolled back, the next start goes on from the last whole step."""
     folder = tmp_path / "migrations"
     shutil.copytree(schema.FOLDER, folder)
-    (folder / "0002_slow.sql").write_text(
-        "CREATE TABLE half (a int); SELECT pg_sleep(30); CREATE TABLE whole (a int)"
-    )
+    newest = len(list(folder.glob("*.sql")))
+    slow = folder / f"{newest + 1:04}_slow.sql"
+    slow.write_text("CREATE TABLE half (a int); SELECT pg_sleep(30); CREATE TABLE whole (a int)")
     connection = await asyncpg.connect(url)
     running = asyncio.create_task(schema.migrate(connection, folder=folder))
     active = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
@@ -322,12 +322,15 @@ async def test_a_migration_cut_off_in_the_middle_is_run_again(
     with pytest.raises(StorageError):
         await running
 
-    assert server.execute("SELECT to_regclass('half'), max(version) FROM schema_migrations", url=url) == "|1"
-    (folder / "0002_slow.sql").write_text("CREATE TABLE half (a int); CREATE TABLE whole (a int)")
+    assert (
+        server.execute("SELECT to_regclass('half'), max(version) FROM schema_migrations", url=url)
+        == f"|{newest}"
+    )
+    slow.write_text("CREATE TABLE half (a int); CREATE TABLE whole (a int)")
     connection = await asyncpg.connect(url)
     await schema.migrate(connection, folder=folder)
     await connection.close()
-    assert server.execute("SELECT max(version) FROM schema_migrations", url=url) == "2"
+    assert server.execute("SELECT max(version) FROM schema_migrations", url=url) == f"{newest + 1}"
     with pytest.raises(SettingError, match="newer version"):
         await PostgresStore(url, clock=ManualClock()).open()
 
@@ -416,7 +419,7 @@ import asyncio, sys
 from datetime import timedelta
 from hookline.model.events import Attempt, Delivery, Event
 from hookline.model.ids import new_key
-from hookline.model.states import AttemptOutcome, DeliveryState
+from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 from hookline.engine.clock import SystemClock
 from hookline.ports import NewEvent, Publish, Settle
 from hookline.stores.postgres.store import PostgresStore
@@ -509,6 +512,35 @@ async def test_work_of_one_node_wakes_the_others_within_a_second(url: str) -> No
         await publish(one, epoch, happened := event(org, one._clock.now()), claimed)
         await asyncio.sleep(0.05)
         assert theirs.empty(), "the fast path signals nothing"
+
+
+@pytest.mark.parametrize(
+    ("awaits", "is_told"),
+    [([], False), (["one"], True), (["two"], False), (["one", "two"], True)],
+    ids=["nobody", "another node", "the node that ends it", "both"],
+)
+async def test_an_end_is_signalled_when_another_node_waits_for_it(
+    url: str, awaits: list[str], is_told: bool
+) -> None:
+    """P20: a signal wakes every node, so it is sent only for an end that one of them waits for."""
+    async with opened(url) as one, opened(url) as two:
+        epochs = {"one": await epoch_of(one), "two": await epoch_of(two)}
+        heard, run = _listen(one), execution(new_key(), one._clock.now())
+        await accept(two, epochs["two"], run)
+        for name in awaits:
+            await one.commit([Await(epoch=epochs[name], execution_id=run.id)])
+        finish = Finish(
+            epoch=epochs["two"],
+            execution_id=run.id,
+            status=ExecutionStatus.SUCCEEDED,
+            completed_at=two._clock.now(),
+        )
+        assert await two.commit([finish]) == [True]
+
+        if is_told:
+            assert await asyncio.wait_for(heard.get(), 1.0) == Wake("finished", run.id.hex())
+        await asyncio.sleep(0.05)
+        assert heard.empty()
 
 
 async def test_after_a_restart_a_node_listens_again_and_expects_the_worst(

@@ -163,7 +163,7 @@ def kill(node: Node) -> None:
             task.cancel()
 
 
-_PARTS = {"Committer", "Deliverer", "Executor", "Supervisor", "Outbox", "FakeRunner"}
+_PARTS = {"Committer", "Endings", "Deliverer", "Executor", "Supervisor", "Outbox", "FakeRunner"}
 
 
 def policy(retries: int, multiplier: float = 1.0) -> RetryPolicy:

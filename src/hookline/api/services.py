@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from hookline.engine.endings import Endings
     from hookline.engine.node import TestResult
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
@@ -85,6 +86,10 @@ class Services(Protocol):
 
     @property
     def committer(self) -> Commits: ...
+
+    @property
+    def endings(self) -> Endings:
+        """Who waits for the end of an execution."""
 
     @property
     def epoch(self) -> Epoch: ...

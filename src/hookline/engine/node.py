@@ -15,6 +15,7 @@ import structlog
 from hookline.engine.commit import Committer
 from hookline.engine.deliver import Deliverer
 from hookline.engine.directory import Directory
+from hookline.engine.endings import Endings
 from hookline.engine.execute import Executor
 from hookline.engine.history import RunTimes
 from hookline.engine.lease import Lease
@@ -103,6 +104,7 @@ class Node:
         self.committer = Committer(store)
         self.directory = Directory(store, vault)
         self.history = RunTimes(store)
+        self.endings = Endings(archive=store, committer=self.committer, lease=self.lease, clock=clock)
         self.deliverer = Deliverer(
             committer=self.committer,
             archive=store,
@@ -122,7 +124,13 @@ class Node:
             runner=runner,
             committer=self.committer,
             archive=store,
-            recorder=Recorder(committer=self.committer, archive=store, outbox=self._outbox, clock=clock),
+            recorder=Recorder(
+                committer=self.committer,
+                archive=store,
+                outbox=self._outbox,
+                endings=self.endings,
+                clock=clock,
+            ),
             lease=self.lease,
             clock=clock,
             history=self.history,
@@ -142,6 +150,7 @@ class Node:
             deliverer=self.deliverer,
             executor=self.executor,
             outbox=self._outbox,
+            endings=self.endings,
             reconciler=Reconciler(
                 archive=store,
                 committer=self.committer,
@@ -171,6 +180,7 @@ class Node:
     async def stop(self) -> None:
         """Finish or give back what is under way, within the grace; nothing of it is lost or sent twice."""
         self.is_ready = False
+        self.endings.close()
         grace = self._limits.grace_seconds
         await self.executor.close(grace)
         await self.deliverer.close(grace)

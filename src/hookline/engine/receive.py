@@ -33,7 +33,8 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
 
     input: JSON text or None.  trigger: JSON text of what ``ctx.trigger`` shows, or None.  source: ``trigger``,
     ``api`` or ``replay``.  request: kept with the execution; its id and execution_id are filled in here.
-    once: makes the start happen once.
+    once: makes the start happen once.  id: made beforehand by who registered a waiter for its end, or None.
+    is_awaited: somebody on this node waits for its end.  callback_id, callback_url: as the execution keeps them.
     """
 
     organization_id: Key
@@ -46,6 +47,10 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     request: TriggerRequest | None = None
     replay_of: Key | None = None
     once: Once | None = None
+    id: Key | None = None
+    is_awaited: bool = False
+    callback_id: Key | None = None
+    callback_url: str | None = None
 
 
 class Receiver:
@@ -80,6 +85,7 @@ class Receiver:
             execution=execution,
             request=_with_execution(start.request, execution),
             is_claimed=is_claimed,
+            is_awaited=start.is_awaited,
             conversation=conversation,
             events=events,
             once=once,
@@ -100,7 +106,7 @@ class Receiver:
     ) -> tuple[Execution, Conversation | None, tuple[NewEvent, ...]]:
         automation = self._executor.automation(start.kind, start.automation_id)
         execution = Execution(
-            id=new_key(),
+            id=start.id if start.id is not None else new_key(),
             organization_id=start.organization_id,
             kind=start.kind,
             automation_id=start.automation_id,
@@ -109,6 +115,8 @@ class Receiver:
             trigger_id=start.trigger_id,
             request_id=start.request.id if start.request is not None else None,
             replay_of=start.replay_of,
+            callback_id=start.callback_id,
+            callback_url=start.callback_url,
             input=start.input,
             trigger=start.trigger,
             created_at=now,

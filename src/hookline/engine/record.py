@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.engine.commit import Committer
+    from hookline.engine.endings import Endings
     from hookline.engine.publish import Outbox
     from hookline.model.executions import Conversation, JournalEntry
     from hookline.ports import Archive, Clock, Epoch
@@ -74,10 +75,13 @@ def execution_event(execution: Execution, type_: str, data: bytes, sequence: int
 class Recorder:
     """Writes down what executions do. One per node."""
 
-    def __init__(self, *, committer: Committer, archive: Archive, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, *, committer: Committer, archive: Archive, outbox: Outbox, endings: Endings, clock: Clock
+    ) -> None:
         self._committer = committer
         self._archive = archive
         self._outbox = outbox
+        self._endings = endings
         self._clock = clock
 
     def now(self) -> datetime:
@@ -149,8 +153,13 @@ class Recorder:
             events=events,
             event_sequence=ended.event_sequence + len(events),
         )
-        result = await self._committer.commit(finish, after=partial(self._outbox.conclude, events, epoch))
-        return result is True
+
+        def concluded(result: object) -> None:
+            self._outbox.conclude(events, epoch, result)
+            if result is True:
+                self._endings.ended(ended)
+
+        return await self._committer.commit(finish, after=concluded) is True
 
     async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
         """An agent's conversation after its turn, or None for other kinds."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hookline.engine.deliver import Deliverer
     from hookline.engine.directory import Directory
+    from hookline.engine.endings import Endings
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
@@ -32,6 +33,7 @@ _FOLLOW_SECONDS: Final = 1.0
 
 _RECOVER_SECONDS: Final = 2.0
 _RECONCILE_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0
 
 
 class Supervisor:
@@ -46,6 +48,7 @@ class Supervisor:
         deliverer: Deliverer,
         executor: Executor,
         outbox: Outbox,
+        endings: Endings,
         reconciler: Reconciler,
     ) -> None:
         self._store = store
@@ -54,6 +57,7 @@ class Supervisor:
         self._deliverer = deliverer
         self._executor = executor
         self._outbox = outbox
+        self._endings = endings
         self._reconciler = reconciler
         self._tasks: list[asyncio.Task[None]] = []
         self.lease_losses = 0
@@ -64,6 +68,7 @@ class Supervisor:
             asyncio.create_task(self._every(_RECOVER_SECONDS, self._recover), name="recover"),
             asyncio.create_task(self._every(_FOLLOW_SECONDS, self._directory.refresh), name="follow"),
             asyncio.create_task(self._every(_RECONCILE_SECONDS, self._reconcile), name="reconcile"),
+            asyncio.create_task(self._every(_LOOK_SECONDS, self._endings.look), name="endings-look"),
             asyncio.create_task(self._listen(), name="listen"),
         ]
 
@@ -120,5 +125,7 @@ class Supervisor:
                 case "cancel":
                     with suppress(StorageError):
                         await self._executor.cancel_requested_elsewhere()
+                case "finished":
+                    self._endings.heard(wake.detail)
                 case _:
                     pass

@@ -47,6 +47,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     first attempt is claimed, fixed from then on, so every attempt sends the same bytes.
     body: kept when an attempt failed, so that even an upgrade cannot change a retry; None before that and
     after a first success (it is derived from event and revision).
+    url: where it goes instead of the webhook's own URL (a callback's); None for that.
     attempts_made: all attempts, interrupted ones too: numbers of attempts go on from here.
     failures: answered or failed attempts that used up a step of the schedule.
     crashes: times our own code failed on it (P22).  interruptions: times a node died holding it.
@@ -77,6 +78,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     last_ms: int | None = None
     body_size: int | None = None
     body: bytes | None = None
+    url: str | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,6 +52,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     source: ``trigger``, ``api``, ``replay`` or ``schedule``.
     attempt: processes started for it so far.  steps: finished steps.  credits_used: summed by ``ctx.add_credits``.
     event_sequence: number of its events so far.
+    callback_id, callback_url: the hidden target that its terminal event also goes to, and where; None for neither.
     wake_at, wait_name: why it is ``waiting``: until an instant, or for an event of that name.
     """
 
@@ -67,6 +68,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: Key | None = None
     conversation_id: Key | None = None
     callback_id: Key | None = None
+    callback_url: str | None = None
     input: bytes | None = None
     trigger: bytes | None = None
     output: bytes | None = None
@@ -83,6 +85,20 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     credits_used: float = 0.0
     event_sequence: int = 0
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How an execution ended: all that those who waited for it are told.
+
+    output: JSON text of the result, None unless it succeeded.  error: None when it did.
+    """
+
+    execution_id: Key
+    organization_id: Key
+    status: ExecutionStatus
+    completed_at: datetime
+    output: bytes | None = None
+    error: Failure | None = None
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):

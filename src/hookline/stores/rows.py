@@ -18,6 +18,7 @@ from hookline.model.configuration import Document, Stored
 from hookline.model.events import Attempt, Delivery, Event
 from hookline.model.executions import (
     Conversation,
+    Ending,
     Execution,
     Failure,
     JournalEntry,
@@ -70,7 +71,7 @@ EVENT: Final = (
 DELIVERY: Final = (
     "id", "organization_id", "webhook_id", "event_key", "event_type", "batch_id", "state", "state_reason", "lane",
     "webhook_revision", "attempts_made", "failures", "crashes", "interruptions", "ordering_key", "created_at",
-    "next_attempt_at", "ended_at", "last_status", "last_ms", "body_size", "body",
+    "next_attempt_at", "ended_at", "last_status", "last_ms", "body_size", "body", "url",
 )  # fmt: skip
 ATTEMPT: Final = (
     "delivery_id", "number", "id", "started_at", "duration_ms", "outcome", "status", "error", "address", "url",
@@ -80,8 +81,9 @@ EXECUTION: Final = (
     "id", "organization_id", "kind", "automation_id", "automation_name", "status", "source", "trigger_id",
     "request_id", "replay_of", "conversation_id", "callback_id", "input", "trigger", "output", "error", "created_at",
     "started_at", "completed_at", "wake_at", "wait_name", "is_cancel_requested", "launch_ms", "run_ms", "attempt",
-    "steps", "credits_used", "event_sequence",
+    "steps", "credits_used", "event_sequence", "callback_url",
 )  # fmt: skip
+ENDING: Final = ("id", "organization_id", "status", "completed_at", "output", "error")
 JOURNAL: Final = ("op", "name", "occurrence", "value", "started_at", "duration_ms")
 LOG: Final = ("position", "at", "stream", "level", "text", "fields")
 CONVERSATION: Final = (
@@ -180,6 +182,7 @@ def delivery_row(delivery: Delivery) -> Row:
         delivery.last_ms,
         delivery.body_size,
         delivery.body,
+        delivery.url,
     )
 
 
@@ -212,6 +215,7 @@ def delivery_from(row: Sequence[Any]) -> Delivery:
         last_ms=row[19],
         body_size=row[20],
         body=row[21],
+        url=row[22],
     )
 
 
@@ -406,6 +410,7 @@ def execution_row(execution: Execution) -> Row:
         execution.steps,
         execution.credits_used,
         execution.event_sequence,
+        execution.callback_url,
     )
 
 
@@ -439,6 +444,18 @@ def execution_from(row: Sequence[Any]) -> Execution:
         steps=row[25],
         credits_used=row[26],
         event_sequence=row[27],
+        callback_url=row[28],
+    )
+
+
+def ending_from(row: Sequence[Any]) -> Ending:
+    return Ending(
+        execution_id=row[0],
+        organization_id=row[1],
+        status=_STATUSES[row[2]],
+        completed_at=from_ms(row[3]),
+        output=row[4],
+        error=None if row[5] is None else _failure_decoder.decode(row[5]),
     )
 
 

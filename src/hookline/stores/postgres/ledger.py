@@ -17,6 +17,7 @@ import asyncpg
 from hookline import failpoints
 from hookline.ports import (
     AdoptExecutions,
+    Await,
     Begin,
     Cancel,
     ClaimDeliveries,
@@ -63,6 +64,7 @@ _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (Resume, answering.resume),
     (Cancel, answering.cancel),
     (Requeue, running.requeue),
+    (Await, running.expect_end),
     (Finish, running.finish),
     (FanOut, publishing.fan_out),
     (Reopen, settling.reopen),

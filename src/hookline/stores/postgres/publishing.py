@@ -76,7 +76,7 @@ FROM {unnest(_NAME)}
 JOIN onces o ON o.scope = given.scope AND o.name = given.name
 """
 
-_NEW_EXECUTION: Final = columns.EXECUTION | {"epoch": "bigint"}
+_NEW_EXECUTION: Final = columns.EXECUTION | {"epoch": "bigint", "awaited_by": "bigint"}
 _INSERT_EXECUTIONS: Final = f"""
 INSERT INTO executions ({", ".join(_NEW_EXECUTION)})
 SELECT {selected(_NEW_EXECUTION)} FROM {unnest(_NEW_EXECUTION)}
@@ -134,7 +134,9 @@ async def accept(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(Accept):
         if batch.results[place] is not None:
             continue
-        executions.append((*rows.execution_row(write.execution), write.epoch if write.is_claimed else None))
+        claimed_by = write.epoch if write.is_claimed else None
+        awaited_by = write.epoch if write.is_awaited else None
+        executions.append((*rows.execution_row(write.execution), claimed_by, awaited_by))
         if write.request is not None:
             requests.append(rows.request_row(write.request))
         if write.conversation is not None:

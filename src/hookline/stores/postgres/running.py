@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hookline.ports import AdoptExecutions, Begin, ClaimExecutions, Finish, Record, Requeue
+from hookline.ports import AdoptExecutions, Await, Begin, ClaimExecutions, Finish, Record, Requeue
 from hookline.stores import rows
 from hookline.stores.postgres import columns
 from hookline.stores.postgres.columns import selected, transposed, unnest
@@ -71,7 +71,14 @@ SET status = given.status, completed_at = given.completed_at, run_ms = given.run
     event_sequence = CASE WHEN given.event_sequence > 0 THEN given.event_sequence ELSE x.event_sequence END
 FROM {unnest(_FINISHED)}
 WHERE x.id = given.id AND x.epoch = given.epoch AND x.status IN ('queued', 'running', 'waiting')
-RETURNING given.id, given.epoch
+RETURNING given.id, given.epoch, x.awaited_by
+"""
+
+_AWAIT: Final = f"""
+UPDATE executions x
+SET awaited_by = CASE WHEN coalesce(x.awaited_by, given.epoch) = given.epoch THEN given.epoch ELSE 0 END
+FROM {unnest(_HELD)}
+WHERE x.id = given.id AND x.status IN ('queued', 'running', 'waiting')
 """
 
 _REQUEUE: Final = f"""
@@ -158,6 +165,14 @@ def log_row(row: rows.Row) -> rows.Row:
     return (*row[:4], row[4].encode("utf-8", "surrogatepass"), row[5])
 
 
+async def expect_end(connection: Connection, batch: Batch) -> None:
+    group = batch.of(Await)
+    given = sorted({(write.execution_id, write.epoch) for _, write in group})
+    await connection.execute(_AWAIT, *transposed(given, _HELD))
+    for place, _ in group:
+        batch.results[place] = True
+
+
 async def finish(connection: Connection, batch: Batch) -> None:
     group = batch.of(Finish)
     if not all(write.status.is_terminal for _, write in group):
@@ -169,7 +184,10 @@ async def finish(connection: Connection, batch: Batch) -> None:
         )
         for _, write in reversed(group)  # the first of two stands
     }  # fmt: skip
-    finished = await _held(connection, _FINISH, list(given.values()), _FINISHED)
+    updated = await connection.fetch(_FINISH, *transposed(list(given.values()), _FINISHED))
+    finished = {(row[0], row[1]) for row in updated}
+    # Whoever waits on this node is told by the engine; a signal is for other nodes, and costs each of them.
+    awaited_elsewhere = {row[0] for row in updated if row[2] is not None and row[2] != row[1]}
     conversations = []
     for place, write in group:
         held = (write.execution_id, write.epoch)
@@ -178,7 +196,8 @@ async def finish(connection: Connection, batch: Batch) -> None:
             continue
         finished.discard(held)
         batch.add_events(write.epoch, write.events)
-        batch.notices.add("finished", write.execution_id.hex())
+        if write.execution_id in awaited_elsewhere:
+            batch.notices.add("finished", write.execution_id.hex())
         if write.conversation is not None:
             conversations.append(write.conversation)
     await put_conversations(connection, conversations)

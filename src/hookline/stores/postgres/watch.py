@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from hookline.model.executions import Ending
     from hookline.model.ids import Key
     from hookline.ports import Epoch, Minute
 
@@ -74,6 +75,12 @@ SELECT
 )
 
 
+_ENDINGS: Final = f"""
+SELECT {rows.listed(rows.ENDING)} FROM executions
+WHERE id = ANY($1::bytea[]) AND status NOT IN ('queued', 'running', 'waiting')
+"""
+
+
 class PostgresWatch(Connected):
     """The part of ``hookline.ports.Archive`` that serves the engine."""
 
@@ -81,6 +88,11 @@ class PostgresWatch(Connected):
         async with self._readers.use() as connection:
             found = await connection.fetch(_WAITING)
         return [Waiting(webhook_id=row[0], lane=Lane(row[1]), due_at=rows.from_ms(row[2])) for row in found]
+
+    async def endings(self, ids: Sequence[Key]) -> list[Ending]:
+        async with self._readers.use() as connection:
+            found: list[Any] = await connection.fetch(_ENDINGS, list(ids))
+        return [rows.ending_from(row) for row in found]
 
     async def fanouts(self, *, limit: int = 100) -> list[Fanout]:
         async with self._readers.use() as connection:

@@ -27,6 +27,7 @@ from hookline.stores.rows import (
     ATTEMPT,
     CONVERSATION,
     DELIVERY,
+    ENDING,
     EVENT,
     EXECUTION,
     JOURNAL,
@@ -43,7 +44,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.model.events import Attempt, Delivery, Event
-    from hookline.model.executions import Conversation, Execution, JournalEntry, LogLine, TriggerRequest
+    from hookline.model.executions import (
+        Conversation,
+        Ending,
+        Execution,
+        JournalEntry,
+        LogLine,
+        TriggerRequest,
+    )
     from hookline.model.ids import Key
     from hookline.model.states import Kind
     from hookline.ports import Epoch
@@ -96,6 +104,9 @@ _NEXT_WEBHOOK: Final = """
     WHERE next_attempt_at IS NOT NULL AND webhook_id > ?
     ORDER BY webhook_id, lane, next_attempt_at LIMIT 1
 """
+_ENDING: Final = f"""
+    SELECT {listed(ENDING)} FROM executions WHERE id = ? AND status NOT IN ('queued', 'running', 'waiting')
+"""
 _FANOUTS: Final = f"""
     SELECT {listed(EVENT, of="e")}, f.after FROM fanouts AS f
     JOIN events AS e ON e.organization_id = f.organization_id AND e.key = f.event_key
@@ -134,6 +145,10 @@ class SqliteArchive:
     async def execution(self, id: Key, *, organization_id: Key | None) -> Execution | None:
         row = self._db.read_one(_EXECUTION, (id, organization_id))
         return None if row is None else rows.execution_from(row)
+
+    async def endings(self, ids: Sequence[Key]) -> list[Ending]:
+        found = [self._db.read_one(_ENDING, (id_,)) for id_ in ids]
+        return [rows.ending_from(row) for row in found if row is not None]
 
     async def executions(
         self, organization_id: Key, filter: ExecutionFilter, *, before: Key | None, limit: int

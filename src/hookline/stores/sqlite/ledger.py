@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.ports import (
     Accept,
     AdoptExecutions,
+    Await,
     Begin,
     Cancel,
     ClaimDeliveries,
@@ -62,6 +63,7 @@ _APPLY: Final[dict[type, Callable[[Batch, Any], Result]]] = {
     Record: executions.record,
     Suspend: executions.suspend,
     Resume: executions.resume,
+    Await: executions.expect_end,
     Finish: executions.finish,
     Requeue: executions.requeue,
     ClaimExecutions: executions.claim_executions,
