@@ -96,10 +96,18 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):
-    """Insert a trigger request with its execution and first events. Result: True, or ``Repeat``.
+    """Insert a trigger request with its execution and first events. Result: True, ``Repeat`` or ``Instead``.
 
     request: None when started through the management API.  is_claimed: the execution belongs to the writing epoch
-    at once; else any node may claim it.  is_awaited: this node waits for its end, as after ``Await``.
+    at once; else any node may claim it. Never with a gate or a mark.  is_awaited: this node waits for its end, as after
+    ``Await``.
+
+    when_full: what happens when ``execution.gate_limit`` others of its gate have not ended: ``queue`` (it is blocked
+    until its turn, oldest first), ``skip`` (nothing is inserted: Instead of the newest of them) or ``replace`` (they
+    are asked to end, leave the gate, and it begins).
+    same_mark: what happens to others of ``execution.mark``: ``merge`` (one that waits and never ran takes input,
+    trigger, request and wake_at of this one: Instead) or ``supersede`` (those that wait are asked to end).
+    merge_within_ms: merging puts wake_at no later than so long after the first one's creation; 0 for no bound.
     """
 
     epoch: Epoch
@@ -110,6 +118,20 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True):
     conversation: Conversation | None = None
     events: tuple[NewEvent, ...] = ()
     once: Once | None = None
+    when_full: str = "queue"
+    same_mark: str = "merge"
+    merge_within_ms: int = 0
+
+
+class Instead(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an Accept that inserted no execution: another stands for it. Its request is kept under that
+    one's id, its Once and its events are not.
+
+    reason: ``skipped`` or ``merged``.
+    """
+
+    execution_id: Key
+    reason: str
 
 
 class KeepRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,12 +209,14 @@ class Await(msgspec.Struct, frozen=True, kw_only=True):
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """running, queued or waiting → a terminal state, for the claim holder, with its events. Result: True, or False
-    when the claim is gone. conversation: replaces the stored row when given.
+    when the claim is gone. conversation: replaces the stored row when given.  gate: the execution's own; the next of
+    it may begin.
     """
 
     epoch: Epoch
     execution_id: Key
     status: ExecutionStatus
+    gate: bytes | None = None
     completed_at: datetime
     run_ms: int | None = None
     output: bytes | None = None
@@ -213,7 +237,7 @@ class Requeue(msgspec.Struct, frozen=True, kw_only=True):
 
 class ClaimExecutions(msgspec.Struct, frozen=True, kw_only=True):
     """Claim runnable executions: queued and unclaimed, or waiting with wake_at due (these become queued), oldest
-    first. Result: tuple of Execution, status queued.
+    first, never a blocked one. Result: tuple of Execution, status queued.
     """
 
     epoch: Epoch

@@ -20,7 +20,7 @@ from hookline.errors import StorageError
 from hookline.model.executions import Automation, Execution, Failure
 from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import AdoptExecutions, Cancel, Cancelling, ClaimExecutions, Requeue, Resume, Suspend
-from hookline.ports_runner import Lost, RunJob, Suspended
+from hookline.ports_runner import Failed, Lost, RunJob, Suspended, TimedOut
 
 if TYPE_CHECKING:
     from hookline.engine.commit import Committer
@@ -208,6 +208,7 @@ class Executor:
         journal: tuple[JournalEntry, ...] = ()
         if execution.attempt:
             journal = tuple(await self._archive.journal(execution.id))
+            run.retries = sum(entry.op == "retry" for entry in journal)
         job = RunJob(
             execution_id=execution.id,
             kind=execution.kind,
@@ -232,6 +233,8 @@ class Executor:
         elif isinstance(outcome, Lost) and self._may_run_again(run, outcome):
             await self._try(Requeue(epoch=run.epoch, execution_id=execution.id))
             self._wake.set()
+        elif isinstance(outcome, Failed | TimedOut | Lost) and self._retries_left(run):
+            await self._retry_later(run, outcome.failure)
         else:
             await self._finish(execution, run.epoch, outcome, run)
 
@@ -240,6 +243,25 @@ class Executor:
             return not self._is_open  # the node stops: another start is free
         automation = self.automation(run.execution.kind, run.execution.automation_id)
         return automation is not None and automation.is_resumable and run.attempt < automation.max_attempts
+
+    def _retries_left(self, run: Run) -> bool:
+        automation = self.automation(run.execution.kind, run.execution.automation_id)
+        return (
+            run.has_begun
+            and run.execution.trigger_id is not None
+            and automation is not None
+            and automation.retry is not None
+            and run.retries < automation.retry.max_retries
+        )
+
+    async def _retry_later(self, run: Run, failure: Failure) -> None:
+        """Let it run again after the rule's wait (PR-18). What it has finished stays finished."""
+        automation = self.automation(run.execution.kind, run.execution.automation_id)
+        assert automation is not None
+        assert automation.retry is not None
+        wake_at = self._clock.now() + automation.retry.delay(run.retries)
+        await run.note_retry(failure, wake_at)
+        await self._suspend(run, Suspended(waits=(), wake_at=wake_at))
 
     async def _suspend(self, run: Run, outcome: Suspended) -> None:
         result = await self._committer.commit(
@@ -400,11 +422,19 @@ class Executor:
         automation = self.automation(execution.kind, execution.automation_id)
         if execution.is_cancel_requested:
             await self._finish(execution, epoch, KILLED)
-        elif execution.status is ExecutionStatus.QUEUED or (
-            automation is not None and automation.is_resumable and execution.attempt < automation.max_attempts
-        ):
+        elif execution.status is ExecutionStatus.QUEUED or _may_restart(automation, execution):
             await self._try(Requeue(epoch=epoch, execution_id=execution.id))
             self._wake.set()
         else:
             failure = Failure(code="LOST", message="The node that ran this execution stopped.")
             await self._finish(execution, epoch, Lost(failure=failure))
+
+
+def _may_restart(automation: Automation | None, execution: Execution) -> bool:
+    """Say whether a run whose node died may begin again: it can resume, or failing is retried anyway."""
+    if automation is None:
+        return False
+    retry = automation.retry if execution.trigger_id is not None else None
+    return (automation.is_resumable and execution.attempt < automation.max_attempts) or (
+        retry is not None and execution.attempt <= retry.max_retries
+    )

@@ -140,6 +140,7 @@ class Node:
             outbox=self._outbox,
             executor=self.executor,
             committer=self.committer,
+            archive=store,
             lease=self.lease,
             clock=clock,
         )

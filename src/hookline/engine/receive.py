@@ -6,16 +6,19 @@ then on disk. Whether the request was allowed to come this far is not decided he
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from hookline.core.turns import Turn
 from hookline.dialects import payloads
 from hookline.engine.record import execution_event
+from hookline.errors import StorageError
 from hookline.model.executions import Conversation, Execution, TriggerRequest
 from hookline.model.ids import Key, new_key
-from hookline.model.states import Kind
-from hookline.ports import Accept, NewEvent, Once, Repeat
+from hookline.model.states import ExecutionStatus, Kind
+from hookline.ports import Accept, Instead, NewEvent, Once, Repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
-    from hookline.ports import Clock
+    from hookline.ports import Archive, Clock
+
+
+_NO_TURN: Final = Turn()
 
 
 class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +41,7 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     ``api`` or ``replay``.  request: kept with the execution; its id and execution_id are filled in here.
     once: makes the start happen once.  id: made beforehand by who registered a waiter for its end, or None.
     is_awaited: somebody on this node waits for its end.  callback_id, callback_url: as the execution keeps them.
+    turn: its place among others, or None.
     """
 
     organization_id: Key
@@ -51,30 +58,42 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     is_awaited: bool = False
     callback_id: Key | None = None
     callback_url: str | None = None
+    turn: Turn | None = None
 
 
 class Receiver:
     """One per node."""
 
     def __init__(
-        self, *, outbox: Outbox, executor: Executor, committer: Committer, lease: Lease, clock: Clock
+        self,
+        *,
+        outbox: Outbox,
+        executor: Executor,
+        committer: Committer,
+        archive: Archive,
+        lease: Lease,
+        clock: Clock,
     ) -> None:
         self._outbox = outbox
         self._executor = executor
         self._committer = committer
+        self._archive = archive
         self._lease = lease
         self._clock = clock
 
     async def start(
         self, start: ExecutionStart, *, answer: Callable[[Execution], bytes] | None = None
     ) -> Execution | Repeat:
-        """Store the execution; durable when it returns. Returns Repeat when ``start.once`` was there before.
+        """Store the execution; durable when it returns. Returns Repeat when ``start.once`` was there before, and an
+        earlier execution when that one stands for it (``start.turn``).
 
         answer: words the answer that a repeat will get, since it names the execution. Raises StorageError.
         """
         await self._outbox.ready(start.organization_id)
         now = self._clock.now()
-        is_claimed = self._executor.reserve(start.kind, start.automation_id)
+        turn = start.turn or _NO_TURN
+        # Whose turn it is the store decides: it is claimed like one of another node.
+        is_claimed = start.turn is None and self._executor.reserve(start.kind, start.automation_id)
         execution, conversation, events = self._prepare(start, now)
         once = start.once
         if once is not None and answer is not None:
@@ -89,6 +108,9 @@ class Receiver:
             conversation=conversation,
             events=events,
             once=once,
+            when_full=turn.when_full,
+            same_mark=turn.same_mark,
+            merge_within_ms=0 if turn.most_delay is None else turn.most_delay // timedelta(milliseconds=1),
         )
 
         def concluded(result: object) -> None:
@@ -99,7 +121,17 @@ class Receiver:
                 self._executor.expect()
 
         result = await self._committer.commit(accept, after=concluded)
+        if result is True and turn.when_full == "replace":
+            await self._executor.cancel_requested_elsewhere()
+        if isinstance(result, Instead):
+            return await self._stand_in(result, start.organization_id)
         return result if isinstance(result, Repeat) else execution
+
+    async def _stand_in(self, instead: Instead, organization_id: Key) -> Execution:
+        earlier = await self._archive.execution(instead.execution_id, organization_id=organization_id)
+        if earlier is None:
+            raise StorageError("The execution that stands for this one is gone.")
+        return earlier
 
     def _prepare(
         self, start: ExecutionStart, now: datetime
@@ -121,6 +153,8 @@ class Receiver:
             trigger=start.trigger,
             created_at=now,
         )
+        if start.turn is not None:
+            execution = _in_turn(execution, start.turn)
         if start.kind is not Kind.AGENT:
             return execution, None, ()
         return self._open_conversation(execution, now)
@@ -143,6 +177,16 @@ class Receiver:
             ]
         )
         return execution, conversation, events
+
+
+def _in_turn(execution: Execution, turn: Turn) -> Execution:
+    execution = msgspec.structs.replace(
+        execution, gate=turn.gate, gate_limit=0 if turn.gate is None else turn.limit, mark=turn.mark
+    )
+    if turn.delay is None:
+        return execution
+    wake_at = execution.created_at + turn.delay
+    return msgspec.structs.replace(execution, status=ExecutionStatus.WAITING, wake_at=wake_at)
 
 
 def _with_execution(request: TriggerRequest | None, execution: Execution) -> TriggerRequest | None:

@@ -16,14 +16,15 @@ import msgspec
 
 from hookline import failpoints
 from hookline.core.lifecycle import move_execution
+from hookline.core.times import rfc3339
 from hookline.dialects import payloads
 from hookline.errors import ConflictError, RowError, StorageError
 from hookline.model.events import Event
-from hookline.model.executions import Execution, Failure, LogLine
+from hookline.model.executions import Execution, Failure, JournalEntry, LogLine
 from hookline.model.ids import Key, new_key
 from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import Begin, Finish, NewEvent, Record
-from hookline.ports_runner import Failed, Killed, Lost, Succeeded, Suspended, TimedOut
+from hookline.ports_runner import Failed, Killed, LogDraft, Lost, Succeeded, Suspended, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from hookline.engine.commit import Committer
     from hookline.engine.endings import Endings
     from hookline.engine.publish import Outbox
-    from hookline.model.executions import Conversation, JournalEntry
+    from hookline.model.executions import Conversation
     from hookline.ports import Archive, Clock, Epoch
-    from hookline.ports_runner import EmitDraft, LogDraft, Outcome
+    from hookline.ports_runner import EmitDraft, Outcome
 
 _POSITIONS_PER_ATTEMPT: Final = 1 << 32
 """Log positions of one process: each attempt starts above all of the one before, without asking what it wrote."""
@@ -145,6 +146,7 @@ class Recorder:
             epoch=epoch,
             execution_id=ended.id,
             status=ended.status,
+            gate=ended.gate,
             completed_at=ended.completed_at,
             run_ms=ended.run_ms,
             output=ended.output,
@@ -190,7 +192,10 @@ class Recorder:
 
 
 class Run:
-    """One process of one execution: the runner's listener, and the execution as it now stands."""
+    """One process of one execution: the runner's listener, and the execution as it now stands.
+
+    retries: how often it has failed and was run again before this.
+    """
 
     def __init__(self, recorder: Recorder, execution: Execution, epoch: Epoch) -> None:
         self._recorder = recorder
@@ -198,6 +203,7 @@ class Run:
         self.epoch = epoch
         self.attempt = execution.attempt + 1
         self.has_begun = False
+        self.retries = 0
         self._began_at: datetime | None = None
         self._position = execution.attempt * _POSITIONS_PER_ATTEMPT
 
@@ -266,6 +272,15 @@ class Run:
         )
         await self._recorder.guarded(record, events)
         self.execution = execution
+
+    async def note_retry(self, failure: Failure, at: datetime) -> None:
+        """Write down that this run failed and another is to follow at ``at``. Raises ClaimGoneError."""
+        now = self._recorder.now()
+        entry = JournalEntry(
+            op="retry", name="", occurrence=self.retries, value=msgspec.json.encode(failure), started_at=now
+        )
+        words = f"{failure.code}: {failure.message[:1000]} Retry {self.retries + 1} at {rfc3339(at)}."
+        await self.recorded([entry], [LogDraft(at=now, stream="log", level="warning", text=words)], 0.0, [])
 
     def _line(self, draft: LogDraft) -> LogLine:
         position = self._position

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from hookline.model.ids import Key
 from hookline.model.states import ExecutionStatus, Kind
+
+
+class RetryRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How often an execution that did not succeed runs again before that is its end (PR-18).
+
+    max_retries: 0 to 10.  delay_ms: before the first retry; later ones wait as long, or twice as long each time when
+    is_exponential.  unique_id: where a request names what it is about (``core.routing``): a new one ends those of the
+    same name that wait for a retry; None for nowhere.
+    """
+
+    max_retries: int
+    delay_ms: int
+    is_exponential: bool = False
+    unique_id: str | None = None
+
+    def delay(self, retry: int) -> timedelta:
+        """Wait before retry number ``retry``, counted from 0."""
+        return timedelta(milliseconds=self.delay_ms * (2**retry if self.is_exponential else 1))
+
+
+class QueueRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How many executions of one flow of one instance run at once (PR-19).
+
+    limit: 1 for strictly one after the other.  dedupe_id: where a request names itself, so that it is taken once;
+    None for nowhere.
+    """
+
+    limit: int
+    dedupe_id: str | None = None
 
 
 class Automation(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +46,7 @@ class Automation(msgspec.Struct, frozen=True, kw_only=True):
     is_shared: async code that accepts to share a child process with others.
     is_resumable: a run whose process died starts again and skips finished steps, instead of ending ``lost``.
     max_attempts: processes started for one execution before it ends ``lost``, resumable or not; 1 or more.
+    retry, queue: of executions that a trigger starts; None for none.
     """
 
     kind: Kind
@@ -27,6 +57,8 @@ class Automation(msgspec.Struct, frozen=True, kw_only=True):
     is_shared: bool = False
     is_resumable: bool = False
     max_attempts: int = 10
+    retry: RetryRule | None = None
+    queue: QueueRule | None = None
     description: str = ""
 
 
@@ -54,6 +86,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     event_sequence: number of its events so far.
     callback_id, callback_url: the hidden target that its terminal event also goes to, and where; None for neither.
     wake_at, wait_name: why it is ``waiting``: until an instant, or for an event of that name.
+    gate: executions of one gate take turns, at most ``gate_limit`` at once; None for no gate.  is_blocked: it stays
+    ``queued`` until one of them ends.  mark: what a later request may recognize it by (``core.turns``), or None.
     """
 
     id: Key
@@ -85,6 +119,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     credits_used: float = 0.0
     event_sequence: int = 0
+    gate: bytes | None = None
+    gate_limit: int = 0
+    is_blocked: bool = False
+    mark: bytes | None = None
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,8 +142,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One memoized ``ctx`` call: (op, name, occurrence) is unique in its execution.
 
-    op: ``step``, ``sleep``, ``wait``, ``emit``, ``log`` or ``credits``.  occurrence: counts from 0 per (op, name).
-    value: JSON text of what the call returned; for a sleep the instant it ends; None while a wait is open.
+    op: ``step``, ``sleep``, ``wait``, ``emit``, ``log``, ``credits`` or ``retry``.  occurrence: counts from 0 per
+    (op, name).
+    value: JSON text of what the call returned; for a sleep the instant it ends; for a retry the failure before it;
+    None while a wait is open.
     started_at, duration_ms: for steps; else when it was recorded and 0.
     """
 

@@ -17,7 +17,7 @@ _BYTEA: Final = frozenset({
     "id", "key", "organization_id", "webhook_id", "event_key", "execution_id", "delivery_id", "trigger_id",
     "request_id", "replay_of", "conversation_id", "callback_id", "batch_id", "target_id", "data", "body", "input",
     "trigger", "output", "resolution", "request_headers", "response_headers", "response_body", "headers", "value",
-    "fields", "owner",
+    "fields", "owner", "gate", "mark",
 })  # fmt: skip
 _BIGINT: Final = frozenset({
     "occurred_at", "received_at", "created_at", "next_attempt_at", "ended_at", "started_at", "completed_at", "wake_at",
@@ -25,12 +25,13 @@ _BIGINT: Final = frozenset({
 })  # fmt: skip
 _INTEGER: Final = frozenset({
     "sequence", "webhook_revision", "attempts_made", "failures", "crashes", "interruptions", "last_status", "number",
-    "status_code", "occurrence", "attempt", "steps", "event_sequence", "message_count",
+    "status_code", "occurrence", "attempt", "steps", "event_sequence", "message_count", "gate_limit",
 })  # fmt: skip
 _OTHER: Final = {
     "lane": "smallint",
     "is_response_cut": "boolean",
     "is_cancel_requested": "boolean",
+    "is_blocked": "boolean",
     "credits_used": "double precision",
     "satisfaction_score": "double precision",
 }
@@ -64,7 +65,7 @@ REQUEST: Final = typed(rows.REQUEST, status="integer")
 
 _ZERO: Final = frozenset({
     "sequence", "lane", "webhook_revision", "attempts_made", "failures", "crashes", "interruptions",
-    "is_response_cut",
+    "is_response_cut", "gate_limit", "is_blocked",
 })  # fmt: skip
 """Columns that are never null and mostly zero."""
 

@@ -35,7 +35,7 @@ from hookline.ports import (
     Suspend,
 )
 from hookline.stores import rows
-from hookline.stores.postgres import answering, publishing, running, settling
+from hookline.stores.postgres import answering, publishing, running, settling, turns
 from hookline.stores.postgres.batch import CHANNEL, Batch
 from hookline.stores.postgres.connected import Connected
 from hookline.stores.postgres.connection import is_lost, is_retried
@@ -112,6 +112,7 @@ class PostgresLedger(Connected):
         await _in_transaction(connection, batch, (self._open_batch, *_steps(batch.types)))
 
     async def _open_batch(self, connection: Connection, batch: Batch) -> None:
+        await turns.lock(connection, batch)
         await publishing.check_onces(connection, batch, now_ms=rows.to_ms(self._clock.now()))
         await publishing.accept(connection, batch)
         publishing.publish(batch)

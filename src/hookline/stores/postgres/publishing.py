@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from hookline.ports import Accept, FanOut, KeepRequest, Publish, Repeat
 from hookline.stores import rows
-from hookline.stores.postgres import columns
+from hookline.stores.postgres import columns, turns
 from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
@@ -134,9 +136,19 @@ async def accept(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(Accept):
         if batch.results[place] is not None:
             continue
-        claimed_by = write.epoch if write.is_claimed else None
-        awaited_by = write.epoch if write.is_awaited else None
-        executions.append((*rows.execution_row(write.execution), claimed_by, awaited_by))
+        execution = write.execution
+        if execution.gate is not None or execution.mark is not None:
+            instead = await turns.accept(connection, batch, write)
+            if instead is not None:
+                batch.results[place] = instead
+                if write.request is not None:
+                    kept = msgspec.structs.replace(write.request, execution_id=instead.execution_id)
+                    requests.append(rows.request_row(kept))
+                continue
+        else:
+            claimed_by = write.epoch if write.is_claimed else None
+            awaited_by = write.epoch if write.is_awaited else None
+            executions.append((*rows.execution_row(execution), claimed_by, awaited_by))
         if write.request is not None:
             requests.append(rows.request_row(write.request))
         if write.conversation is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.ports import AdoptExecutions, Await, Begin, ClaimExecutions, Finish, Record, Requeue
 from hookline.stores import rows
-from hookline.stores.postgres import columns
+from hookline.stores.postgres import columns, turns
 from hookline.stores.postgres.columns import selected, transposed, unnest
 from hookline.stores.postgres.leases import close_expired, dead_claims
 from hookline.stores.postgres.publishing import put_conversations
@@ -90,10 +90,10 @@ RETURNING given.id, given.epoch
 
 _CLAIM: Final = f"""
 WITH queued AS MATERIALIZED (
-    SELECT id FROM executions WHERE status = 'queued' AND epoch IS NULL
+    SELECT id FROM executions WHERE status = 'queued' AND epoch IS NULL AND is_blocked = false
     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 ), woken AS MATERIALIZED (
-    SELECT id FROM executions WHERE status = 'waiting' AND wake_at <= $3 AND epoch IS NULL
+    SELECT id FROM executions WHERE status = 'waiting' AND wake_at <= $3 AND epoch IS NULL AND NOT is_blocked
     ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
     SELECT id FROM (SELECT id FROM queued UNION ALL SELECT id FROM woken) runnable ORDER BY id LIMIT $2
@@ -201,6 +201,7 @@ async def finish(connection: Connection, batch: Batch) -> None:
         if write.conversation is not None:
             conversations.append(write.conversation)
     await put_conversations(connection, conversations)
+    await turns.release(connection, batch)
 
 
 async def requeue(connection: Connection, batch: Batch) -> None:

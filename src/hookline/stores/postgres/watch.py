@@ -41,7 +41,9 @@ SELECT {rows.listed(rows.EVENT, of="e")}, f.after
 FROM fanouts f JOIN events e ON e.organization_id = f.organization_id AND e.key = f.event_key
 ORDER BY f.event_key LIMIT $1
 """
-_NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND epoch IS NULL"
+_NEXT_WAKE: Final = """
+SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND epoch IS NULL AND NOT is_blocked
+"""
 _OWN_EVENT_IDS: Final = """
 SELECT key, own_id FROM events WHERE organization_id = $1 AND key = ANY($2) AND own_id IS NOT NULL
 """

@@ -112,7 +112,10 @@ _FANOUTS: Final = f"""
     JOIN events AS e ON e.organization_id = f.organization_id AND e.key = f.event_key
     ORDER BY f.event_key LIMIT ?
 """
-_NEXT_WAKE: Final = "SELECT min(wake_at) FROM executions WHERE status = 'waiting' AND wake_at IS NOT NULL"
+_NEXT_WAKE: Final = """
+    SELECT wake_at FROM executions
+    WHERE status = 'waiting' AND wake_at IS NOT NULL AND is_blocked = 0 ORDER BY wake_at LIMIT 1
+"""
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = ? AND is_cancel_requested ORDER BY id"
 _OWN_EVENT_ID: Final = (
     "SELECT own_id FROM events WHERE organization_id = ? AND key = ? AND own_id IS NOT NULL"

@@ -130,6 +130,11 @@ class Batch:
         self.cursor.execute(_PUT_ONCE, (once.scope, once.name, once.digest, once.answer, epoch, expires_at))
         return None
 
+    def forget(self, once: Once | None) -> None:
+        """Undo what ``repeat_of`` noted: the write came to nothing that a repeat could be answered with."""
+        if once is not None:
+            self.cursor.execute("DELETE FROM onces WHERE scope = ? AND name = ?", (once.scope, once.name))
+
     # --- small steps of the other writes ---
 
     def first(self, sql: str, bindings: rows.Row) -> rows.Row | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from hookline.model.states import TERMINAL_EXECUTION
 from hookline.ports import (
     Accept,
@@ -17,6 +19,7 @@ from hookline.ports import (
     Cancelling,
     ClaimExecutions,
     Finish,
+    Instead,
     KeepRequest,
     Record,
     Repeat,
@@ -26,10 +29,12 @@ from hookline.ports import (
 )
 from hookline.stores import rows
 from hookline.stores.rows import CONVERSATION, EXECUTION, REQUEST, listed, maybe_ms, to_ms
+from hookline.stores.sqlite import turns
 from hookline.stores.sqlite.batch import marks
 
 if TYPE_CHECKING:
-    from hookline.model.executions import Conversation, Execution
+    from hookline.model.executions import Conversation, Execution, TriggerRequest
+    from hookline.model.ids import Key
     from hookline.stores.sqlite.batch import Batch
 
 _INSERT_REQUEST: Final = f"INSERT INTO trigger_requests ({listed(REQUEST)}) VALUES ({marks(REQUEST)})"
@@ -100,10 +105,13 @@ _FINISH: Final = """
 """
 _REQUEUE: Final = _QUEUE + " AND epoch = ? AND status IN ('running', 'queued', 'waiting')"
 
-_RUNNABLE: Final = "SELECT id FROM executions WHERE status = 'queued' AND epoch IS NULL ORDER BY id LIMIT ?"
+_RUNNABLE: Final = """
+    SELECT id FROM executions WHERE status = 'queued' AND epoch IS NULL AND is_blocked = 0 ORDER BY id LIMIT ?
+"""
 _WAKING: Final = """
     SELECT id FROM executions
-    WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= ? AND epoch IS NULL ORDER BY wake_at LIMIT ?
+    WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= ? AND epoch IS NULL AND is_blocked = 0
+    ORDER BY wake_at LIMIT ?
 """
 _CLAIM: Final = f"""
     UPDATE executions SET status = 'queued', wake_at = NULL, wait_name = NULL, epoch = ? WHERE id = ?
@@ -125,17 +133,32 @@ def keep_request(batch: Batch, write: KeepRequest) -> bool:
     return True
 
 
-def accept(batch: Batch, write: Accept) -> bool | Repeat:
+def accept(batch: Batch, write: Accept) -> bool | Repeat | Instead:
     repeat = batch.repeat_of(write.once, write.epoch)
     if repeat is not None:
         return repeat
+    execution = write.execution
+    if execution.gate is not None or execution.mark is not None:
+        instead = turns.give_way(batch, write)
+        if instead is not None:
+            batch.forget(write.once)
+            if write.request is not None:
+                keep_request(batch, KeepRequest(request=_under(write.request, instead.execution_id)))
+            return instead
+        execution = msgspec.structs.replace(execution, is_blocked=execution.gate is not None)
     if write.request is not None:
         batch.cursor.execute(_INSERT_REQUEST, rows.request_row(write.request))
     epoch = write.epoch if write.is_claimed else None
-    batch.cursor.execute(_INSERT_EXECUTION, (*rows.execution_row(write.execution), epoch))
+    batch.cursor.execute(_INSERT_EXECUTION, (*rows.execution_row(execution), epoch))
+    if execution.gate is not None:
+        turns.release(batch, execution.gate)
     _keep_conversation(batch, write.conversation)
     batch.add_all(write.events, write.epoch)
     return True
+
+
+def _under(request: TriggerRequest, execution_id: Key) -> TriggerRequest:
+    return msgspec.structs.replace(request, execution_id=execution_id)
 
 
 def _keep_conversation(batch: Batch, conversation: Conversation | None) -> None:
@@ -222,6 +245,8 @@ def finish(batch: Batch, write: Finish) -> bool:
     )
     if batch.change(_FINISH, bindings) == 0:
         return False
+    if write.gate is not None:
+        turns.release(batch, write.gate)
     _keep_conversation(batch, write.conversation)
     batch.add_all(write.events, write.epoch)
     return True
