@@ -32,9 +32,14 @@ async def _start(store: Store, epoch: Epoch, new: Execution, **rules: Any) -> An
     return await apply(store, Accept(epoch=epoch, execution=new, **rules))
 
 
-async def _claimed(store: Store, epoch: Epoch, clock: ManualClock) -> list[Key]:
+async def _claim(store: Store, epoch: Epoch, clock: ManualClock) -> tuple[Execution, ...]:
     claimed = await apply(store, ClaimExecutions(epoch=epoch, limit=10, now=clock.now()))
-    return [one.id for one in claimed]
+    assert isinstance(claimed, tuple)
+    return claimed
+
+
+async def _claimed(store: Store, epoch: Epoch, clock: ManualClock) -> list[Key]:
+    return [one.id for one in await _claim(store, epoch, clock)]
 
 
 async def _end(store: Store, epoch: Epoch, clock: ManualClock, one: Execution) -> None:
@@ -145,7 +150,7 @@ async def test_a_full_gate_is_replaced(store: Store, epoch: Epoch, clock: Manual
     assert await _start(store, epoch, new, when_full="replace") is True
 
     assert await store.cancel_requested(epoch) == [runs.id]
-    claimed = await apply(store, ClaimExecutions(epoch=epoch, limit=10, now=clock.now()))
+    claimed = await _claim(store, epoch, clock)
     assert [(one.id, one.is_cancel_requested) for one in claimed] == [(waits.id, True), (new.id, False)]
 
 
@@ -168,7 +173,7 @@ async def test_a_later_request_takes_the_place_of_one_that_waits(
 
     assert await _claimed(store, epoch, clock) == []
     clock.move(timedelta(seconds=1))
-    claimed = await apply(store, ClaimExecutions(epoch=epoch, limit=10, now=clock.now()))
+    claimed = await _claim(store, epoch, clock)
     assert [(one.id, one.input) for one in claimed] == [(first.id, b"3")]
     fresh = changed(first, id=new_key(), wake_at=clock.now() + timedelta(seconds=2))
     assert await _start(store, epoch, fresh, merge_within_ms=3_000) is True
@@ -188,7 +193,7 @@ async def test_a_new_request_ends_the_retries_of_an_old_one(
 
     assert await _start(store, epoch, new, same_mark="supersede") is True
 
-    claimed = await apply(store, ClaimExecutions(epoch=epoch, limit=10, now=clock.now()))
+    claimed = await _claim(store, epoch, clock)
     assert [(one.id, one.is_cancel_requested) for one in claimed] == [(old.id, True), (new.id, False)]
 
 

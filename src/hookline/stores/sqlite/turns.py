@@ -37,7 +37,8 @@ _ACTIVE: Final = """
 """
 _RELEASE: Final = """
     UPDATE executions SET is_blocked = 0 WHERE id IN (
-        SELECT id FROM executions WHERE gate = ?1 AND completed_at IS NULL AND is_blocked ORDER BY id LIMIT max(0, coalesce((
+        SELECT id FROM executions WHERE gate = ?1 AND completed_at IS NULL AND is_blocked ORDER BY id
+        LIMIT max(0, coalesce((
             SELECT gate_limit FROM executions
             WHERE gate = ?1 AND completed_at IS NULL AND is_blocked ORDER BY id LIMIT 1
         ), 0) - (
