@@ -29,6 +29,10 @@ _ALWAYS: Final = (
 )
 
 
+_WITHOUT_BODY: Final = frozenset({204, 304})
+"""Answers whose headers may not speak of a body (RFC 9110 section 8.6)."""
+
+
 class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
     """One route beside the framework.
 
@@ -127,11 +131,12 @@ def check_path(scope: Scope) -> None:
 
 async def send_answer(send: Send, answer: Answer) -> None:
     """Send a complete answer."""
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(answer.body)),
-        *_ALWAYS,
-        *answer.headers,
-    ]
+    headers = [*_ALWAYS, *answer.headers]
+    if answer.status not in _WITHOUT_BODY:
+        headers = [
+            (b"content-type", answer.content_type),
+            (b"content-length", b"%d" % len(answer.body)),
+            *headers,
+        ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hookline.api import publish, webhooks_in
+from hookline.api import publish, results, webhooks_in
 from hookline.api.front import HotRoute
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ def hot_routes(site: Site) -> tuple[HotRoute, ...]:
                 operation=_incoming_operation(kind),
             )
             for prefix, kind in webhooks_in.ROUTES.items()
+        ),
+        HotRoute(
+            method="GET",
+            path=f"{results.PREFIX}{{profile}}/{{execution_id}}",
+            prefix=results.PREFIX,
+            handler=partial(results.result, site),
+            operation=_result_operation(),
         ),
     )
 
@@ -132,6 +139,31 @@ def _incoming_operation(kind: Kind) -> dict[str, object]:
             }
         ),
         "responses": _responses("Queued", accepted),
+    }
+
+
+def _result_operation() -> dict[str, object]:
+    texts = {"type": "string"}
+    return {
+        "operationId": "get_result",
+        "tags": ["incoming"],
+        "summary": "Get what a run returned, by a signed link",
+        "description": "The link comes with a synchronous answer and expires. Knows ranges and entity tags.",
+        "security": [],
+        "parameters": [
+            {"name": "profile", "in": "path", "required": True, "schema": {"enum": list(results.PROFILES)}},
+            {"name": "execution_id", "in": "path", "required": True, "schema": texts},
+            {"name": "token", "in": "query", "required": True, "schema": texts},
+            {"name": "Prefer", "in": "header", "schema": texts, "description": "`wait=N`, in seconds."},
+        ],
+        "responses": {
+            "200": {"description": "The result itself, in its own type"},
+            "202": {"description": "It still runs; ask again after Retry-After"},
+            "206": {"description": "The range asked for"},
+            "304": {"description": "It is what the caller has"},
+            "4XX": {"description": "No such link, or the run failed"},
+            "5XX": {"description": "The run failed"},
+        },
     }
 
 

@@ -7,6 +7,8 @@ Deadlines are the server's (``api/server.py``): a caller that stops sending is c
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -14,7 +16,7 @@ from hookline.api.errors import CallerGoneError, UnavailableError
 from hookline.errors import InputError, MediaTypeError, TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -34,7 +36,13 @@ _PICKED: Final = frozenset(
         b"content-length",
         b"content-type",
         b"hookline-organization",
+        b"hookline-callback",
         b"idempotency-key",
+        b"if-none-match",
+        b"if-range",
+        b"prefer",
+        b"prismatic-synchronous",
+        b"range",
     }
 )
 _JSON_TYPES: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
@@ -64,6 +72,10 @@ class Budget:
         if self.held_bytes + size > self.most_held_bytes:
             raise _overloaded()
         self.held_bytes += size
+
+    def reenter(self) -> None:
+        """Count again what had left for a while: it was let in before."""
+        self.under_way += 1
 
     def leave(self, size: int) -> None:
         self.under_way -= 1
@@ -146,6 +158,28 @@ class Inbound:
             self._count(len(chunk), cap)
             chunks.append(chunk)
         return b"".join(chunks)
+
+    @contextmanager
+    def waiting(self) -> Iterator[asyncio.Task[None]]:
+        """Wait for something that takes long, once the body is read: it does not count against the common budget.
+
+        Yields a task that ends when the caller leaves; CallerGoneError is raised on the way out if it did.
+        """
+        self._budget.leave(self.held)
+        self.held = 0
+        leaving = asyncio.create_task(self._left())
+        try:
+            yield leaving
+        finally:
+            has_left = leaving.done()
+            leaving.cancel()
+            self._budget.reenter()
+        if has_left:
+            raise CallerGoneError("The caller left before it was answered.")
+
+    async def _left(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def _next(self) -> dict[str, Any]:
         message = await self._receive()

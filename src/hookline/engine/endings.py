@@ -38,6 +38,19 @@ _LONGEST_LOOK_SECONDS: Final = 8.0
 _ASKED_AT_ONCE: Final = 500
 
 
+def ending_of(execution: Execution) -> Ending:
+    """Return how an execution ended that has."""
+    assert execution.completed_at is not None
+    return Ending(
+        execution_id=execution.id,
+        organization_id=execution.organization_id,
+        status=execution.status,
+        completed_at=execution.completed_at,
+        output=execution.output,
+        error=execution.error,
+    )
+
+
 class Waiter:
     """One caller who waits. Made by ``Endings.expect``."""
 
@@ -49,10 +62,11 @@ class Waiter:
     def __repr__(self) -> str:
         return f"Waiter(is_told={self._told.done()})"
 
-    async def ended(self, seconds: float) -> Ending | None:
-        """Wait at most so long. None: it still runs, or this node stops and will not see its end."""
+    async def ended(self, seconds: float, *, left: asyncio.Future[None] | None = None) -> Ending | None:
+        """Wait at most so long, or until ``left`` is done. None: it still runs, or this node stops before its end."""
         if not self._told.done():
-            await asyncio.wait((self._told,), timeout=seconds)
+            waits = (self._told,) if left is None else (self._told, left)
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return self._told.result() if self._told.done() else None
 
     def tell(self, ending: Ending | None) -> None:
@@ -114,12 +128,14 @@ class Endings:
             if not expected.waiters and self._expected.get(execution_id) is expected:
                 del self._expected[execution_id]
 
-    async def join(self, execution_id: Key, seconds: float) -> Ending | None:
+    async def join(
+        self, execution_id: Key, seconds: float, *, left: asyncio.Future[None] | None = None
+    ) -> Ending | None:
         """Wait for one that is stored already and may have ended. None: it still runs. Raises StorageError."""
         with self.expect(execution_id) as waiter:
             await self._committer.commit(Await(epoch=self._lease.epoch, execution_id=execution_id))
             self._ask((execution_id,))
-            return await waiter.ended(seconds)
+            return await waiter.ended(seconds, left=left)
 
     # --- telling ---
 
@@ -127,17 +143,7 @@ class Endings:
         """This node has stored an end."""
         if execution.id not in self._expected:
             return
-        assert execution.completed_at is not None
-        self._tell(
-            Ending(
-                execution_id=execution.id,
-                organization_id=execution.organization_id,
-                status=execution.status,
-                completed_at=execution.completed_at,
-                output=execution.output,
-                error=execution.error,
-            )
-        )
+        self._tell(ending_of(execution))
 
     def heard(self, detail: str) -> None:
         """Another node signals an end. detail: the execution's id in hex, or empty when any may have ended."""
