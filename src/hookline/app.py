@@ -108,6 +108,7 @@ class Server:
                 grace_seconds=settings.grace_seconds,
                 lease_seconds=settings.lease_seconds,
             ),
+            public_url=url,
         )
         await node.start()
         application = build_application(

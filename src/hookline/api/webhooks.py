@@ -37,7 +37,7 @@ from hookline.engine.manage.webhooks import (
     update_webhook,
 )
 from hookline.errors import InputError
-from hookline.model.configuration import Stored, Webhook
+from hookline.model.configuration import RetryPolicy, Stored, Webhook
 from hookline.model.events import Delivery
 from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState, Origin, WebhookStatus
@@ -58,8 +58,14 @@ _LOG_STATUS: Final = {state: status for status, states in _STATES.items() for st
 
 
 class RetryPolicyBody(Body):
-    max_retries: int = Field(ge=0, le=100)
-    backoff_multiplier: float = Field(ge=1, le=10, allow_inf_nan=False)
+    """Either max_retries and backoff_multiplier (AF-7: 60 s x multiplier^n, at most 6 retries), or schedule_seconds:
+    the waits themselves, one per retry, with jitter as the share of a wait that may be added or taken (0.1).
+    """
+
+    max_retries: int | None = Field(None, ge=0, le=100)
+    backoff_multiplier: float | None = Field(None, ge=1, le=10, allow_inf_nan=False)
+    schedule_seconds: list[float] | None = None
+    jitter: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
 class FiltersBody(Body):
@@ -80,6 +86,7 @@ class WebhookFields(Body):
     events: list[Any] | None = None
     authentication: dict[str, Any] | None = None
     dialect: str | None = None
+    dialect_options: dict[str, Any] | None = None
     automation: AutomationName | None = None
     metadata: dict[str, Any] | None = None
     secret: str | None = None
@@ -364,7 +371,6 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None) -> dict[str, An
     webhook = stored.document
     delivered, failed = (totals.delivered, totals.exhausted) if totals is not None else (0, 0)
     filters = {"include_fields": webhook.include_fields, "exclude_fields": webhook.exclude_fields}
-    policy = webhook.retry_policy
     return {
         "id": public("webhook", stored.id),
         "name": webhook.name,
@@ -382,17 +388,14 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None) -> dict[str, An
             "failed_deliveries": failed,
         },
         "dialect": webhook.dialect,
+        "dialect_options": webhook.options,
         "authentication": webhook.authentication,
         "automation": (
             None
             if webhook.automation_kind is None
             else {"kind": webhook.automation_kind, "id": webhook.automation_id}
         ),
-        "retry_policy": (
-            None
-            if policy is None
-            else {"max_retries": policy.max_retries, "backoff_multiplier": policy.backoff_multiplier}
-        ),
+        "retry_policy": _policy_view(webhook.retry_policy),
         "conditions": webhook.conditions,
         "filters": filters if any(filters.values()) else None,
         "batch_settings": webhook.batch,
@@ -405,6 +408,15 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None) -> dict[str, An
         "max_redirects": webhook.max_redirects,
         "previous_secret_until": when(webhook.previous_secret_until),
     }
+
+
+def _policy_view(policy: RetryPolicy | None) -> dict[str, Any] | None:
+    """In the form in which it was given, so that it can be written back."""
+    if policy is None:
+        return None
+    if policy.schedule_seconds is not None:
+        return {"schedule_seconds": policy.schedule_seconds, "jitter": policy.jitter}
+    return {"max_retries": policy.max_retries, "backoff_multiplier": policy.backoff_multiplier}
 
 
 def log_view(delivery: Delivery) -> dict[str, Any]:

@@ -116,9 +116,25 @@ def canonical(raw: bytes, trim: Callable[[Any], Any] | None = None) -> bytes:
     trim: applied to the decoded value in between (its floats are opaque to it).  Raises InputError like ``decode``,
     but allows any depth that fits the stack: what was let in stands deeper inside our own payloads.
     """
-    value = _decode(_number_decoder, raw, None)
-    if trim is not None:
-        value = trim(value)
+    value = parse(raw)
+    return write(value if trim is None else trim(value))
+
+
+def parse(raw: bytes) -> Any:
+    """Return the value of a JSON text for ``write``: as ``decode`` does, but every float is opaque and stands as
+    JavaScript prints it.
+
+    Raises InputError like ``canonical``.
+    """
+    return _decode(_number_decoder, raw, None)
+
+
+def write(value: Any) -> bytes:
+    """Return JSON that JavaScript's round trip leaves unchanged, ten times as fast as ``encode``.
+
+    value: what ``parse`` returns, alone or inside objects and arrays of our own. A float of ours must stand there as
+    ``msgspec.Raw(number(value).encode())``, because plain floats are written as Python prints them.
+    """
     try:
         text = _write(value)
     except OverflowError:  # an integer beyond 64 bits

@@ -1,4 +1,4 @@
-"""Say whether an event type matches a webhook's patterns.
+"""Say whether an event is owed to a webhook, and if not, which rule says no.
 
 A pattern is an event type in which ``*`` stands for any run of characters, dots included: ``workflow.*``,
 ``*.failed``, ``*``. Users' text never becomes a regular expression, so no pattern can be slow: matching takes time
@@ -7,6 +7,7 @@ in proportion to the type's length for each ``*``.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.core.canonical import type_name
@@ -20,6 +21,16 @@ _LONGEST: Final = 200
 _MOST_STARS: Final = 8
 # Event types are few and come again and again; a hostile publisher's flood of new ones is forgotten at once.
 _REMEMBERED: Final = 1024
+
+
+class Mismatch(StrEnum):
+    """The rule by which a webhook does not get an event. They are asked in this order and the first no counts."""
+
+    TARGET = "target"  # the event is for one other webhook alone: a test, a callback
+    PATTERN = "pattern"  # no pattern of the webhook fits the event's type
+    DIALECT = "dialect"  # the dialect tells only how runs ended
+    AUTOMATION = "automation"  # the webhook is for another automation
+    CONDITION = "condition"  # the event's data does not meet the webhook's conditions
 
 
 def check_pattern(text: Any, field: str) -> str:

@@ -10,15 +10,22 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from hookline.errors import InputError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # AF-X2: a webhook's own policy starts at one minute and gets no more tries than the seed's table.
 _POLICY_BASE: Final = timedelta(seconds=60)
 POLICY_MAX_RETRIES: Final = 6
+# An own list: room for the longest published schedule twice over, and a week between two tries.
+LIST_MAX_RETRIES: Final = 20
+_LIST_SECONDS: Final = (1.0, 604_800.0)
+_LIST_SPREAD: Final = 0.1
 # 10 makes the sixth wait 69 days; beyond that a policy is a slip of the finger.
 _POLICY_MAX_MULTIPLIER: Final = 10.0
 # Longer than any schedule: whoever asks for more gets the schedule's longest wait anyway.
@@ -96,6 +103,40 @@ def from_policy(
     return RetrySchedule(
         tuple(_POLICY_BASE * multiplier**step for step in range(min(max_retries, most_retries)))
     )
+
+
+def from_list(
+    seconds: Sequence[float], spread: float | None = None, field: str = "retry_policy"
+) -> RetrySchedule:
+    """Return a schedule of the caller's own waits.
+
+    seconds: 0 to 20 waits of 1 s to 7 days, one per retry.  spread: 0 to 1, None for 0.1.  Raises InputError.
+    """
+    if len(seconds) > LIST_MAX_RETRIES:
+        raise InputError(
+            f"A schedule has at most {LIST_MAX_RETRIES} waits.",
+            field=f"{field}.schedule_seconds",
+            expected=f"at most {LIST_MAX_RETRIES} waits",
+            received=str(len(seconds)),
+        )
+    shortest, longest = _LIST_SECONDS
+    for index, wait in enumerate(seconds):
+        if isinstance(wait, bool) or not (math.isfinite(wait) and shortest <= wait <= longest):
+            raise InputError(
+                "A wait lies between 1 second and 7 days.",
+                field=f"{field}.schedule_seconds.{index}",
+                expected="number, 1 to 604800",
+                received=f"{wait:g}",
+            )
+    spread = _LIST_SPREAD if spread is None else spread
+    if isinstance(spread, bool) or not (math.isfinite(spread) and 0 <= spread <= 1):
+        raise InputError(
+            "jitter must lie between 0 and 1.",
+            field=f"{field}.jitter",
+            expected="number, 0 to 1",
+            received=f"{spread:g}",
+        )
+    return RetrySchedule(tuple(timedelta(seconds=wait) for wait in seconds), spread)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta:

@@ -10,13 +10,47 @@ from typing import Any, Final
 
 from hookline.core.canonical import type_name
 from hookline.dialects.agenticflow import AgenticFlow
-from hookline.dialects.base import Dialect, Trim, batch_body, signature_headers
+from hookline.dialects.base import (
+    Dialect,
+    Recipient,
+    Trim,
+    batch_body,
+    check_options,
+    signature_headers,
+)
+from hookline.dialects.cloudevents import CloudEvents
+from hookline.dialects.maxun import Maxun, MaxunSource
+from hookline.dialects.phantombuster import PhantomBuster
+from hookline.dialects.phantomflow import PhantomFlow
+from hookline.dialects.raw import Raw
 from hookline.dialects.standard import Standard
 from hookline.errors import InputError
 
-__all__ = ["DEFAULT", "NAMES", "Dialect", "Trim", "batch_body", "get", "signature_headers"]
+__all__ = [
+    "DEFAULT",
+    "NAMES",
+    "Dialect",
+    "Recipient",
+    "Trim",
+    "batch_body",
+    "check_options",
+    "get",
+    "signature_headers",
+]
 
-_ALL: Final[dict[str, Dialect]] = {dialect.name: dialect for dialect in (AgenticFlow(), Standard())}
+_ALL: Final[dict[str, Dialect]] = {
+    dialect.name: dialect
+    for dialect in (
+        AgenticFlow(),
+        PhantomBuster(),
+        Maxun(),
+        MaxunSource(),
+        PhantomFlow(),
+        Standard(),
+        CloudEvents(),
+        Raw(),
+    )
+}
 
 DEFAULT: Final = "agenticflow"
 NAMES: Final = tuple(_ALL)

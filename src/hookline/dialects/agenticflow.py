@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 from hookline.core.canonical import canonical
 from hookline.core.retry import SCHEDULES
 from hookline.core.times import rfc3339
-from hookline.dialects.base import JsonDialect, Trim, quoted
+from hookline.dialects.base import BaseDialect, Recipient, quoted
 
 if TYPE_CHECKING:
     from hookline.model.events import Event
+    from hookline.model.executions import Execution
 
 
-class AgenticFlow(JsonDialect):
+class AgenticFlow(BaseDialect):
     name = "agenticflow"
     schedule = SCHEDULES["agenticflow"]
-    timeout_seconds = 30.0
 
-    def body(self, event: Event, webhook_id: str, trim: Trim | None) -> bytes:
+    def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:  # noqa: ARG002
         return b'{"event":%b,"timestamp":"%b","webhook_id":%b,"data":%b}' % (
             quoted(event.type),
             rfc3339(event.occurred_at).encode(),
-            quoted(webhook_id),
-            canonical(event.data, trim),
+            quoted(to.webhook_id),
+            canonical(event.data, to.trim),
         )

@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING
 from hookline.core.canonical import compact
 from hookline.core.retry import SCHEDULES
 from hookline.core.times import rfc3339
-from hookline.dialects.base import JsonDialect, Trim, quoted
+from hookline.dialects.base import BaseDialect, Recipient, quoted
 
 if TYPE_CHECKING:
     from hookline.model.events import Event
+    from hookline.model.executions import Execution
 
 
-class Standard(JsonDialect):
+def unchanged(event: Event, to: Recipient) -> bytes:
+    """The event's data as it came, or what the filter leaves of it."""
+    return event.data if to.trim is None else compact(event.data, to.trim)
+
+
+class Standard(BaseDialect):
     name = "standard"
     schedule = SCHEDULES["standard"]
     timeout_seconds = 15.0
 
-    def body(self, event: Event, webhook_id: str, trim: Trim | None) -> bytes:  # noqa: ARG002 -- other dialects name it
+    def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:  # noqa: ARG002
         return b'{"type":%b,"timestamp":"%b","data":%b}' % (
             quoted(event.type),
             rfc3339(event.occurred_at).encode(),
-            event.data if trim is None else compact(event.data, trim),
+            unchanged(event, to),
         )

@@ -61,11 +61,15 @@ def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgo
     """The request of an attempt, signed for its instant."""
     event = claim.owed.event
     assert event is not None
-    headers = target.signed_headers(event.public_id, at, body)
+    headers = (*target.signed_headers(event.public_id, at, body), *target.dialect.event_headers(event))
     if event.sequence:
         headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
     return Outgoing(
-        url=target.webhook.url, headers=headers, body=body, timeout_seconds=target.timeout_seconds
+        url=target.webhook.url,
+        headers=headers,
+        body=body,
+        timeout_seconds=target.timeout_seconds,
+        max_redirects=target.max_redirects,
     )
 
 

@@ -224,6 +224,12 @@ class Deliverer:
         try:
             body = delivery.body if delivery.body is not None else await self._word(target, claim)
             request = request_of(target, claim, body, started_at)
+        except StorageError as exc:
+            _log.warning(
+                "wording_failed", reason=exc.message
+            )  # the store is away, which is no fault of the event
+            self._give_back(claim, self._clock.now())
+            return
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
             self._set_crashed(claim, exc, started_at)
             return
@@ -241,7 +247,10 @@ class Deliverer:
         revision = claim.owed.delivery.webhook_revision
         if revision not in (0, target.revision):
             target = await self._directory.target_at(target, revision)
-        return target.body(event)
+        if not target.dialect.tells_ends_only or event.execution_id is None or event.sequence == 0:
+            return target.body(event)
+        execution = await self._archive.execution(event.execution_id, organization_id=event.organization_id)
+        return target.body(event, execution)
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
         """Learn from an answer how much this receiver can take."""

@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hookline.core.canonical import decode
+from hookline.core.matching import Mismatch
 from hookline.engine.target import Target
 from hookline.errors import InputError
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
@@ -39,7 +40,7 @@ class _Webhooks:
 
     def __init__(self) -> None:
         self.targets: dict[Key, Target] = {}
-        self._by_type: dict[str, tuple[Target, ...]] = {}
+        self._by_type: dict[tuple[str, bool], tuple[Target, ...]] = {}
 
     def put(self, target: Target) -> None:
         self.targets[target.id] = target
@@ -49,15 +50,16 @@ class _Webhooks:
         self.targets.pop(id, None)
         self._by_type.clear()
 
-    def wanting(self, event_type: str) -> tuple[Target, ...]:
-        found = self._by_type.get(event_type)
+    def wanting(self, event_type: str, *, is_of_execution: bool) -> tuple[Target, ...]:
+        found = self._by_type.get((event_type, is_of_execution))
         if found is None:
             if len(self._by_type) >= _MOST_TYPES:
                 self._by_type.clear()
-            found = self._by_type[event_type] = tuple(
+            found = self._by_type[event_type, is_of_execution] = tuple(
                 target
                 for _, target in sorted(self.targets.items())
-                if target.webhook.origin is Origin.REGISTERED and target.wants(event_type)
+                if target.webhook.origin is Origin.REGISTERED
+                and target.refuses_type(event_type, is_of_execution=is_of_execution) is None
             )
         return found
 
@@ -65,9 +67,10 @@ class _Webhooks:
 class Directory:
     """One per node."""
 
-    def __init__(self, registry: Registry, vault: Vault) -> None:
+    def __init__(self, registry: Registry, vault: Vault, *, base_url: str = "") -> None:
         self._registry = registry
         self._vault = vault
+        self._base_url = base_url
         self._version = 0
         self._organizations: dict[Key, _Webhooks] = {}
         self._loading: dict[Key, asyncio.Lock] = {}
@@ -101,7 +104,7 @@ class Directory:
             if stored is None:
                 webhooks.drop(change.id)
             else:
-                webhooks.put(Target(stored, self._vault))
+                webhooks.put(Target(stored, self._vault, self._base_url))
 
     # --- webhooks ---
 
@@ -115,7 +118,7 @@ class Directory:
             async with self._refreshing:
                 webhooks = _Webhooks()
                 for stored in await self._registry.list(Webhook, organization_id=organization_id):
-                    webhooks.put(Target(stored, self._vault))
+                    webhooks.put(Target(stored, self._vault, self._base_url))
                 self._organizations[organization_id] = webhooks
         self._loading.pop(organization_id, None)
 
@@ -128,11 +131,25 @@ class Directory:
         if event.target_id is not None:
             target = webhooks.targets.get(event.target_id)
             return [] if target is None else [target]
-        wanting = webhooks.wanting(event.type)
+        wanting = webhooks.wanting(event.type, is_of_execution=event.sequence > 0)
         if not wanting:
             return []
         data = _parsed(event.data) if any(target.has_condition for target in wanting) else None
-        return [target for target in wanting if target.admits(automation, data)]
+        return [target for target in wanting if target.refuses(automation, data) is None]
+
+    def mismatch(self, target: Target, event: Event, automation: tuple[Kind, str] | None) -> Mismatch | None:
+        """Say which rule keeps an event from a webhook, None if it is owed: ``matches`` for one webhook, explained.
+
+        target: of any revision, so that what was decided then can be told now.
+        """
+        if event.target_id is not None:
+            return None if event.target_id == target.id else Mismatch.TARGET
+        if target.webhook.origin is not Origin.REGISTERED:
+            return Mismatch.TARGET
+        by_type = target.refuses_type(event.type, is_of_execution=event.sequence > 0)
+        if by_type is not None:
+            return by_type
+        return target.refuses(automation, _parsed(event.data) if target.has_condition else None)
 
     def known_target(self, organization_id: Key, webhook_id: Key) -> Target | None:
         """The newest revision of a webhook, or None when it is gone (or its organization not loaded)."""
@@ -160,7 +177,7 @@ class Directory:
             updated_at=current.stored.updated_at,
             document=webhook,
         )
-        return Target(old, self._vault)
+        return Target(old, self._vault, self._base_url)
 
     # --- keys, triggers, organizations ---
 

@@ -93,6 +93,7 @@ class Node:
         clock: Clock,
         limits: Limits,
         roles: Collection[str] = ROLES,
+        public_url: str = "",
     ) -> None:
         self._roles = frozenset(roles)
         self.store = store
@@ -102,7 +103,7 @@ class Node:
         self._sender = sender
         self.lease = Lease(store, clock, node_name=name, length=timedelta(seconds=limits.lease_seconds))
         self.committer = Committer(store)
-        self.directory = Directory(store, vault)
+        self.directory = Directory(store, vault, base_url=public_url)
         self.history = RunTimes(store)
         self.endings = Endings(archive=store, committer=self.committer, lease=self.lease, clock=clock)
         self.deliverer = Deliverer(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from hookline import failpoints
+from hookline.core.event_types import ENDED, STARTED
 from hookline.core.lifecycle import move_execution
 from hookline.core.times import rfc3339
 from hookline.dialects import payloads
@@ -40,12 +41,8 @@ if TYPE_CHECKING:
 _POSITIONS_PER_ATTEMPT: Final = 1 << 32
 """Log positions of one process: each attempt starts above all of the one before, without asking what it wrote."""
 
-_STARTED: Final = {Kind.WORKFLOW: "workflow.execution.started"}
-_ENDED: Final = {
-    Kind.WORKFLOW: ("workflow.execution.completed", "workflow.execution.failed"),
-    Kind.AGENT: ("agent.message.sent", "agent.message.failed"),
-}
-"""Terminal events of a kind: when it succeeded, and otherwise (CONTRACT section 5)."""
+_STARTED: Final[dict[Kind, str]] = {kind: type_ for kind, type_ in STARTED.items() if kind is not Kind.AGENT}
+"""An agent's first event is written when its turn is accepted."""
 
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 """Between tries to store an end while the store is away."""
@@ -178,7 +175,7 @@ class Recorder:
     def _terminal_events(
         self, ended: Execution, conversation: Conversation | None, now: datetime
     ) -> tuple[NewEvent, ...]:
-        completed, failed = _ENDED[ended.kind]
+        completed, failed = ENDED[ended.kind]
         is_success = ended.status is ExecutionStatus.SUCCEEDED
         if conversation is None:
             facts = [(completed if is_success else failed, payloads.workflow_terminal(ended))]

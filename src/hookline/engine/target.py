@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hookline.core.conditions import compile_conditions
+from hookline.core.event_types import is_told_by_ends
 from hookline.core.filters import compile_filter
-from hookline.core.matching import compile_patterns
-from hookline.core.retry import from_policy
+from hookline.core.matching import Mismatch, compile_patterns
+from hookline.core.retry import RetrySchedule, from_list, from_policy
 from hookline.core.signing import Signer
+from hookline.dialects import Recipient
 from hookline.dialects import get as get_dialect
 from hookline.engine.vault import AUTHENTICATION, SIGNING_SECRET
 from hookline.model.ids import public
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.engine.vault import Vault
-    from hookline.model.configuration import Stored, Webhook
+    from hookline.model.configuration import RetryPolicy, Stored, Webhook
     from hookline.model.events import Event
+    from hookline.model.executions import Execution
     from hookline.model.ids import Key
     from hookline.model.states import Kind
 
@@ -35,11 +38,12 @@ class Target:
         "_accepts",
         "_condition",
         "_previous_signer",
+        "_recipient",
         "_signer",
-        "_trim",
         "dialect",
         "headers",
         "id",
+        "max_redirects",
         "organization_id",
         "previous_secret",
         "public_id",
@@ -52,7 +56,7 @@ class Target:
         "webhook",
     )
 
-    def __init__(self, stored: Stored[Webhook], vault: Vault) -> None:
+    def __init__(self, stored: Stored[Webhook], vault: Vault, base_url: str = "") -> None:
         webhook = stored.document
         self.stored = stored
         self.webhook = webhook
@@ -61,19 +65,26 @@ class Target:
         self.revision = stored.revision
         self.public_id = public("webhook", stored.id)
         self.dialect = get_dialect(webhook.dialect)
-        policy = webhook.retry_policy
         self.schedule = (
-            from_policy(policy.max_retries, policy.backoff_multiplier) if policy else self.dialect.schedule
+            self.dialect.schedule if webhook.retry_policy is None else schedule_of(webhook.retry_policy)
         )
         self.timeout_seconds = (
             webhook.timeout_ms / 1000 if webhook.timeout_ms is not None else self.dialect.timeout_seconds
         )
+        self.max_redirects = (
+            webhook.max_redirects if webhook.max_redirects is not None else self.dialect.max_redirects
+        )
         self._accepts = compile_patterns(webhook.events)
         self._condition = compile_conditions(webhook.conditions) if webhook.conditions else None
-        self._trim = (
-            compile_filter(webhook.include_fields, webhook.exclude_fields)
-            if webhook.include_fields or webhook.exclude_fields
-            else None
+        self._recipient = Recipient(
+            webhook_id=self.public_id,
+            trim=(
+                compile_filter(webhook.include_fields, webhook.exclude_fields)
+                if webhook.include_fields or webhook.exclude_fields
+                else None
+            ),
+            options=webhook.options,
+            base_url=base_url,
         )
         self._signer = Signer(vault.open(webhook.sealed_secret, SIGNING_SECRET).decode())
         self._previous_signer = (
@@ -96,22 +107,32 @@ class Target:
     def has_condition(self) -> bool:
         return self._condition is not None
 
-    def wants(self, event_type: str) -> bool:
-        return self._accepts(event_type)
+    def refuses_type(self, event_type: str, *, is_of_execution: bool) -> Mismatch | None:
+        """Say by which rule no event of a type is owed, None if one may be. is_of_execution: an execution made it."""
+        if not self._accepts(event_type):
+            return Mismatch.PATTERN
+        if self.dialect.tells_ends_only and not is_told_by_ends(event_type, is_of_execution=is_of_execution):
+            return Mismatch.DIALECT
+        return None
 
-    def admits(self, automation: tuple[Kind, str] | None, data: Any) -> bool:
-        """Say whether an event of a wanted type passes. data: the parsed event data, read only with a condition."""
+    def refuses(self, automation: tuple[Kind, str] | None, data: Any) -> Mismatch | None:
+        """Say by which rule an event of a wanted type is not owed, None if it is.
+
+        data: the parsed event data, read only with a condition.
+        """
         webhook = self.webhook
         if webhook.automation_kind is not None and automation != (
             webhook.automation_kind,
             webhook.automation_id,
         ):
-            return False
-        return self._condition is None or (isinstance(data, dict) and self._condition(data))
+            return Mismatch.AUTOMATION
+        if self._condition is None or (isinstance(data, dict) and self._condition(data)):
+            return None
+        return Mismatch.CONDITION
 
-    def body(self, event: Event) -> bytes:
-        """Word the event: a pure function of event and revision."""
-        return self.dialect.body(event, self.public_id, self._trim)
+    def body(self, event: Event, execution: Execution | None = None) -> bytes:
+        """Word the event: a pure function of event, revision and the event's execution, which has ended."""
+        return self.dialect.body(event, self._recipient, execution)
 
     def signed_headers(self, message_id: str, at: datetime, body: bytes) -> tuple[tuple[str, str], ...]:
         """All headers of one attempt, signed for its instant."""
@@ -125,6 +146,13 @@ class Target:
             body=body,
         )
         return (("Content-Type", self.dialect.content_type), *self.headers, *signatures)
+
+
+def schedule_of(policy: RetryPolicy) -> RetrySchedule:
+    """The schedule that a webhook's own policy says. Raises InputError."""
+    if policy.schedule_seconds is not None:
+        return from_list(policy.schedule_seconds, policy.jitter)
+    return from_policy(policy.max_retries, policy.backoff_multiplier)
 
 
 def _authentication_headers(webhook: Webhook, vault: Vault) -> tuple[tuple[str, str], ...]:

@@ -90,10 +90,16 @@ class Trigger(Document, frozen=True, kw_only=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """AF-7's form of a schedule: 60 s x multiplier^n, at most 6 retries (AF-X2)."""
+    """A webhook's own schedule: AF-7's form, 60 s x multiplier^n and at most 6 retries (AF-X2), or a list of waits.
 
-    max_retries: int
-    backoff_multiplier: float
+    schedule_seconds: the list, one wait per retry, then the other two say nothing; None for AF-7's form.
+    jitter: of the list, the share of a wait that it may add or take.
+    """
+
+    max_retries: int = 0
+    backoff_multiplier: float = 1.0
+    schedule_seconds: tuple[float, ...] | None = None
+    jitter: float = 0.1
 
 
 class Webhook(Document, frozen=True, kw_only=True):
@@ -101,7 +107,7 @@ class Webhook(Document, frozen=True, kw_only=True):
 
     events: patterns with ``*``.  authentication: type and public parts; ``sealed`` holds its secret, encrypted.
     secret, previous_secret: sealed signing secrets; the previous one until previous_until (CONTRACT section 5).
-    conditions, include_fields, exclude_fields, batch, options: None or empty where unset.
+    conditions, include_fields, exclude_fields, batch, options: None or empty where unset. options: the dialect's.
     max_in_flight: 1 to 1,000.  rate_per_second: None for no limit.  timeout_ms: None for the dialect's own.
     status_changed_at, status_reason: of the last change of status, or None.
     """

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hookline.core.signing import new_secret
-from hookline.dialects import get
+from hookline.dialects import Recipient, get
 from hookline.model.events import Event
 
 NODE_VERIFIER = """
@@ -104,7 +104,7 @@ def deliver(event_type: str, data: str, secret: str = SECRET) -> tuple[bytes, st
         received_at=at,
     )
     dialect = get("agenticflow")
-    body = dialect.body(event, "wh_987654321", None)
+    body = dialect.body(event, Recipient(webhook_id="wh_987654321"))
     headers = dialect.signature_headers(
         secret=secret,
         previous_secret=None,

@@ -19,11 +19,11 @@ from hookline.core.canonical import type_name
 from hookline.core.conditions import compile_conditions
 from hookline.core.filters import compile_filter
 from hookline.core.matching import check_pattern
-from hookline.core.retry import from_policy
 from hookline.core.signing import check_own_secret, new_secret
-from hookline.dialects import DEFAULT
+from hookline.dialects import DEFAULT, check_options
 from hookline.dialects import get as get_dialect
 from hookline.engine.manage.organizations import check_name
+from hookline.engine.target import schedule_of
 from hookline.engine.vault import AUTHENTICATION, SIGNING_SECRET, Vault
 from hookline.errors import ConflictError, InputError, MissingError
 from hookline.model.configuration import RetryPolicy, Stored, Webhook
@@ -265,8 +265,14 @@ def _events(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     return {"events": tuple(dict.fromkeys(checked))}
 
 
-def _dialect(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
-    return {"dialect": get_dialect(value).name}
+def _dialect(_: Rules, webhook: Webhook, value: Any) -> dict[str, Any]:
+    """Another dialect has other options: those of the old one go."""
+    name = get_dialect(value).name
+    return {"dialect": name} if name == webhook.dialect else {"dialect": name, "options": {}}
+
+
+def _dialect_options(_: Rules, webhook: Webhook, value: Any) -> dict[str, Any]:
+    return {"options": check_options(get_dialect(webhook.dialect), value)}
 
 
 def _automation(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
@@ -400,11 +406,41 @@ def _metadata(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
 def _retry_policy(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     if value is None:
         return {"retry_policy": None}
-    policy = RetryPolicy(
-        max_retries=value["max_retries"], backoff_multiplier=float(value["backoff_multiplier"])
-    )
-    from_policy(policy.max_retries, policy.backoff_multiplier)
+    own = value.get("schedule_seconds")
+    given = {name: value[name] for name in _POLICY if value.get(name) is not None}
+    if own is not None:
+        _alone("schedule_seconds", given, ("max_retries", "backoff_multiplier"))
+        policy = RetryPolicy(schedule_seconds=tuple(own), jitter=given.get("jitter", 0.1))
+    else:
+        _alone("max_retries", given, ("jitter",))
+        for name in ("max_retries", "backoff_multiplier"):
+            if name not in given:
+                raise InputError(
+                    f"Required field 'retry_policy.{name}' is missing",
+                    field=f"retry_policy.{name}",
+                    expected="number",
+                    received="null",
+                )
+        policy = RetryPolicy(
+            max_retries=given["max_retries"], backoff_multiplier=float(given["backoff_multiplier"])
+        )
+    schedule_of(policy)
     return {"retry_policy": policy}
+
+
+_POLICY: Final = ("max_retries", "backoff_multiplier", "schedule_seconds", "jitter")
+
+
+def _alone(name: str, given: Mapping[str, Any], others: tuple[str, ...]) -> None:
+    """The two forms of a policy do not mix."""
+    for other in others:
+        if other in given:
+            raise InputError(
+                f"'{name}' and '{other}' are two forms of a policy; give one.",
+                field=f"retry_policy.{other}",
+                expected="left out",
+                received=type_name(given[other]),
+            )
 
 
 def _conditions(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
@@ -508,6 +544,7 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "url": _url,
     "events": _events,
     "dialect": _dialect,
+    "dialect_options": _dialect_options,
     "automation": _automation,
     "authentication": _authentication,
     "metadata": _metadata,

@@ -1,0 +1,48 @@
+"""The event types that this engine emits by itself: what begins a run, what ends it, what lies between.
+
+Any other type may be published, and so may these: a type alone never says that an event is ours. Events of an
+execution carry a ``sequence`` from 1 on; published ones have 0.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hookline.model.states import Kind
+
+STARTED: Final = {
+    Kind.WORKFLOW: "workflow.execution.started",
+    Kind.AGENT: "agent.conversation.started",
+    Kind.SCRIPT: "script.execution.started",
+    Kind.ROBOT: "robot.run.started",
+    Kind.RENDER: "render.job.started",
+}
+"""First event of a kind's run."""
+
+ENDED: Final = {
+    Kind.WORKFLOW: ("workflow.execution.completed", "workflow.execution.failed"),
+    Kind.AGENT: ("agent.message.sent", "agent.message.failed"),
+    Kind.SCRIPT: ("script.execution.ended", "script.execution.ended"),
+    Kind.ROBOT: ("robot.run.completed", "robot.run.failed"),
+    Kind.RENDER: ("render.job.completed", "render.job.failed"),
+}
+"""Terminal event of a kind: when it succeeded, and otherwise (CONTRACT section 5). One per execution."""
+
+KIND_ENDED_BY: Final = {type_: kind for kind, types in ENDED.items() for type_ in types}
+
+_ON_THE_WAY: Final = frozenset({*STARTED.values(), "workflow.step.completed", "agent.message.received"})
+"""Started and step events, and what opens an agent's turn."""
+
+_BESIDE_AN_END: Final = frozenset({"agent.conversation.completed"})
+"""Comes with the end of a turn, whose terminal event says the same: told too, one run would end twice (PB-2)."""
+
+
+def is_told_by_ends(event_type: str, *, is_of_execution: bool) -> bool:
+    """Say whether a system that only speaks of ends (PB-2, MX-1, PF-2) hears of an event.
+
+    is_of_execution: an execution made the event; False for published ones. What a run emits under a type of its own
+    is told like something published.
+    """
+    if event_type in _ON_THE_WAY:
+        return False
+    return not (is_of_execution and event_type in _BESIDE_AN_END)

@@ -1,0 +1,29 @@
+"""The ``raw`` dialect: the event's ``data`` and nothing around it, byte for byte as it came (PROMISES P4).
+
+The type stands in the header ``Hookline-Event``. A webhook's filter makes the data compact; numbers keep their
+spelling. Events hold JSON, so that is the content type.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookline.core.retry import SCHEDULES
+from hookline.dialects.base import BaseDialect, HeaderList, Recipient, type_header
+from hookline.dialects.standard import unchanged
+
+if TYPE_CHECKING:
+    from hookline.model.events import Event
+    from hookline.model.executions import Execution
+
+
+class Raw(BaseDialect):
+    name = "raw"
+    schedule = SCHEDULES["raw"]
+    timeout_seconds = 15.0
+
+    def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:  # noqa: ARG002
+        return unchanged(event, to)
+
+    def event_headers(self, event: Event) -> HeaderList:
+        return [type_header(event)]
