@@ -81,8 +81,8 @@ def create(
     name
         What people call it; the URL's host when not given.
     dialect
-        How events are worded: `agenticflow` (when not given), `standard`, `cloudevents`, `raw`, `phantombuster`, `maxun`,
-        `maxun-src` or `phantomflow`.
+        How events are worded: `agenticflow` (when not given), `standard`, `cloudevents`, `raw`, `phantombuster`,
+        `maxun`, `maxun-src` or `phantomflow`.
     bearer
         Token that each delivery carries as `Authorization: Bearer`.
     """
