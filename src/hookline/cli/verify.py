@@ -7,33 +7,45 @@ from __future__ import annotations
 
 import json as json_
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from hookline.cli import show
 from hookline.cli.client import CommandError
 from hookline.cli.options import Json
-from hookline.core import signing
+from hookline.core.inbound import PRESETS, Diagnosis, Scheme, diagnose, scheme_from
+from hookline.errors import InputError
 
-_ANY_AGE: Final = timedelta(days=365_000)
 _HEADER_LINE: Final = re.compile(r"[<>]?\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)")
 
 Headers = list[tuple[str, str]]
 
 
-def verify(*, secret: str, headers: Path, body: Path, json: Json = False) -> int:
+def verify(
+    *,
+    secret: str,
+    headers: Path,
+    body: Path,
+    preset: str | None = None,
+    scheme: Path | None = None,
+    url: str = "",
+    method: str = "POST",
+    previous_secret: str | None = None,
+    json: Json = False,
+) -> int:
     """Check a captured request's signature and, if it fails, say why.
 
-    Knows Standard Webhooks (`webhook-signature`) and AgenticFlow (`X-AgenticFlow-Signature`); checks whichever
-    the request carries. Exit code 0 only if all of them fit.
+    Knows Standard Webhooks, AgenticFlow, Stripe, GitHub, Slack and the other presets; without `--preset` it checks
+    whichever the request carries. Exit code 0 only if all of them fit.
 
     For example:
 
     ```
     hookline verify --secret whsec_… --headers headers.txt --body body.json
-    hookline verify --secret @secret.txt --headers headers.json --body body.json
+    hookline verify --secret @secret.txt --headers headers.json --body body.json --preset stripe
+    hookline verify --secret … --headers headers.txt --body form --preset twilio --url https://example.com/sms
     ```
 
     Parameters
@@ -44,65 +56,94 @@ def verify(*, secret: str, headers: Path, body: Path, json: Json = False) -> int
         File with one `Name: value` a line, as curl shows them, or a JSON object.
     body
         File with the body's exact bytes; a body that was parsed and written again rarely verifies.
+    preset
+        Who sent it: `stripe`, `github`, `slack` and so on.
+    scheme
+        JSON file with an own scheme's fields, instead of a preset.
+    url
+        The public URL with its query, for senders that sign it or put a secret into it.
+    method
+        The request's method.
+    previous_secret
+        The secret before the last rotation, or `@FILE` with it.
     """
-    known = _read_secret(secret)
+    secrets = [_read_secret(text) for text in (secret, previous_secret) if text is not None]
     pairs, raw = _read_headers(headers), _read(body)
-    findings = list(_check(known, pairs, raw, datetime.now(UTC)))
-    if not findings:
+    schemes = _schemes(preset, scheme, pairs)
+    if not schemes:
         raise CommandError(
-            f"{headers} holds neither webhook-signature nor X-AgenticFlow-Signature: are all headers in it?"
+            f"{headers} holds neither webhook-signature nor X-AgenticFlow-Signature nor another sender's "
+            "signature: are all headers in it? Else name the sender with --preset."
         )
+    now = datetime.now(UTC)
+    found = [
+        (each.name, _diagnosis(each, secrets, method=method, url=url, headers=pairs, body=raw, now=now))
+        for each in schemes
+    ]
     if json:
-        show.as_json(
-            [{"scheme": name, "valid": not reasons, "reasons": reasons} for name, reasons in findings]
-        )
+        show.as_json([_shown(name, diagnosis) for name, diagnosis in found])
     else:
-        _print(findings)
-    return 1 if any(reasons for _, reasons in findings) else 0
+        _print(found)
+    return 0 if all(diagnosis.is_valid for _, diagnosis in found) else 1
 
 
-def _check(secret: str, headers: Headers, body: bytes, now: datetime) -> list[tuple[str, list[str]]]:
-    names = {name.lower() for name, _ in headers}
-    findings = []
-    if "webhook-signature" in names or "svix-signature" in names:
-        findings.append(("standard webhooks", _standard(secret, headers, body, now)))
-    if signing.AGENTICFLOW_HEADER.lower() in names:
-        findings.append(("agenticflow", _agenticflow(secret, headers, body)))
-    return findings
-
-
-def _standard(secret: str, headers: Headers, body: bytes, now: datetime) -> list[str]:
+def _schemes(preset: str | None, scheme: Path | None, headers: Headers) -> list[Scheme]:
+    if preset is not None and scheme is not None:
+        raise CommandError("--preset and --scheme exclude each other")
     try:
-        signing.verify_standard([secret], headers, body, now)
-    except signing.VerificationError as error:
-        reasons = [error.message]
-        if error.reason.startswith("timestamp_too_") and _fits_at_any_age(secret, headers, body, now):
-            return [*reasons, "The signature itself fits: only the clock or the age of the capture is off."]
-        return reasons + signing.explain_standard([secret], headers, body, now)
-    return []
+        if preset is not None:
+            return [scheme_from({"preset": preset}, field="--preset")]
+        if scheme is not None:
+            return [scheme_from(_object(scheme), field=str(scheme))]
+    except InputError as error:
+        wanted = f" Expected: {error.expected}." if error.expected else ""
+        raise CommandError(f"{error.message} ({error.field}).{wanted}") from error
+    return _carried({name.lower() for name, _ in headers})
 
 
-def _fits_at_any_age(secret: str, headers: Headers, body: bytes, now: datetime) -> bool:
+def _carried(names: set[str]) -> list[Scheme]:
+    """The presets whose signature is there, one for each header: GitHub and Meta share theirs, and sign alike."""
+    found: dict[str, Scheme] = {}
+    for scheme in PRESETS.values():
+        source = scheme.signature[0]
+        if source.place == "header" and source.names[0] in names:
+            found.setdefault(source.names[0], scheme)
+    return list(found.values())
+
+
+def _diagnosis(
+    scheme: Scheme,
+    secrets: Sequence[str],
+    *,
+    method: str,
+    url: str,
+    headers: Headers,
+    body: bytes,
+    now: datetime,
+) -> Diagnosis:
     try:
-        signing.verify_standard([secret], headers, body, now, _ANY_AGE)
-    except signing.VerificationError:
-        return False
-    return True
+        return diagnose(scheme, secrets, method=method, url=url, headers=headers, body=body, now=now)
+    except InputError as error:
+        raise CommandError(f"--secret does not fit {scheme.name}: {error.message}") from error
 
 
-def _agenticflow(secret: str, headers: Headers, body: bytes) -> list[str]:
-    try:
-        signing.verify_agenticflow([secret], headers, body)
-    except signing.VerificationError as error:
-        return [error.message, *signing.explain_agenticflow([secret], headers, body)]
-    return []
+def _shown(name: str, diagnosis: Diagnosis) -> dict[str, object]:
+    return {
+        "scheme": name,
+        "valid": diagnosis.is_valid,
+        "reason": diagnosis.reason,
+        "reasons": list(diagnosis.findings),
+    }
 
 
-def _print(findings: list[tuple[str, list[str]]]) -> None:
-    for name, reasons in findings:
-        show.line(f"{name}: {'does not verify' if reasons else 'valid'}", "bold red" if reasons else "green")
-        for reason in reasons:
-            show.line(f"  {reason}")
+def _print(found: list[tuple[str, Diagnosis]]) -> None:
+    for name, diagnosis in found:
+        is_valid = diagnosis.is_valid
+        show.line(
+            f"{name}: {'valid' if is_valid else 'does not verify'}", "green" if is_valid else "bold red"
+        )
+        for sentence in diagnosis.findings:
+            show.line(f"  {sentence}")
 
 
 def _read(path: Path) -> bytes:
@@ -123,15 +164,19 @@ def _read_secret(text: str) -> str:
 def _read_headers(path: Path) -> Headers:
     text = _read(path).decode("utf-8", "replace")
     if text.lstrip().startswith("{"):
-        try:
-            parsed = json_.loads(text)
-        except ValueError as error:
-            raise CommandError(
-                f"{path} must be a JSON object or one `Name: value` a line: {error}"
-            ) from error
-        return list(_pairs(parsed))
+        return list(_pairs(_object(path)))
     matches = (_HEADER_LINE.fullmatch(line.strip()) for line in text.splitlines())
     return [(match[1], match[2]) for match in matches if match]
+
+
+def _object(path: Path) -> dict[str, object]:
+    try:
+        parsed = json_.loads(_read(path))
+    except ValueError as error:
+        raise CommandError(f"{path} must hold JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise CommandError(f"{path} must hold a JSON object")
+    return parsed
 
 
 def _pairs(parsed: Mapping[str, object]) -> Headers:

@@ -11,7 +11,6 @@ or an expected signature into an error, a repr or a log. This module never reads
 from __future__ import annotations
 
 import hmac
-import json
 from base64 import b64encode
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Final
 import msgspec
 
 from hookline.core import canonical, inbound
-from hookline.core.spelling import SECRET_PREFIX, standard_key, strict_base64
+from hookline.core.spelling import SECRET_PREFIX, standard_key
 from hookline.errors import InputError, VerificationError
 
 __all__ = [
@@ -171,118 +170,14 @@ def explain_standard(secrets: Sequence[str], headers: Headers, body: bytes, now:
     For the owner of the secret at a terminal, never for whoever sent the request. No sentence holds an expected
     signature.
     """
-    found = _lenient(headers)
-    message_id, timestamp = found.get("webhook-id", ""), found.get("webhook-timestamp", "")
-    offered = [entry.partition(",")[2] or entry for entry in found.get("webhook-signature", "").split()]
-    hints = _clock_hints(timestamp, now)
-    if "svix-signature" in found and not offered:
-        hints.append(
-            "The request carries svix-* headers: read those as webhook-id, -timestamp and -signature."
-        )
-    for secret in secrets:
-        for label, key in _key_variants(secret):
-            for change, variant in _body_variants(body):
-                content = f"{message_id}.{timestamp}.".encode() + variant
-                hints += _match_hints(offered, key, content, label, change, is_base64_due=True)
-            hints += _match_hints(offered, key, body, label, "it signs the body alone, without id and time")
-    return _unique(hints)
+    return _explain("standard", secrets, headers, body, now)
 
 
 def explain_agenticflow(secrets: Sequence[str], headers: Headers, body: bytes) -> list[str]:
     """``explain_standard`` for the AgenticFlow header."""
-    text = _lenient(headers).get(AGENTICFLOW_HEADER.lower(), "").strip()
-    hints = []
-    if text and not text.startswith("sha256="):
-        hints.append("The header value must begin with sha256=.")
-    offered = [text.removeprefix("sha256=")] if text else []
-    for secret in secrets:
-        for label, key in _key_variants(secret, is_whole_due=True):
-            for change, variant in _body_variants(body):
-                hints += _match_hints(offered, key, variant, label, change)
-    return _unique(hints)
+    return _explain("agenticflow", secrets, headers, body, _ANY_TIME)
 
 
-def _lenient(headers: Headers) -> dict[str, str]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return {name.lower(): value for name, value in pairs}
-
-
-def _clock_hints(timestamp: str, now: datetime) -> list[str]:
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 20):
-        return []
-    seconds = int(timestamp)
-    if seconds > 10**11:
-        return ["The timestamp counts milliseconds; it must count seconds."]
-    off = now.timestamp() - seconds
-    if abs(off) <= TOLERANCE.total_seconds():
-        return []
-    return [f"The clock is off by {abs(off):.0f} s, or the request is that {'old' if off > 0 else 'early'}."]
-
-
-def _key_variants(secret: str, *, is_whole_due: bool = False) -> list[tuple[str, bytes]]:
-    """The keys that people build from a secret, the right one (without a label) first."""
-    bare = secret.removeprefix(SECRET_PREFIX)
-    decoded = strict_base64(bare)
-    labelled: dict[bytes, str] = {}
-    right = secret.encode() if is_whole_due or decoded is None or bare == secret else decoded
-    labelled[right] = ""
-    labelled.setdefault(secret.encode(), "the key is the text of the secret where its decoded part is due")
-    labelled.setdefault(bare.encode(), "the key is the secret's text without whsec_")
-    labelled.setdefault(secret.strip().encode(), "the secret has spaces or a line end around it")
-    if decoded is not None:
-        labelled.setdefault(decoded, "the key is the decoded secret where its text is due")
-    return [(label, key) for key, label in labelled.items()]
-
-
-def _body_variants(body: bytes) -> list[tuple[str, bytes]]:
-    variants: dict[bytes, str] = {body: ""}
-    stripped = body.rstrip(b"\r\n")
-    variants.setdefault(stripped, "the body has a line end that was not signed")
-    variants.setdefault(stripped + b"\n", "the body lost its final line end")
-    variants.setdefault(body.replace(b"\r\n", b"\n"), "line ends of the body were changed")
-    variants.setdefault(body.replace(b"\n", b"\r\n"), "line ends of the body were changed")
-    try:
-        value = json.loads(body)
-        variants.setdefault(
-            canonical.canonical(body), "the body was parsed and serialized again as JavaScript does"
-        )
-        for is_ascii in (True, False):
-            for separators in ((",", ":"), (", ", ": ")):
-                for is_sorted in (False, True):
-                    again = json.dumps(
-                        value, ensure_ascii=is_ascii, separators=separators, sort_keys=is_sorted
-                    )
-                    variants.setdefault(again.encode(), "the body was parsed and serialized again")
-    except (ValueError, RecursionError, InputError):
-        pass
-    return [(label, variant) for variant, label in variants.items()]
-
-
-def _match_hints(
-    offered: Sequence[str],
-    key: bytes,
-    content: bytes,
-    label: str,
-    change: str,
-    *,
-    is_base64_due: bool = False,
-) -> list[str]:
-    digest = hmac.digest(key, content, "sha256")
-    as_hex, as_base64 = digest.hex(), b64encode(digest).decode()
-    hints = []
-    for text in offered:
-        spelling = None
-        if hmac.compare_digest(text.encode(), as_base64.encode()):
-            spelling = "" if is_base64_due else "base64 stands where hex is due"
-        elif hmac.compare_digest(text.lower().encode(), as_hex.encode()):
-            spelling = "hex stands where base64 is due" if is_base64_due else ""
-            if not is_base64_due and text != as_hex:
-                spelling = "the hex digits are upper-case"
-        if spelling is not None:
-            causes = [cause for cause in (label, change, spelling) if cause]
-            hints += [f"It matches if: {'; '.join(causes)}."] if causes else []
-    return hints
-
-
-def _unique(hints: list[str]) -> list[str]:
-    return list(dict.fromkeys(hints))
+def _explain(preset: str, secrets: Sequence[str], headers: Headers, body: bytes, now: datetime) -> list[str]:
+    request = inbound.received(method="POST", url="", headers=headers, body=body)
+    return inbound.hints(inbound.PRESETS[preset], secrets, request, now)

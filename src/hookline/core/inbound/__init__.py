@@ -4,6 +4,7 @@
     check_secret(scheme, secret)                            # when a trigger is made; InputError
     answer = handshake(scheme, secrets, …)                  # first: an answer to send, or None
     verified = verify(scheme, secrets, …)                   # then: dedupe_id, secret_index; VerificationError
+    diagnosis = diagnose(scheme, secrets, …)                # for the owner of the secret only: plain sentences
 
 Pure: no clock, no I/O. ``sign`` makes what ``verify`` takes.
 """
@@ -11,6 +12,7 @@ Pure: no clock, no I/O. ``sign`` makes what ``verify`` takes.
 from __future__ import annotations
 
 from hookline.core.inbound.content import check_secret
+from hookline.core.inbound.diagnose import Diagnosis, diagnose, hints
 from hookline.core.inbound.handshake import HandshakeAnswer, handshake
 from hookline.core.inbound.presets import NOT_YET, PRESETS, scheme_from
 from hookline.core.inbound.request import Headers, Request, received
@@ -22,6 +24,7 @@ from hookline.errors import VerificationError
 __all__ = [
     "NOT_YET",
     "PRESETS",
+    "Diagnosis",
     "HandshakeAnswer",
     "Headers",
     "Request",
@@ -30,7 +33,9 @@ __all__ = [
     "VerificationError",
     "Verified",
     "check_secret",
+    "diagnose",
     "handshake",
+    "hints",
     "public_key",
     "received",
     "scheme_from",

@@ -98,7 +98,7 @@ def _fits(scheme: Scheme, key: bytes, texts: Sequence[bytes], offered: Sequence[
     for text in texts:
         if scheme.algorithm == "ed25519":
             for candidate in offered:
-                is_equal |= _is_signed(key, text, candidate)
+                is_equal |= is_signed(key, text, candidate)
         else:
             digest = digest_of(scheme, key, text)
             for candidate in offered:
@@ -106,7 +106,8 @@ def _fits(scheme: Scheme, key: bytes, texts: Sequence[bytes], offered: Sequence[
     return is_equal
 
 
-def _is_signed(public_key: bytes, text: bytes, signature: bytes) -> bool:
+def is_signed(public_key: bytes, text: bytes, signature: bytes) -> bool:
+    """Say whether an Ed25519 signature of 64 bytes fits."""
     # Nothing here is secret: a public key checks a public signature.
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, text)
