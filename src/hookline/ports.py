@@ -48,7 +48,9 @@ FANOUT_IN_TRANSACTION = 256
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with the deliveries it owes, inserted together or not at all.
 
-    deliveries: whole rows. State IN_FLIGHT means claimed by the writing epoch, PENDING waits for a claim.
+    deliveries: whole rows. State IN_FLIGHT means claimed by the writing epoch, PENDING waits for a claim; one with
+    an ordering_key is PENDING or HELD, and waits without a time while an earlier one of its webhook and key has not
+    ended. Earlier is by the order of commit.
     fanout_after: the last webhook id of ``deliveries`` when more webhooks match than were written here:
     opens a durable cursor; None when all are written.
     """
@@ -301,7 +303,8 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
 
     Result: True; False when the claim is gone (fenced: then neither is written). State PENDING needs
     next_attempt_at. attempt None: nothing was sent (the claim is given back, or our own code failed).
-    body: frozen body to keep, or None to leave what is there.
+    body: frozen body to keep, or None to leave what is there.  ordering_key: the delivery's own; when it ends here, the
+    next of its line is due at ``at``.
     The webhook's counters for the minute of ``at`` rise with it.
     """
 
@@ -318,11 +321,13 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     crashes: int = 0
     body: bytes | None = None
     body_size: int | None = None
+    ordering_key: str | None = None
 
 
 class Reopen(msgspec.Struct, frozen=True, kw_only=True):
     """Make one delivery due again, whatever its state, unless in flight. Result: the Delivery as it then is,
-    or None when there is none in that organization. In flight stays as it is.
+    or None when there is none in that organization. In flight stays as it is, and so does an ordered one that waits
+    for its turn.
     """
 
     organization_id: Key

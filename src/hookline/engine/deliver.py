@@ -126,12 +126,7 @@ class Deliverer:
 
     def reserve(self, target: Target) -> bool:
         """Promise room for one delivery that is about to be committed as claimed by this node."""
-        if (
-            not self._is_open
-            or not target.is_active
-            or target.webhook.is_ordered
-            or not self._lease.is_held()
-        ):
+        if not self._is_open or not target.is_active or not self._lease.is_held():
             return False
         return self._lanes.reserve(target)
 
@@ -293,6 +288,7 @@ class Deliverer:
                 crashes=delivery.crashes,
                 body=None if verdict.state is DeliveryState.SUCCEEDED else body,
                 body_size=len(body),
+                ordering_key=delivery.ordering_key,
             )
         )
         if verdict.disable is not None and self._on_webhook_gone is not None:
@@ -335,6 +331,7 @@ class Deliverer:
                 next_attempt_at=None if is_poison else at + _OUR_PAUSE * self._time_scale,
                 failures=delivery.failures,
                 crashes=crashes,
+                ordering_key=delivery.ordering_key,
             )
         )
 
@@ -370,6 +367,8 @@ class Deliverer:
                 _log.info("claim_lost", delivery=settle.delivery_id.hex())
             elif settle.next_attempt_at is not None:
                 self.expect(settle.webhook_id, settle.lane, settle.next_attempt_at)
+            elif settle.ordering_key is not None:
+                self.expect(settle.webhook_id, Lane.FIRST, settle.at)
 
         self.committer.post(settle, done)
 

@@ -87,7 +87,7 @@ class Outbox:
         )
 
     def _owed_to(self, target: Target, event: Event) -> Delivery:
-        is_claimed = self._deliverer.reserve(target)
+        is_claimed = not is_ordered(target, event) and self._deliverer.reserve(target)
         return new_delivery(target, event, is_claimed=is_claimed, now=event.received_at)
 
     def conclude(self, new: Sequence[NewEvent], epoch: Epoch, result: object) -> None:
@@ -170,6 +170,20 @@ class Outbox:
                 self._deliverer.expect(delivery.webhook_id, delivery.lane, now)
 
 
+def line_of(target: Target, event: Event) -> str | None:
+    """The line of its webhook in which an event stands: its own key's, else that of all others when the webhook is
+    ordered; None when it stands in none (P6).
+    """
+    if event.ordering_key is not None:
+        return event.ordering_key
+    return "" if target.webhook.is_ordered else None
+
+
+def is_ordered(target: Target, event: Event) -> bool:
+    """Say whether a delivery waits for earlier ones: then it is claimed from the table, never at once."""
+    return event.ordering_key is not None or target.webhook.is_ordered
+
+
 def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetime) -> Delivery:
     """A fresh delivery: claimed, waiting, or held because its webhook is not active."""
     state = DeliveryState.PENDING
@@ -189,7 +203,7 @@ def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetim
         state_reason=reason,
         lane=Lane.FIRST,
         webhook_revision=target.revision if state is DeliveryState.IN_FLIGHT else 0,
-        ordering_key=event.ordering_key if target.webhook.is_ordered else None,
+        ordering_key=line_of(target, event),
         created_at=now,
         next_attempt_at=due,
     )

@@ -527,12 +527,6 @@ def _no_batch(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     return {"batch": None}
 
 
-def _no_order(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
-    if value:
-        raise _later("ordered", value, "false")
-    return {"is_ordered": False}
-
-
 def _no_redirects(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     if value:
         raise _later("max_redirects", value, "0")
@@ -555,7 +549,7 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "headers": _headers,
     "rate_per_second": _plain("rate_per_second"),
     "max_in_flight": _plain("max_in_flight"),
-    "ordered": _no_order,
+    "ordered": lambda _, __, value: {"is_ordered": bool(value)},
     "timeout_seconds": _timeout,
     "max_redirects": _no_redirects,
 }

@@ -10,6 +10,7 @@ from hookline.ports import Accept, Publish, Published
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Epoch, NewEvent, Once, Result, Write
 
@@ -57,13 +58,15 @@ def read_notices(payload: str) -> Iterable[tuple[str, str]]:
 class Batch:
     """writes: in the caller's order, which is the order of ``results``.
 
-    events: what accepted writes add to the log, in the order in which they shall stand there.
+    events: what accepted writes add to the log, in the order in which they shall stand there.  ordered: those of their
+    deliveries that stand in a line.
     """
 
     def __init__(self, writes: Sequence[Write]) -> None:
         self.results: list[Result] = [None] * len(writes)
         self.notices = Notices()
         self.events: list[tuple[Epoch, NewEvent]] = []
+        self.ordered: list[Delivery] = []
         self._groups: dict[type, list[tuple[int, Write]]] = {}
         for place, write in enumerate(writes):
             self._groups.setdefault(type(write), []).append((place, write))
@@ -91,6 +94,7 @@ class Batch:
             self.events.append((epoch, new))
             if new.fanout_after is not None or any(d.state is DeliveryState.PENDING for d in new.deliveries):
                 self.notices.add("deliveries")
+            self.ordered += [d for d in new.deliveries if d.ordering_key is not None]
 
     def answer_publishes(self, refused: frozenset[Key]) -> None:
         """Results of the publishes that have none yet. refused: keys of events whose own id existed."""

@@ -99,7 +99,7 @@ class PostgresLedger(Connected):
                     return batch.results
 
     async def _carry_out(self, connection: Connection, batch: Batch) -> None:
-        if batch.types == {Settle}:
+        if batch.types == {Settle} and not settling.needs_transaction(batch):
             await settling.settle(connection, batch)
             return
         if batch.types == {Publish} and not batch.onces:

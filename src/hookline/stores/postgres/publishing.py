@@ -8,7 +8,7 @@ import msgspec
 
 from hookline.ports import Accept, FanOut, KeepRequest, Publish, Repeat
 from hookline.stores import rows
-from hookline.stores.postgres import columns, turns
+from hookline.stores.postgres import columns, order, turns
 from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
@@ -193,7 +193,10 @@ async def insert_events(connection: Connection, batch: Batch) -> None:
     """Insert what all accepted writes owe to the log, in one statement, and answer the publishes."""
     refused: frozenset[Key] = frozenset()
     if batch.events:
+        await order.lock(connection, [delivery.webhook_id for delivery in batch.ordered])
         refused = frozenset(row[0] for row in await connection.fetch(_INSERT_EVENTS, *event_arrays(batch)))
+        if batch.ordered:
+            await order.place(connection, batch, batch.ordered)
     batch.answer_publishes(refused)
 
 
@@ -213,6 +216,8 @@ def event_arrays(batch: Batch) -> list[Any]:
 
 async def fan_out(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(FanOut):
+        ordered = [delivery for delivery in write.deliveries if delivery.ordering_key is not None]
+        await order.lock(connection, [delivery.webhook_id for delivery in ordered])
         given = [
             (*rows.delivery_row(delivery), rows.claimed_by(delivery, write.epoch))
             for delivery in write.deliveries
@@ -220,5 +225,7 @@ async def fan_out(connection: Connection, batch: Batch) -> None:
         batch.results[place] = await connection.fetchval(
             _FAN_OUT, write.event_key, write.after, *transposed(given, _NEW_DELIVERY)
         )
+        if ordered:
+            await order.place(connection, batch, ordered)
         if any(row[-1] is None for row in given):
             batch.notices.add("deliveries")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.model.states import DeliveryState
 from hookline.ports import ClaimDeliveries, Owed, Reopen, Settle, Shift
 from hookline.stores import rows
-from hookline.stores.postgres import columns
+from hookline.stores.postgres import columns, order
 from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
@@ -118,13 +118,14 @@ _REOPEN: Final = f"""
 UPDATE deliveries
 SET state = 'pending', state_reason = NULL, lane = $3, next_attempt_at = $4, ended_at = NULL
 WHERE id = $1 AND organization_id = $2 AND state <> 'in_flight'
+    AND NOT (state = 'pending' AND next_attempt_at IS NULL)
 RETURNING {rows.listed(rows.DELIVERY)}
 """
 _READ: Final = f"SELECT {rows.listed(rows.DELIVERY)} FROM deliveries WHERE id = $1 AND organization_id = $2"
 
 # One search for each state, worded so that the partial indexes of waiting and held rows serve it.
 _SOURCE: Final = {
-    DeliveryState.PENDING: "next_attempt_at IS NOT NULL AND state = 'pending'",
+    DeliveryState.PENDING: "state = 'pending' AND (next_attempt_at IS NOT NULL OR ordering_key IS NOT NULL)",
     DeliveryState.HELD: "state = 'held'",
     DeliveryState.SUCCEEDED: "state = 'succeeded'",
     DeliveryState.EXHAUSTED: "state = 'exhausted'",
@@ -174,6 +175,20 @@ async def settle(connection: Connection, batch: Batch) -> None:
         given.setdefault(claim, write)
     if not given:
         return
+    ended = [one for one in given.values() if one.ordering_key is not None and one.state in rows.ENDED]
+    await order.lock(connection, [one.webhook_id for one in ended])
+    await _settle(connection, batch, given)
+    if ended:
+        lines = {(one.webhook_id, one.ordering_key): rows.to_ms(one.at) for one in ended}
+        await order.release(connection, batch, [(*line, due) for line, due in sorted(lines.items())])
+
+
+def needs_transaction(batch: Batch) -> bool:
+    """Say whether settling takes more than its one statement."""
+    return any(write.ordering_key is not None for _, write in batch.of(Settle))
+
+
+async def _settle(connection: Connection, batch: Batch, given: dict[tuple[Key, Epoch], Settle]) -> None:
     refused = await connection.fetch(_SETTLE, *_settle_arrays(given.values()))
     if not refused:
         return
@@ -235,7 +250,7 @@ async def reopen(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(Reopen):
         named = (write.delivery_id, write.organization_id)
         row: Any = await connection.fetchrow(_REOPEN, *named, write.lane, rows.to_ms(write.at))
-        if row is None:  # in flight, or not there
+        if row is None:  # in flight, waiting for its turn, or not there
             row = await connection.fetchrow(_READ, *named)
         else:
             batch.notices.add("deliveries")
@@ -244,7 +259,9 @@ async def reopen(connection: Connection, batch: Batch) -> None:
 
 async def shift(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(Shift):
+        await order.lock(connection, [write.webhook_id])
         batch.results[place] = moved = await _shift(connection, write)
+        await order.arrange(connection, write.webhook_id, rows.to_ms(write.at))
         if moved and write.to is DeliveryState.PENDING:
             batch.notices.add("deliveries")
 

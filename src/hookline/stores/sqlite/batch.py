@@ -13,12 +13,14 @@ from hookline import failpoints
 from hookline.ports import Once, Repeat
 from hookline.stores import rows
 from hookline.stores.rows import DELIVERY, ENDED, EVENT, Counters, listed, to_ms
+from hookline.stores.sqlite import order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import apsw
 
+    from hookline.model.events import Delivery
     from hookline.ports import Epoch, NewEvent, Result, Settle
 
 
@@ -87,6 +89,7 @@ class Batch:
         self._fanouts: list[rows.Row] = []
         self._own_ids: set[tuple[bytes, str]] = set()
         self._settles: list[tuple[int, Settle]] = []
+        self._ordered: list[Delivery] = []
 
     def __repr__(self) -> str:
         return f"Batch(events={len(self._events)}, settles={len(self._settles)})"
@@ -102,6 +105,8 @@ class Batch:
         self.next_seq += 1
         for delivery in new.deliveries:
             self._deliveries.append((*rows.delivery_row(delivery), rows.claimed_by(delivery, epoch)))
+            if delivery.ordering_key is not None:
+                self._ordered.append(delivery)
         if new.fanout_after is not None:
             self._fanouts.append((event.key, event.organization_id, new.fanout_after))
         return True
@@ -161,6 +166,8 @@ class Batch:
             self.cursor.executemany(_INSERT_EVENT, self._events)
         if self._deliveries:
             self.cursor.executemany(INSERT_DELIVERY, self._deliveries)
+        if self._ordered:
+            order.place(self, self._ordered)
         if self._fanouts:
             self.cursor.executemany(_INSERT_FANOUT, self._fanouts)
         if self._settles:
@@ -180,6 +187,8 @@ class Batch:
             if counter is None:
                 counter = counters[settle.epoch] = Counters()
             counter.add(settle, to_ms(settle.at))
+            if settle.ordering_key is not None and settle.state in ENDED:
+                order.release(self, settle.webhook_id, settle.ordering_key, to_ms(settle.at))
         failpoints.hit("in_settle")
         if attempts:
             self.cursor.executemany(INSERT_ATTEMPT, attempts)

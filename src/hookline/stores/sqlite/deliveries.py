@@ -10,6 +10,7 @@ from hookline.model.states import DeliveryState
 from hookline.ports import ClaimDeliveries, FanOut, Owed, Reopen, Shift, Want
 from hookline.stores import rows
 from hookline.stores.rows import DELIVERY, ENDED, EVENT, listed, maybe_ms, to_ms
+from hookline.stores.sqlite import order
 from hookline.stores.sqlite.batch import INSERT_DELIVERY
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _CLAIM: Final = """
 
 _REOPEN: Final = f"""
     UPDATE deliveries SET state = 'pending', state_reason = NULL, lane = ?, next_attempt_at = ?, ended_at = NULL
-    WHERE id = ? AND organization_id = ? AND epoch IS NULL
+    WHERE id = ? AND organization_id = ? AND epoch IS NULL AND NOT (state = 'pending' AND next_attempt_at IS NULL)
     RETURNING {listed(DELIVERY)}
 """
 _DELIVERY: Final = f"SELECT {listed(DELIVERY)} FROM deliveries WHERE id = ? AND organization_id = ?"
@@ -42,7 +43,12 @@ _DELIVERY: Final = f"SELECT {listed(DELIVERY)} FROM deliveries WHERE id = ? AND 
 _IN_STATE: Final = {
     DeliveryState.PENDING: """
         SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
-        WHERE webhook_id = ? AND next_attempt_at IS NOT NULL LIMIT ?
+        WHERE webhook_id = ?1 AND next_attempt_at IS NOT NULL
+        UNION ALL
+        SELECT rowid FROM deliveries INDEXED BY deliveries_ordered
+        WHERE webhook_id = ?1 AND ordering_key IS NOT NULL AND ended_at IS NULL AND state = 'pending'
+            AND next_attempt_at IS NULL
+        LIMIT ?2
     """,
     DeliveryState.HELD: """
         SELECT rowid FROM deliveries INDEXED BY deliveries_held
@@ -114,19 +120,22 @@ def shift(batch: Batch, write: Shift) -> int:
     ended_at = to_ms(write.at) if write.to in ENDED else None
     due = maybe_ms(write.next_attempt_at)
     batch.cursor.executemany(_SHIFT, [(write.to, write.reason, due, ended_at, rowid) for rowid in found])
+    order.arrange(batch, write.webhook_id, to_ms(write.at))
     return len(found)
 
 
 def fan_out(batch: Batch, write: FanOut) -> int:
-    inserted = sum(
-        batch.change(
+    inserted = [
+        delivery
+        for delivery in write.deliveries
+        if batch.change(
             INSERT_DELIVERY + _SKIP_TAKEN,
             (*rows.delivery_row(delivery), rows.claimed_by(delivery, write.epoch)),
         )
-        for delivery in write.deliveries
-    )
+    ]
+    order.place(batch, [delivery for delivery in inserted if delivery.ordering_key is not None])
     if write.after is None:
         batch.cursor.execute(_CLOSE_CURSOR, (write.event_key,))
     else:
         batch.cursor.execute(_MOVE_CURSOR, (write.after, write.event_key))
-    return inserted
+    return len(inserted)
