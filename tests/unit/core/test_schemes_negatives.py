@@ -362,3 +362,25 @@ def test_a_secret_that_is_not_ascii_is_compared_as_its_bytes() -> None:
             headers=(("x-gitlab-token", value if isinstance(value, str) else value.decode("latin-1")),)
         )
         assert verify_request(scheme, ["grün"], request, NOW).secret_index == 0
+
+
+@pytest.mark.parametrize("query", ["secret=a+b%2Fc", "secret=a%2Bb/c", "x=1&secret=a%2bb%2fc"])
+def test_a_secret_typed_into_a_url_is_read_as_it_was_meant(query: str) -> None:
+    """PB-8: the query's bytes are the user's; a plus may stand for itself."""
+    request = Request(url=f"https://example.com/webhook?{query}")
+
+    assert verify_request(PRESETS["phantombuster"], ["a+b/c"], request, NOW).secret_index == 0
+    with pytest.raises(VerificationError):
+        verify_request(PRESETS["phantombuster"], ["a+b"], request, NOW)
+
+
+def test_an_ambiguous_id_is_no_id_and_no_reason_to_refuse() -> None:
+    """Dedupe is by an explicit id or not at all."""
+    good = sample_request("stripe", now=NOW)
+    twice = msgspec.structs.replace(good, headers=(*good.headers, ("content-type", "text/plain")))
+    github = sample_request("github", now=NOW)
+
+    assert check("stripe", twice).dedupe_id is None
+    assert check("github", with_header(github, "x-github-delivery", "a", "b")).dedupe_id is None
+    assert check("github", with_header(github, "x-github-delivery", "")).dedupe_id is None
+    assert check("github", with_header(github, "x-github-delivery", "x" * 600)).dedupe_id is None

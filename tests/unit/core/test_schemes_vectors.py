@@ -49,6 +49,15 @@ class Vector:
         )
 
 
+def by_hand(
+    preset: str, secret: str, header: str, value: str, body: bytes, dedupe_id: str | None = None, **more: str
+) -> Vector:
+    """A signature made with ``openssl dgst -hmac`` as the provider's documentation says."""
+    return Vector(
+        preset, secret, {header: value, **more}, body, at=1768478400, dedupe_id=dedupe_id, source="openssl"
+    )
+
+
 VECTORS = [
     Vector(
         "github",
@@ -147,6 +156,140 @@ VECTORS = [
         TWILIO_JSON,
         url=f"https://mycompany.com/myapp.php?bodySHA256={TWILIO_HASH}",
         source="helper libraries' tests: the hash alone in the query",
+    ),
+    Vector(
+        "stripe",
+        "whsec_test_secret",
+        {
+            "Stripe-Signature": "t=1768478400,v0=6ffbb59b2300aae63f272406069a9788598b792a944a07aba816edb039989a39,"
+            "v1=0d4de89042a40dab61e180703e4a90794d9f052df3446e1ec80ae63915d375fa"
+        },
+        b'{"id": "evt_1", "object": "event"}',
+        at=1768478400,
+        dedupe_id="evt_1",
+        source="Stripe's own library, 16.1.0; v0 is not ours to judge",
+    ),
+    Vector(
+        "workos",
+        "workos-secret",
+        {
+            "WorkOS-Signature": "t=1768478400000, "
+            "v1=e0d0367de22ed25ab9ecf43575d310cf1149394215424882248d7bac3284f2a2"
+        },
+        b'{"id":"event_1"}',
+        at=1768478400,
+        dedupe_id="event_1",
+        source="openssl dgst -hmac; milliseconds, and the space after the comma",
+    ),
+    by_hand(
+        "zoom",
+        "zoom secret token",
+        "x-zm-signature",
+        "v0=f0c04a0c4e314e0de26733df1df6b17ea7baa743f360a46f06ac9a4fd9819d24",
+        b'{"event":"meeting.started"}',
+        **{"x-zm-request-timestamp": "1768478400"},
+    ),
+    by_hand(
+        "shopify",
+        "hush",
+        "X-Shopify-Hmac-Sha256",
+        "qBvrsZF7RfB1iS6BX6IHqJTp5L911P7intnPeTPsH0I=",
+        b'{"id":820982911946154508}',
+    ),
+    by_hand(
+        "linear",
+        "lin_wh_secret",
+        "Linear-Signature",
+        "77262799301ed149bf2406786cf1fb6f01229b84e932bd83fd4ecdfdb70ab4be",
+        b'{"action":"create","webhookTimestamp":1768478400000}',
+    ),
+    by_hand(
+        "calcom",
+        "calcom-secret",
+        "X-Cal-Signature-256",
+        "7503825e0ae4933175ef3c8461b023c09710f840eb7f6527801793f5a097d10a",
+        b'{"triggerEvent":"BOOKING_CREATED"}',
+    ),
+    by_hand(
+        "sentry",
+        "client-secret",
+        "Sentry-Hook-Signature",
+        "1c20166a5a6576f55b72d626aefc22c6e73a252e1f4cc8e87dc0ede1cdf4b5bc",
+        b'{"action":"created"}',
+    ),
+    by_hand(
+        "calendly",
+        "calendly-key",
+        "Calendly-Webhook-Signature",
+        "t=1768478400,v1=d87a087939dd113acdf03fb8ab695af4862f09afd339e923d6ce1871ba34e94f",
+        b'{"event":"invitee.created"}',
+    ),
+    by_hand(
+        "elevenlabs",
+        "wsec_1",
+        "ElevenLabs-Signature",
+        "t=1768478400,v0=e88439c623a501300ab6c4b472f408ebac473614ac55701ab21631b4c1546ad9",
+        b'{"type":"post_call_transcription"}',
+    ),
+    Vector(
+        "zendesk",
+        "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==",
+        {
+            "X-Zendesk-Webhook-Signature": "S/RDdU2ERmj7LHDDoWJ2onPYH+t7/f2+LTM4dL7UiLM=",
+            "X-Zendesk-Webhook-Signature-Timestamp": "2021-03-25T05:09:27Z",
+        },
+        b'{"event":"ticket.updated","id":123}',
+        source="openssl dgst -hmac; developer.zendesk.com's secret and time. It says no tolerance",
+    ),
+    by_hand(
+        "typeform",
+        "typeform-secret",
+        "Typeform-Signature",
+        "sha256=XC0kgkKoTsvzyNVvI85UDoGmKVpjjyeT6sXDKbt4M3M=",
+        b'{"event_id":"01H"}',
+        "01H",
+    ),
+    by_hand(
+        "docusign",
+        "docusign-key=",
+        "X-DocuSign-Signature-1",
+        "c0PHpvCDbXcqmj04GMl7c+a9aLsoLtP4ksCSfZZUE2o=",
+        b'{"event":"envelope-completed"}',
+    ),
+    by_hand(
+        "docusign",
+        "docusign-key=",
+        "X-DocuSign-Signature-2",
+        "c0PHpvCDbXcqmj04GMl7c+a9aLsoLtP4ksCSfZZUE2o=",
+        b'{"event":"envelope-completed"}',
+    ),
+    by_hand(
+        "attio",
+        "attio-secret",
+        "Attio-Signature",
+        "9927b431195e1c2c4b6f1ce433cb2e2868a8cfa3a7b720c5e3842c9921cdfbce",
+        b'{"events":[]}',
+    ),
+    by_hand(
+        "attio",
+        "attio-secret",
+        "X-Attio-Signature",
+        "9927b431195e1c2c4b6f1ce433cb2e2868a8cfa3a7b720c5e3842c9921cdfbce",
+        b'{"events":[]}',
+    ),
+    by_hand(
+        "agenticflow",
+        "whsec_QUJD",
+        "X-AgenticFlow-Signature",
+        "sha256=bd16453be2d8cb6ded25bfe5c61354c65c98e42d2cda60584ba7e1b55806d701",
+        b'{"event":"x"}',
+    ),
+    by_hand(
+        "meta",
+        "It's a Secret to Everybody",
+        "X-Hub-Signature-256",
+        "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+        b"Hello, World!",
     ),
 ]
 

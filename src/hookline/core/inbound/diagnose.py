@@ -254,7 +254,7 @@ def _other_presets(scheme: Scheme, request: Request) -> list[str]:
 
 def _token_hints(scheme: Scheme, secrets: Sequence[str], request: Request) -> list[str]:
     try:
-        offered = tokens(scheme, request)
+        offered = [token for spellings in tokens(scheme, request) for token in spellings]
     except VerificationError:
         return []
     found = []

@@ -126,7 +126,10 @@ DEFINITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "dedupe_id": "header:idempotency-key",
     },
     "calendly": _timed_fields("calendly-webhook-signature"),
-    "workos": _timed_fields("workos-signature", timestamp_unit="ms", dedupe_id="body:id"),
+    # Its own libraries insist on the space.
+    "workos": _timed_fields(
+        "workos-signature", item_separator=", ", timestamp_unit="ms", dedupe_id="body:id"
+    ),
     "elevenlabs": _timed_fields("elevenlabs-signature", "v0", tolerance_seconds=1800),
     "zendesk": {
         "header": "x-zendesk-webhook-signature",

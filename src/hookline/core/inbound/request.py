@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 import msgspec
 
@@ -88,12 +88,24 @@ def visible(text: str, name: str) -> str:
 
 def query_values(url: str, name: str) -> list[str]:
     """Return every value of a query parameter. Raises VerificationError for a query that cannot be read."""
+    return [decoded for _, decoded in query_spellings(url, name)]
+
+
+def query_spellings(url: str, name: str) -> list[tuple[str, str]]:
+    """Return every value of a query parameter, with ``+`` as it stands and as the space that forms write so.
+
+    A secret that somebody typed into a URL may hold a ``+`` (PB-8: the bytes are kept exactly). Raises
+    VerificationError for a query that cannot be read.
+    """
     try:
-        query = urlsplit(url).query
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS, errors="strict")
+        pairs = urlsplit(url).query.split("&", _MOST_PARAMETERS)
+        return [
+            (unquote(value, errors="strict"), unquote_plus(value, errors="strict"))
+            for key, _, value in (pair.partition("=") for pair in pairs[:_MOST_PARAMETERS])
+            if unquote_plus(key, errors="strict") == name
+        ]
     except ValueError as exc:
         raise VerificationError("The query cannot be read.", reason="signature_malformed") from exc
-    return [value for each, value in pairs if each == name]
 
 
 # --- body -----------------------------------------------------------------------------------------------------
@@ -155,19 +167,22 @@ def _child(parent: Any, name: str) -> Any:
 
 
 def body_values(request: Request, path: str) -> list[Any]:
-    """Return what stands at a path of the body: of its JSON, or a parameter of its form."""
+    """Return what stands at a path of the body: of its JSON, or a parameter of its form.
+
+    Raises VerificationError for a form that cannot be read.
+    """
     if is_form(request):
-        try:
-            return [value for name, value in form(request) if name == path]
-        except VerificationError:
-            return []
+        return [value for name, value in form(request) if name == path]
     return at_path(json_body(request), path)
 
 
 def dedupe_id(sources: tuple[Source, ...], request: Request) -> str | None:
     """Return the first of the sender's ids that is there, None for none: a bad one is no reason to refuse."""
     for source in sources:
-        values = [_id_part(request, source.place, name) for name in source.names]
+        try:
+            values = [_id_part(request, source.place, name) for name in source.names]
+        except VerificationError:
+            continue
         text = ":".join(value for value in values if value is not None)
         if None not in values and len(text) <= _MOST_DEDUPE_CHARACTERS:
             return text

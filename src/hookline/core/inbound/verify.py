@@ -132,11 +132,8 @@ def signature_items(scheme: Scheme, request: Request) -> list[str]:
         raise VerificationError(_missing(scheme), reason="header_missing")
     if scheme.item_separator is None:
         return present
-    return [
-        item.strip(" ")
-        for value in present
-        for item in value.split(scheme.item_separator, MOST_ITEMS)[:MOST_ITEMS]
-    ]
+    separator = scheme.item_separator.strip(" ") or " "
+    return [item.strip(" ") for value in present for item in value.split(separator, MOST_ITEMS)[:MOST_ITEMS]]
 
 
 def _missing(scheme: Scheme) -> str:
@@ -217,31 +214,43 @@ _UNIT_WORDS: Final = {
 
 
 def _matching_token(scheme: Scheme, keys: Sequence[bytes], request: Request) -> int:
-    offered = list(dict.fromkeys(tokens(scheme, request)))
-    matches = [_all_same(key, offered) for key in keys]
+    copies = tokens(scheme, request)
+    matches = [_all_same(key, copies) for key in keys]
     if True not in matches:
         raise VerificationError("The shared secret is not the one we know.", reason="signature_mismatch")
     return matches.index(True)
 
 
-def _all_same(key: bytes, offered: Sequence[bytes]) -> bool:
+def _all_same(key: bytes, copies: Sequence[tuple[bytes, ...]]) -> bool:
     is_equal = True
-    for token in offered:
-        is_equal &= is_same(key, token)
+    for spellings in copies:
+        is_spelled = False
+        for token in spellings:
+            is_spelled |= is_same(key, token)
+        is_equal &= is_spelled
     return is_equal
 
 
-def tokens(scheme: Scheme, request: Request) -> list[bytes]:
-    """Every copy of the shared secret that the request holds, one at least. Raises VerificationError."""
+def tokens(scheme: Scheme, request: Request) -> list[tuple[bytes, ...]]:
+    """Every copy of the shared secret that the request holds, one at least, each in the ways it may be read.
+
+    Raises VerificationError.
+    """
     source = scheme.signature[0]
-    if source.place != "body":
-        items = signature_items(scheme, request)
-        return [_bytes(text) for text in _unprefixed(scheme, items)]
-    values = read.body_values(request, source.names[0])
+    if source.place == "body":
+        return [(token,) for token in dict.fromkeys(_body_tokens(scheme, source.names[0], request))]
+    items = _unprefixed(scheme, signature_items(scheme, request))
+    if source.place == "header":
+        return [(_bytes(text),) for text in items]
+    return [tuple(map(_bytes, spellings)) for spellings in read.query_spellings(request.url, source.names[0])]
+
+
+def _body_tokens(scheme: Scheme, path: str, request: Request) -> list[bytes]:
+    values = read.body_values(request, path)
     if not values or len(values) > _MOST_COPIES:
         raise VerificationError(_missing(scheme), reason="header_missing")
     if not all(isinstance(value, str) and value for value in values):
-        raise VerificationError(f"The value at {source.names[0]} is not text.", reason="signature_malformed")
+        raise VerificationError(f"The value at {path} is not text.", reason="signature_malformed")
     return [str(value).encode("utf-8", "surrogatepass") for value in values]
 
 
