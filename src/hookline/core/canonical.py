@@ -6,7 +6,8 @@ prints them (``12.0`` is ``12``), canonical integer keys 0 to 4294967294 first i
 escapes that ``JSON.stringify`` uses (ECMA-262 sections 6.1.6.1.20, 10.1.11.1 and 25.5.2).
 
 JavaScript has no integers beyond 2^53. They are written as the nearest double, as JavaScript itself would print it
-after parsing (``null`` beyond the range of doubles); ``survives`` says whether that changed a value.
+after parsing (``null`` beyond the range of doubles); ``survives`` says whether that changed a value, and ``faithful``
+leaves a text alone rather than change one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MAX_DEPTH: Final = 128
 
 # Up to here every integer is a double.
 _SAFE: Final = 2**53
+_DIGITS_OF_DOUBLE: Final = 15
 # The largest array index of ECMA-262: keys that spell one come first in every JavaScript object.
 _MAX_INDEX: Final = 2**32 - 2
 
@@ -42,8 +44,9 @@ _SHAPE: Final = bytes(
     ord("0") if chr(byte).isdigit() and byte < 128 else ord("[") if byte in b"[,-" else byte
     for byte in range(256)
 )
-_LONG_AFTER_COLON: Final = b":" + b"0" * 16
-_LONG_AFTER_OTHER: Final = b"[" + b"0" * 16
+_LONG: Final = b"0" * 16
+_LONG_AFTER_COLON: Final = b":" + _LONG
+_LONG_AFTER_OTHER: Final = b"[" + _LONG
 _INDEX_KEY: Final = re.compile(rb'[{,]"(?:0|[1-9][0-9]{0,9})":')
 
 
@@ -159,6 +162,24 @@ def encode(value: Any) -> bytes:
     return _dump(value, _js_integer, _js_items)
 
 
+def faithful(raw: bytes, trim: Callable[[Any], Any] | None = None) -> bytes:
+    """Return the JSON as ``canonical`` writes it where that changes no number, else as it came.
+
+    As it came means byte for byte, or with a trim ``compact``. A number is changed when JavaScript cannot hold it: an
+    integer beyond 2^53 that is no double, a fraction with more digits than a double has. Raises InputError like
+    ``canonical``.
+    """
+    try:
+        value = _decode(_exact_decoder, raw, None)
+    except _InexactError:
+        return raw if trim is None else compact(raw, trim)
+    if trim is not None:
+        value = trim(value)
+    if _LONG in raw.translate(_SHAPE) and not survives(value):
+        return raw if trim is None else compact(raw, trim)
+    return write(value)
+
+
 def compact(raw: bytes, trim: Callable[[Any], Any]) -> bytes:
     """Return JSON with ``trim`` applied and every number spelled as it came (an exact one stays exact).
 
@@ -189,7 +210,7 @@ def survives(value: Any) -> bool:
 
 def survives_json(raw: bytes) -> bool:
     """``survives`` for a JSON text; costs about 1 us where no number has 16 digits or more."""
-    return b"0" * 16 not in raw.translate(_SHAPE) or survives(decode(raw))
+    return _LONG not in raw.translate(_SHAPE) or survives(decode(raw))
 
 
 def type_name(value: Any) -> str:
@@ -315,10 +336,26 @@ def _js_float(text: str) -> msgspec.Raw:
     return msgspec.Raw(number(value).encode())
 
 
+class _InexactError(Exception):
+    """A number that is not the double it would become."""
+
+
+def _exact_float(text: str) -> msgspec.Raw:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise _InexactError
+    spelled = number(value)
+    # Up to 15 digits always survive (IEEE 754); only longer spellings need the comparison.
+    if len(text) > _DIGITS_OF_DOUBLE and Decimal(text) != Decimal(spelled):
+        raise _InexactError
+    return msgspec.Raw(spelled.encode())
+
+
 def _verbatim_float(text: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode())
 
 
 # Floats are rewritten while they are parsed, so that the common text needs no second walk.
 _number_decoder: Final = msgspec.json.Decoder(float_hook=_js_float)
+_exact_decoder: Final = msgspec.json.Decoder(float_hook=_exact_float)
 _verbatim_decoder: Final = msgspec.json.Decoder(float_hook=_verbatim_float)

@@ -2,17 +2,17 @@
 
 ``id`` is the event's own, also in ``webhook-id``; ``source`` is the organization, within which ids are unique, so
 that source and id together name one event (section 3.1.1 of the specification); ``subject`` is the execution, where
-there is one. ``data`` is the publisher's JSON exactly as it came, as in ``standard``.
+there is one. ``data`` is what the publisher sent, no number changed, as in ``standard``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hookline.core.canonical import faithful
 from hookline.core.retry import SCHEDULES
 from hookline.core.times import rfc3339
 from hookline.dialects.base import BaseDialect, Recipient, quoted
-from hookline.dialects.standard import unchanged
 from hookline.model.ids import public
 
 if TYPE_CHECKING:
@@ -39,5 +39,5 @@ class CloudEvents(BaseDialect):
             quoted(event.type),
             subject,
             rfc3339(event.occurred_at).encode(),
-            unchanged(event, to),
+            faithful(event.data, to.trim),
         )

@@ -6,7 +6,7 @@ arrays, ``crawl_data`` and ``search_data``, and no ``total_rows`` (MX-12). Its `
 the same: the source's local spelling has no zone.
 
 A test is ``webhook_test`` with status ``test``, and nothing else is (MX-X1). There is never both ``extracted_data``
-and ``error`` (MX-X4). Option ``dual_keys`` adds every key of ours in its other spelling behind the seed's (MX-X2).
+and ``error`` (MX-X4). Option ``dual_keys`` adds ids, names and times in their other spelling behind the seed's (MX-X2).
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ _TEST_LASTED: Final = timedelta(seconds=45)
 
 _CAPTURES: Final = ("captured_texts", "captured_lists", "crawl_data", "search_data")
 """Where a robot's captures stand in its result."""
+
+_TWINS: Final = frozenset(
+    {"robot_id", "run_id", "robot_name", "started_at", "finished_at", "browser_id", "user_id"}
+)
+"""Keys that Maxun's senders spell both ways; captures and errors have one spelling everywhere."""
 
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
 
@@ -234,11 +239,15 @@ def _snake(name: str) -> str:
 
 
 def _both_spellings(data: JsonObject) -> JsonObject:
-    """The data with every key of ours a second time, spelled the other way; captures and errors stay as they are."""
+    """The data with ids, names and times a second time, spelled the other way."""
     doubled = {key: _with_twins(value) if key == "metadata" else value for key, value in data.items()}
     return _with_twins(doubled)
 
 
 def _with_twins(value: JsonObject) -> JsonObject:
-    twins = {(_camel(key) if "_" in key else _snake(key)): child for key, child in value.items()}
-    return {**value, **{key: child for key, child in twins.items() if key not in value}}
+    twins: JsonObject = {}
+    for key, child in value.items():
+        snake = _snake(key)
+        if snake in _TWINS:
+            twins[snake if snake != key else _camel(key)] = child
+    return {**value, **twins}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hookline.core.canonical import compact
 from hookline.core.retry import SCHEDULES
 from hookline.dialects.base import BaseDialect, HeaderList, Recipient, type_header
-from hookline.dialects.standard import unchanged
 
 if TYPE_CHECKING:
     from hookline.model.events import Event
@@ -23,7 +23,7 @@ class Raw(BaseDialect):
     timeout_seconds = 15.0
 
     def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:  # noqa: ARG002
-        return unchanged(event, to)
+        return event.data if to.trim is None else compact(event.data, to.trim)
 
     def event_headers(self, event: Event) -> HeaderList:
         return [type_header(event)]

@@ -1,14 +1,15 @@
 """The ``standard`` dialect: the payload that Standard Webhooks recommends, ``{"type","timestamp","data"}``.
 
-``data`` is the publisher's JSON text exactly as it came, white space and number spellings included. A webhook's
-filter makes it compact; numbers keep their spelling even then.
+``data`` is what the publisher sent, no number changed. Where JavaScript can hold all of its numbers it is written so
+that ``JSON.stringify(JSON.parse(body))`` gives the same bytes, for receivers who verify that; else it stands byte for
+byte as it came, and behind a webhook's filter with its numbers spelled as they came.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hookline.core.canonical import compact
+from hookline.core.canonical import faithful
 from hookline.core.retry import SCHEDULES
 from hookline.core.times import rfc3339
 from hookline.dialects.base import BaseDialect, Recipient, quoted
@@ -16,11 +17,6 @@ from hookline.dialects.base import BaseDialect, Recipient, quoted
 if TYPE_CHECKING:
     from hookline.model.events import Event
     from hookline.model.executions import Execution
-
-
-def unchanged(event: Event, to: Recipient) -> bytes:
-    """The event's data as it came, or what the filter leaves of it."""
-    return event.data if to.trim is None else compact(event.data, to.trim)
 
 
 class Standard(BaseDialect):
@@ -32,5 +28,5 @@ class Standard(BaseDialect):
         return b'{"type":%b,"timestamp":"%b","data":%b}' % (
             quoted(event.type),
             rfc3339(event.occurred_at).encode(),
-            unchanged(event, to),
+            faithful(event.data, to.trim),
         )
