@@ -468,7 +468,9 @@ async def test_the_description_holds_every_route(api: Api) -> None:
     hot = [(route.method.lower(), route.path) for route in api.front.routes]
 
     assert document["openapi"].startswith("3.1")
-    assert len(hot) == 3
+    assert {"/api/v1/events", "/webhooks/agents/{agent_id}", "/results/{profile}/{execution_id}"} <= {
+        p for _, p in hot
+    }
     for method, path in hot:
         assert method in document["paths"][path]
     assert "get" in document["paths"]["/api/v1/events"]

@@ -149,7 +149,6 @@ def _result_operation() -> dict[str, object]:
         "tags": ["incoming"],
         "summary": "Get what a run returned, by a signed link",
         "description": "The link comes with a synchronous answer and expires. Knows ranges and entity tags.",
-        "security": [],
         "parameters": [
             {"name": "profile", "in": "path", "required": True, "schema": {"enum": list(results.PROFILES)}},
             {"name": "execution_id", "in": "path", "required": True, "schema": texts},

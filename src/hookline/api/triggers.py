@@ -23,6 +23,7 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.services import Site
+from hookline.engine.manage import callbacks
 from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.triggers import (
     ROTATION,
@@ -34,10 +35,10 @@ from hookline.engine.manage.triggers import (
     update_trigger,
 )
 from hookline.errors import InputError
-from hookline.model.configuration import Stored, Trigger
+from hookline.model.configuration import Stored, Trigger, Webhook
 from hookline.model.executions import TriggerRequest
 from hookline.model.ids import public
-from hookline.model.states import Kind
+from hookline.model.states import DeliveryState, Kind
 
 router = APIRouter(prefix="/api/v1", tags=["triggers"])
 
@@ -58,7 +59,7 @@ class TriggerSettings(Body):
     response: dict[str, Any] | None = None
     synchronous: bool | None = None
     concurrency: dict[str, Any] | None = None
-    callbacks: Any = None
+    callbacks: bool | None = None
 
 
 class NewTriggerBody(TriggerSettings):
@@ -89,6 +90,8 @@ async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response
             expected=f"id of a {kind}",
             received="string",
         )
+    if body.callbacks:
+        callbacks.check_callers(str(body.auth.get("type")), body.auth)
     stored, token = await create_trigger(
         site.services.store,
         site.services.vault,
@@ -103,8 +106,13 @@ async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response
         ),
         now=site.services.clock.now(),
     )
+    secret = None
+    if body.callbacks:
+        stored, secret = await callbacks.switch_on(
+            site.services.store, site.services.vault, stored, now=site.services.clock.now()
+        )
     await site.services.directory.refresh()
-    return reply(view(site, stored) | _shown_once(site, stored, token), 201)
+    return reply(view(site, stored) | _shown_once(site, stored, token) | _callback_secret(secret), 201)
 
 
 @router.get("/triggers", summary="List triggers")
@@ -124,6 +132,12 @@ async def show(site: AtSite, caller: Reader, trigger_id: str) -> Response:
 
 @router.patch("/triggers/{trigger_id}", summary="Change a trigger")
 async def update(site: AtSite, caller: Writer, trigger_id: str, body: TriggerChange) -> Response:
+    if body.callbacks:
+        known = await site.services.store.get(
+            Trigger, key_in_path("trigger", trigger_id), organization_id=caller.organization_id
+        )
+        auth = found_or_missing(known, "trigger").document.auth
+        callbacks.check_callers(auth.type, auth.options)
     stored = await update_trigger(
         site.services.store,
         caller.organization_id,
@@ -133,8 +147,30 @@ async def update(site: AtSite, caller: Writer, trigger_id: str, body: TriggerCha
         settings=_settings(body),
         now=site.services.clock.now(),
     )
+    stored, secret = await _switch_callbacks(site, stored)
     await site.services.directory.refresh()
-    return reply(view(site, stored))
+    return reply(view(site, stored) | _callback_secret(secret))
+
+
+async def _switch_callbacks(site: Site, stored: Stored[Trigger]) -> tuple[Stored[Trigger], str | None]:
+    """Do what the setting says now. Returns the secret to show, None for none."""
+    services, now = site.services, site.services.clock.now()
+    if stored.document.settings.get(callbacks.SETTING):
+        return await callbacks.switch_on(services.store, services.vault, stored, now=now)
+    stored, target = await callbacks.switch_off(services.store, stored, now=now)
+    await _cancel_callbacks(site, target)
+    return stored, None
+
+
+async def _cancel_callbacks(site: Site, target: Stored[Webhook] | None) -> None:
+    """Send no callback that is still waiting: its target is gone."""
+    if target is not None:
+        await site.services.directory.refresh()
+        await site.services.shift_webhook(target, DeliveryState.CANCELLED)
+
+
+def _callback_secret(secret: str | None) -> dict[str, Any]:
+    return {} if secret is None else {"callback_secret": secret}
 
 
 @router.delete(
@@ -143,8 +179,11 @@ async def update(site: AtSite, caller: Writer, trigger_id: str, body: TriggerCha
 async def delete(site: AtSite, caller: Writer, trigger_id: str) -> Response:
     id = key_in_path("trigger", trigger_id)
     now = site.services.clock.now()
+    stored = await site.services.store.get(Trigger, id, organization_id=caller.organization_id)
     if not await site.services.store.delete(Trigger, id, organization_id=caller.organization_id, at=now):
         raise missing("trigger")
+    if stored is not None:
+        await _cancel_callbacks(site, await callbacks.drop_target(site.services.store, stored, now=now))
     await site.services.directory.refresh()
     return no_content()
 

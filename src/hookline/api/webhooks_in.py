@@ -29,6 +29,7 @@ from hookline.core.canonical import decode
 from hookline.core.rate import SlidingWindow
 from hookline.core.redact import redact_headers, redact_query
 from hookline.core.times import rfc3339
+from hookline.engine.manage.callbacks import callback_of
 from hookline.engine.manage.start import default_organization
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.vault import ANSWER
@@ -171,6 +172,9 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: _Call) -> Answer:
         raise UnavailableError(
             "The automation behind this URL is not available now.", code="AUTOMATION_UNAVAILABLE"
         )
+    callback_id, callback_url = callback_of(
+        trigger.document, request.headers.get(b"hookline-callback"), value, site.addresses
+    ) or (None, None)
     once = _once(trigger, request, value, body, services.clock.now())
     expected_at = rfc3339(await services.estimated_completion(call.kind, call.target))
     start = ExecutionStart(
@@ -183,6 +187,8 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: _Call) -> Answer:
         trigger_id=trigger.id,
         request=_record(site, call, trigger.organization_id, status=202),
         once=once,
+        callback_id=callback_id,
+        callback_url=callback_url,
     )
     return await _start(site, start, lambda execution: _accepted(execution, expected_at))
 

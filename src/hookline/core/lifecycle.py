@@ -6,6 +6,7 @@ Both lifecycles are tables; a move that is not in them is our bug, raises ValueE
 |---|---|---|
 | 2xx | succeeded | - |
 | 410 | held, and its webhook is disabled | yes |
+| 410 from an address that its target has for this delivery alone | exhausted | yes |
 | our own node stopped or had no room | pending | no |
 | anything else, retries left | pending | yes |
 | anything else, none left | exhausted | yes |
@@ -51,14 +52,20 @@ _EXHAUSTED: Final = Verdict(DeliveryState.EXHAUSTED, RETRIES_EXHAUSTED)
 # Held, not dropped: whoever mends the receiver gets everything on resume.
 _GONE: Final = Verdict(DeliveryState.HELD, WEBHOOK_DISABLED, disable=GONE)
 
+# A callback's address was named for one execution: that it is gone says nothing of the others.
+_GONE_ALONE: Final = Verdict(DeliveryState.EXHAUSTED, GONE)
+
 # The receiver has no part in these, so they cost it no try.
 _OURS: Final = frozenset({AttemptOutcome.INTERRUPTED, AttemptOutcome.NOT_SENT})
 
 
-def after_attempt(outcome: AttemptOutcome, status: int | None, *, failures: int, retries: int) -> Verdict:
+def after_attempt(
+    outcome: AttemptOutcome, status: int | None, *, failures: int, retries: int, is_callback: bool = False
+) -> Verdict:
     """Return what becomes of a delivery in flight whose attempt ended so (PROMISES P8).
 
     status: None without an answer.  failures: steps used up before this attempt.  retries: the schedule's length.
+    is_callback: the address is the delivery's own, not its webhook's.
     A Retry-After changes when, never whether. ValueError for a success that is no 2xx.
     """
     if outcome is AttemptOutcome.DELIVERED:
@@ -68,7 +75,7 @@ def after_attempt(outcome: AttemptOutcome, status: int | None, *, failures: int,
     if outcome in _OURS:
         return _AGAIN_FREE
     if status == 410:
-        return _GONE
+        return _GONE_ALONE if is_callback else _GONE
     return _AGAIN if failures < retries else _EXHAUSTED
 
 

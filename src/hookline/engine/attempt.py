@@ -65,7 +65,7 @@ def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgo
     if event.sequence:
         headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
     return Outgoing(
-        url=target.webhook.url,
+        url=claim.owed.delivery.url or target.webhook.url,
         headers=headers,
         body=body,
         timeout_seconds=target.timeout_seconds,

@@ -26,7 +26,7 @@ from hookline.engine.attempt import attempt_of, cause_of, header, is_test, reque
 from hookline.engine.due import DueNotes
 from hookline.engine.lanes import LANE_ROOM, Claim, Lanes
 from hookline.errors import StorageError
-from hookline.model.states import AttemptOutcome, DeliveryState, Lane
+from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
 from hookline.ports import ClaimDeliveries, Owed, Settle, Want
 
 if TYPE_CHECKING:
@@ -248,7 +248,11 @@ class Deliverer:
         return target.body(event, execution)
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
-        """Learn from an answer how much this receiver can take."""
+        """Learn from an answer how much this receiver can take. Callbacks of a trigger go to as many as there are
+        addresses, so the answer of one says nothing of the next.
+        """
+        if lane.target.webhook.origin is Origin.CALLBACK:
+            return
         if answer.outcome is AttemptOutcome.TIMEOUT:
             self._lanes.learn(lane, has_answered=False)
         elif answer.status is not None:
@@ -270,7 +274,11 @@ class Deliverer:
         delivery, target = claim.owed.delivery, lane.target
         ended_at = self._clock.now()
         verdict = after_attempt(
-            answer.outcome, answer.status, failures=delivery.failures, retries=len(target.schedule.delays)
+            answer.outcome,
+            answer.status,
+            failures=delivery.failures,
+            retries=len(target.schedule.delays),
+            is_callback=delivery.url is not None,
         )
         failures = delivery.failures + verdict.counts_as_failure
         self._post(

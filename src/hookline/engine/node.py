@@ -27,7 +27,7 @@ from hookline.engine.supervise import Supervisor
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import ApiKey, Organization, Webhook
 from hookline.model.ids import Key
-from hookline.model.states import DeliveryState, Lane, WebhookStatus
+from hookline.model.states import DeliveryState, Lane, Origin, WebhookStatus
 from hookline.ports import DeliveryFilter, KeepRequest, Once, Reopen, Repeat, Shift
 
 if TYPE_CHECKING:
@@ -329,6 +329,8 @@ class Node:
             stored = await self.store.get(Webhook, target.id, organization_id=None)
             if stored is None or stored.document.status is not WebhookStatus.ACTIVE:
                 return
+            if stored.document.origin is Origin.CALLBACK:
+                return  # one address says nothing of the others behind it
             disabled = msgspec.structs.replace(
                 stored.document,
                 status=WebhookStatus.DISABLED,

@@ -72,23 +72,40 @@ class Outbox:
         """Call before ``owe``: has the organization's webhooks at hand."""
         await self._directory.load(organization_id)
 
-    def owe(self, event: Event, automation: tuple[Kind, str] | None = None) -> NewEvent:
+    def owe(
+        self,
+        event: Event,
+        automation: tuple[Kind, str] | None = None,
+        *,
+        callback: tuple[Key, str] | None = None,
+    ) -> NewEvent:
         """Return the event with its deliveries. The room in memory that claimed ones take is reserved until
         ``conclude`` is called with the outcome of the write.
+
+        callback: a hidden target, and the address to which this event goes through it besides.
         """
         targets = self._directory.matches(event, automation)
+        also = self._owed_back(event, callback) if callback is not None else ()
         if not targets:
-            return NewEvent(event=event)
+            return NewEvent(event=event, deliveries=also)
         first = targets[:FANOUT_IN_TRANSACTION]
         return NewEvent(
             event=event,
-            deliveries=tuple([self._owed_to(target, event) for target in first]),
+            deliveries=(*[self._owed_to(target, event) for target in first], *also),
             fanout_after=first[-1].id if len(targets) > len(first) else None,
         )
 
     def _owed_to(self, target: Target, event: Event) -> Delivery:
         is_claimed = not is_ordered(target, event) and self._deliverer.reserve(target)
         return new_delivery(target, event, is_claimed=is_claimed, now=event.received_at)
+
+    def _owed_back(self, event: Event, callback: tuple[Key, str]) -> tuple[Delivery, ...]:
+        """The callback's delivery, none when callbacks were switched off meanwhile."""
+        id_, url = callback
+        target = self._directory.known_target(event.organization_id, id_)
+        if target is None:
+            return ()
+        return (msgspec.structs.replace(self._owed_to(target, event), url=url),)
 
     def conclude(self, new: Sequence[NewEvent], epoch: Epoch, result: object) -> None:
         """Follow up on the write that carried these events. result: what the store said, or its StorageError.

@@ -90,14 +90,21 @@ class Recorder:
         await self._outbox.ready(organization_id)
 
     def owe(
-        self, execution: Execution, facts: Sequence[tuple[str, bytes]], at: datetime
+        self,
+        execution: Execution,
+        facts: Sequence[tuple[str, bytes]],
+        at: datetime,
+        *,
+        callback: tuple[Key, str] | None = None,
     ) -> tuple[NewEvent, ...]:
-        """Number the events of an execution and say what each owes."""
+        """Number the events of an execution and say what each owes. callback: where the first one goes besides."""
         automation = (execution.kind, execution.automation_id)
         return tuple(
             [
                 self._outbox.owe(
-                    execution_event(execution, type_, data, execution.event_sequence + place, at), automation
+                    execution_event(execution, type_, data, execution.event_sequence + place, at),
+                    automation,
+                    callback=callback if place == 1 else None,
                 )
                 for place, (type_, data) in enumerate(facts, start=1)
             ]
@@ -185,7 +192,10 @@ class Recorder:
             facts = [(failed, payloads.message_failed(conversation, ended))]
         if conversation is not None and conversation.completed_at is not None:
             facts.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
-        return self.owe(ended, facts, now)
+        callback = None
+        if ended.callback_id is not None and ended.callback_url is not None:
+            callback = (ended.callback_id, ended.callback_url)
+        return self.owe(ended, facts, now, callback=callback)
 
 
 class Run:

@@ -76,6 +76,7 @@ class Trigger(Document, frozen=True, kw_only=True):
 
     path_id: URL-safe base64 of 16 random bytes for ``/trigger/…``; None for the agenticflow profile, which is
     addressed by automation.  settings: the rest of CONTRACT section 3, each field optional.
+    callback_id: the hidden webhook that callbacks go through; None while they are off.
     """
 
     kind: ClassVar[str] = "trigger"
@@ -87,6 +88,7 @@ class Trigger(Document, frozen=True, kw_only=True):
     path_id: str | None = None
     is_enabled: bool = True
     settings: dict[str, Any] = {}
+    callback_id: Key | None = None
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):

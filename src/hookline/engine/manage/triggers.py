@@ -43,7 +43,7 @@ _OWN_TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{16,256}", re.ASCII)
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
 _LATER_AUTH: Final = frozenset({"api_key", "signature", "none"})
 _LATER_PROFILES: Final = frozenset({"prismatic", "native"})
-_LATER_SETTINGS: Final = frozenset({"methods", "response", "synchronous", "concurrency", "callbacks"})
+_LATER_SETTINGS: Final = frozenset({"methods", "response", "synchronous", "concurrency"})
 _MOST_RATE: Final = 100_000.0
 _MOST_NETWORKS: Final = 100
 ROTATION: Final = timedelta(hours=24)
@@ -286,10 +286,19 @@ def _check_dedupe(value: Any) -> dict[str, Any]:
     return {source: text, "window_seconds": window}
 
 
+def _check_callbacks(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(
+            "callbacks is on or off.", field="callbacks", expected="boolean", received=type_name(value)
+        )
+    return value
+
+
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "rate_per_second": _check_rate,
     "ip_allowlist": _check_networks,
     "dedupe": _check_dedupe,
+    "callbacks": _check_callbacks,
 }
 
 SETTINGS: Final = frozenset(_CHECKS) | _LATER_SETTINGS
@@ -325,7 +334,7 @@ async def update_trigger(
             settings=kept | checked,
         )
 
-    return await _change(registry, organization_id, id, change, now=now)
+    return await change_trigger(registry, organization_id, id, change, now=now)
 
 
 async def rotate_token(
@@ -345,13 +354,13 @@ async def rotate_token(
         auth = msgspec.structs.replace(trigger.auth, digests=digests)
         return msgspec.structs.replace(trigger, auth=auth, settings=settings)
 
-    return await _change(registry, organization_id, id, change, now=now), token
+    return await change_trigger(registry, organization_id, id, change, now=now), token
 
 
-async def _change(
+async def change_trigger(
     registry: Registry, organization_id: Key, id: Key, change: Callable[[Trigger], Trigger], *, now: datetime
 ) -> Stored[Trigger]:
-    """Read, change, write; again when somebody else wrote in between."""
+    """Read, change, write; again when somebody else wrote in between. Raises MissingError or ConflictError."""
     for _ in range(_TRIES):
         stored = await registry.get(Trigger, id, organization_id=organization_id)
         if stored is None:
