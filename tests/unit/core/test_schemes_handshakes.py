@@ -110,6 +110,8 @@ def test_meta_gets_its_challenge_for_the_configured_token_only() -> None:
     for tokens in ((), ("",), ("other",), ("meatyhamhoc",)):
         with pytest.raises(VerificationError):
             ask("whatsapp", query=query, method="GET", verify_tokens=tokens)
+    with pytest.raises(VerificationError):
+        ask("meta", query=query.replace("meatyhamhock", ""), method="GET", verify_tokens=("",))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from hookline.core.inbound import PRESETS, Request, Scheme, VerificationError, Verified, verify_request
+from hookline.core.inbound import PRESETS, Request, Scheme, VerificationError, Verified, sign, verify_request
 from hookline.testing.samples import SAMPLES, sample_request, verifying_secret
 
 if TYPE_CHECKING:
@@ -316,6 +317,45 @@ def test_a_signature_over_the_url_alone_covers_no_body() -> None:
         assert caught.value.reason == "body_malformed"
 
 
+def test_a_json_body_is_held_to_the_hash_in_the_signed_url() -> None:
+    """Twilio: the signature covers the URL, the URL's hash the body."""
+    signed = sign(PRESETS["twilio"], "12345", now=NOW, body=b'{"a":1}', url="https://example.com/sms?x=1")
+    assert check("twilio", signed).secret_index == 0
+
+    digest = hashlib.sha256(b'{"a":2}').hexdigest()
+    for changed in (
+        msgspec.structs.replace(signed, body=b'{"a":2}'),
+        msgspec.structs.replace(signed, body=b""),
+        msgspec.structs.replace(
+            signed, body=b'{"a":2}', url=f"https://example.com/sms?x=1&bodySHA256={digest}"
+        ),
+        msgspec.structs.replace(signed, body=b'{"a":2}', url=f"{signed.url}&bodySHA256={digest}"),
+        msgspec.structs.replace(signed, url=signed.url[:-1]),
+    ):
+        with pytest.raises(VerificationError):
+            check("twilio", changed)
+
+
+def test_a_form_that_is_not_utf_8_is_refused() -> None:
+    """Replacement characters would make different bodies look the same."""
+    signed = sample_request("twilio", now=NOW)
+    for body in (b"a=%ff", b"a=\xff"):
+        with pytest.raises(VerificationError) as caught:
+            check("twilio", msgspec.structs.replace(signed, body=body))
+        assert caught.value.reason == "body_malformed"
+
+
+def test_an_id_is_visible_ascii_even_when_it_is_signed() -> None:
+    """What stands in logs and in the signed text must be one and the same."""
+    for message_id in ("a b", "a\tb", "a\x7fb", "é", "x" * 257):
+        signed = sign(
+            PRESETS["standard"], SAMPLES["standard"].secret, now=NOW, body=b"{}", message_id=message_id
+        )
+        with pytest.raises(VerificationError) as caught:
+            check("standard", signed)
+        assert caught.value.reason == "signature_malformed"
+
+
 def _signature_of_the_url(url: str) -> str:
     return b64encode(hmac.digest(b"12345", url.encode(), "sha1")).decode()
 
@@ -324,9 +364,10 @@ def test_every_copy_of_a_graph_client_state_must_be_right() -> None:
     """One good notification must not let others in with it."""
     good = sample_request("msgraph", now=NOW)
     secret = secret_of("msgraph").encode()
-    last = good.body.rindex(secret)
+    first, last = good.body.index(secret), good.body.rindex(secret)
 
     for body in (
+        good.body[:first] + b"x" + good.body[first + 1 :],
         good.body[:last] + b"x" + good.body[last + 1 :],
         good.body.replace(b'"' + secret + b'"', b"null", 1),
         good.body.replace(b'"clientState":"' + secret + b'",', b"", 1).replace(

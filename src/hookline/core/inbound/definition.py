@@ -63,12 +63,12 @@ def own_scheme(definition: Mapping[str, Any], *, name: str = "own", field: str =
     """
     values: dict[str, Any] = {}
     for key, value in definition.items():
-        read = _FIELDS.get(key)
+        read = FIELDS.get(key)
         if read is None:
             raise InputError(
                 f"A signature scheme has no field '{key[:64]}'.",
                 field=f"{field}.{key[:64]}",
-                expected=" ".join(_FIELDS),
+                expected=" ".join(FIELDS),
             )
         values[key] = read(value, f"{field}.{key}")
     header = values.pop("header", None)
@@ -185,7 +185,7 @@ def _sources(value: object, field: str) -> tuple[Source, ...]:
     return tuple(_source(("header", "body"))(each, field) for each in listed)
 
 
-_FIELDS: Final[Mapping[str, Callable[[object, str], Any]]] = {
+FIELDS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "header": _headers,
     "signature": lambda value, field: (_single(("header", "query", "body"))(value, field),),
     "algorithm": _one_of(_ALGORITHMS),
@@ -203,6 +203,7 @@ _FIELDS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "dedupe_id": _sources,
     "handshake": _one_of(_HANDSHAKES),
 }
+"""How each field is read: from the caller's value and its place to ours, or InputError."""
 
 
 def _is_signed(scheme: Scheme) -> bool:

@@ -203,15 +203,18 @@ NOT_YET: Final[Mapping[str, str]] = {
 """Senders that we know and cannot verify yet, and how they sign."""
 
 _OVERRIDES: Final = frozenset({"header", "tolerance_seconds", "dedupe_id", "handshake"})
-_CALLERS: Final = frozenset({"type", "preset", "secret", "previous_secret", "verify_token"})
+SECRET_FIELDS: Final = frozenset({"secret", "previous_secret", "verify_token"})
+"""Fields of a trigger's auth object beside a scheme's own that are kept encrypted and never shown."""
+
+_CALLERS: Final = SECRET_FIELDS | {"type", "preset"}
 
 
 def scheme_from(definition: Mapping[str, Any], *, field: str = "auth") -> Scheme:
     """Return the scheme that a trigger's auth object asks for.
 
     definition: ``preset`` with its name, and possibly header, tolerance_seconds, dedupe_id or handshake of one's
-    own; or the fields of an own scheme.  ``type``, ``secret``, ``previous_secret`` and ``verify_token`` belong to the
-    caller and are not looked at.  Raises InputError with field, expected and received.
+    own; or the fields of an own scheme.  ``type`` and SECRET_FIELDS belong to the caller and are not looked at.
+    Raises InputError with field, expected and received.
     """
     name = definition.get("preset")
     own = {key: value for key, value in definition.items() if key not in _CALLERS}
