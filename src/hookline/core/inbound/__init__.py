@@ -11,7 +11,8 @@ was given it, with the query exactly as it came (Square and Twilio sign it). Ask
 methods are checked: Meta asks with GET. Dedupe by ``Verified.dedupe_id`` within the trigger; None means that the
 sender gave no id. While secrets are rotated give all of them, newest first.
 
-Pure: no clock, no I/O; 10 to 25 us a request (150 for Ed25519) plus the hash of its body. ``sign`` makes what ``verify`` takes.
+Pure: no clock, no I/O; 10 to 25 us a request (150 for Ed25519) plus the hash of its body.
+``sign`` makes what ``verify`` takes.
 """
 
 from __future__ import annotations
