@@ -22,6 +22,7 @@ from hookline.testing.fakes import FakeRunner, FakeSender
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
     from hookline.model.configuration import Stored
     from hookline.model.events import Delivery
@@ -35,6 +36,19 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ORDERS = Automation(kind=Kind.WORKFLOW, id="orders", name="Orders")
 RESUMABLE = Automation(kind=Kind.WORKFLOW, id="resumable", name="Resumable", is_resumable=True)
 SUPPORT = Automation(kind=Kind.AGENT, id="support", name="Support")
+
+
+class StandingClock(SystemClock):
+    """Its time of day stands until it is moved; leases run by the other reading, which is real."""
+
+    def __init__(self) -> None:
+        self._now = super().now()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def move_to(self, instant: datetime) -> None:
+        self._now = instant
 
 
 class Bed:
@@ -120,9 +134,11 @@ async def running(
     time_scale: float = 0.0005,
     stop: bool = True,
     roles: tuple[str, ...] = ROLES,
+    clock: SystemClock | None = None,
+    public_url: str = "",
 ) -> AsyncIterator[Bed]:
     """A started node over an open store. stop=False leaves it as a kill would: its tasks just cease."""
-    clock = SystemClock()
+    clock = clock if clock is not None else SystemClock()
     sender = sender if sender is not None else FakeSender()
     runner = FakeRunner(clock, work)
     node = Node(
@@ -134,6 +150,7 @@ async def running(
         clock=clock,
         limits=Limits(retry_time_scale=time_scale, grace_seconds=5),
         roles=roles,
+        public_url=public_url,
     )
     await node.start()
     if organization_id is None:
