@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from api_bed import Api, serving
+from engine_bed import parsed
 
 from hookline.engine.clock import SystemClock
 from hookline.model.configuration import Webhook
@@ -130,12 +131,76 @@ async def test_what_was_read_can_be_written_back(api: Api) -> None:
 
 
 POLICY = {"max_retries": 3, "backoff_multiplier": 2}
+PHANTOMBUSTER: dict[str, Any] = {"dialect": "phantombuster", "dialect_options": {"result_object": "json-string"}}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        POLICY,
+        {"schedule_seconds": [5, 30.5, 3600], "jitter": 0},
+        {"schedule_seconds": [], "jitter": 0.1},
+    ],
+)
+async def test_a_policy_has_two_forms_and_is_shown_in_its_own(api: Api, policy: dict[str, Any]) -> None:
+    """AF-7, AF-X2; issue point 2: own lists."""
+    webhook = await api.webhook(retry_policy=policy)
+    read = await api.admin("GET", f"{URL}/{webhook['id']}")
+
+    assert read.json["retry_policy"] == policy
+
+
+async def test_a_list_without_jitter_gets_ten_percent(api: Api) -> None:
+    webhook = await api.webhook(retry_policy={"schedule_seconds": [60]})
+
+    assert webhook["retry_policy"] == {"schedule_seconds": [60], "jitter": 0.1}
+
+
+async def test_a_dialects_options_are_kept_until_the_dialect_changes(api: Api) -> None:
+    """PB-X1, MX-X2: an option means something in one dialect only."""
+    webhook = await api.webhook(**PHANTOMBUSTER)
+    url = f"{URL}/{webhook['id']}"
+    renamed = await api.admin("PUT", url, {"name": "Renamed"})
+    same = await api.admin("PUT", url, {"dialect": "phantombuster"})
+    written = await api.admin("PUT", url, same.json)
+    other = await api.admin("PUT", url, {"dialect": "maxun"})
+    again = await api.admin("PUT", url, {"dialect": "maxun-src", "dialect_options": {"dual_keys": True}})
+    refused = await api.admin("PUT", url, {"dialect": "standard", "dialect_options": {"dual_keys": True}})
+    unset = await api.admin("PUT", url, {"dialect_options": None})
+
+    for kept in (renamed, same, written):
+        assert kept.json["dialect_options"] == {"result_object": "json-string"}
+    assert (other.json["dialect"], other.json["dialect_options"]) == ("maxun", {})
+    assert again.json["dialect_options"] == {"dual_keys": True}
+    assert (refused.status, refused.json["error"]["details"]["field"]) == (400, "dialect_options.dual_keys")
+    assert (unset.json["dialect"], unset.json["dialect_options"]) == ("maxun-src", {})
+
+
+async def test_an_option_words_what_is_sent(api: Api) -> None:
+    """PB-X1: the table's string instead of the example's object."""
+    webhook = await api.webhook(**PHANTOMBUSTER)
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {"event": "a.b", "test_data": {"a": 1.0}})
+    (request,) = api.bed.sender.sent
+
+    assert parsed(request.body)["resultObject"] == '{"a":1}'
+    assert dict(request.headers)["Hookline-Event"] == "a.b"
+
+
+async def test_a_test_in_maxun_says_test(api: Api) -> None:
+    """MX-11, MX-X1."""
+    webhook = await api.webhook(dialect="maxun")
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {"test_data": {"a": 1}})
+    told = parsed(api.bed.sender.sent[0].body)
+
+    assert (told["event_type"], told["data"]["status"]) == ("webhook_test", "test")
+    assert told["data"]["metadata"]["test_mode"] is True
 
 
 async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
     settings: dict[str, Any] = {
         "authentication": {"type": "basic", "username": "user"},
-        "dialect": "standard",
+        "dialect": "maxun",
+        "dialect_options": {"dual_keys": True},
         "automation": {"kind": "workflow", "id": "orders"},
         "metadata": {"team": ["a", 1]},
         "retry_policy": POLICY,
@@ -186,6 +251,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": "a\nb"}, "name"),
     ({"name": "x" * 201}, "name"),
     ({"dialect": "morse"}, "dialect"),
+    ({"dialect_options": []}, "dialect_options"),
+    ({"dialect_options": {"x": 1}}, "dialect_options.x"),
+    ({"dialect": "phantombuster", "dialect_options": {"result_object": 1}}, "dialect_options.result_object"),
+    ({"dialect": "maxun", "dialect_options": {"dual_keys": "yes"}}, "dialect_options.dual_keys"),
     ({"authentication": {"type": "psychic"}}, "authentication.type"),
     ({"authentication": {}}, "authentication.type"),
     ({"authentication": {"type": "bearer"}}, "authentication.token"),
@@ -197,6 +266,16 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"retry_policy": {"max_retries": -1, "backoff_multiplier": 2}}, "retry_policy.max_retries"),
     ({"retry_policy": {"max_retries": 3}}, "retry_policy.backoff_multiplier"),
     ({"retry_policy": {"max_retries": 3, "backoff_multiplier": 0.5}}, "retry_policy.backoff_multiplier"),
+    ({"retry_policy": {"backoff_multiplier": 2}}, "retry_policy.max_retries"),
+    ({"retry_policy": {"schedule_seconds": 5}}, "retry_policy.schedule_seconds"),
+    ({"retry_policy": {"schedule_seconds": ["5"]}}, "retry_policy.schedule_seconds.0"),
+    ({"retry_policy": {"schedule_seconds": [5, 0.5]}}, "retry_policy.schedule_seconds.1"),
+    ({"retry_policy": {"schedule_seconds": [604_801]}}, "retry_policy.schedule_seconds.0"),
+    ({"retry_policy": {"schedule_seconds": [1e300]}}, "retry_policy.schedule_seconds.0"),
+    ({"retry_policy": {"schedule_seconds": [1] * 21}}, "retry_policy.schedule_seconds"),
+    ({"retry_policy": {"schedule_seconds": [1], "jitter": 1.5}}, "retry_policy.jitter"),
+    ({"retry_policy": {"schedule_seconds": [1], "max_retries": 3}}, "retry_policy.max_retries"),
+    ({"retry_policy": POLICY | {"jitter": 0.1}}, "retry_policy.jitter"),
     ({"conditions": {"a": {"regex": "x"}}}, "conditions.a.regex"),
     ({"conditions": {"a": 7}}, "conditions.a"),
     ({"filters": {"include_fields": [7]}}, "filters.include_fields.0"),
@@ -250,7 +329,7 @@ async def test_af12_test_sends_now_and_tells_how_it_went(api: Api) -> None:
 
     assert (answer.status, answer.json["success"], answer.json["response_code"]) == (200, True, 200)
     assert isinstance(answer.json["response_time_ms"], int)
-    assert b'{"workflow_id": "test_workflow", "n": 1.0}' in request.body
+    assert b'{"workflow_id":"test_workflow","n":1}' in request.body
 
 
 async def test_a_refused_test_says_so(tmp_path: Path) -> None:

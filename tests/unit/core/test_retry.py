@@ -7,7 +7,14 @@ from email.utils import format_datetime
 
 import pytest
 
-from hookline.core.retry import SCHEDULES, RetrySchedule, from_policy, next_attempt_at, parse_retry_after
+from hookline.core.retry import (
+    SCHEDULES,
+    RetrySchedule,
+    from_list,
+    from_policy,
+    next_attempt_at,
+    parse_retry_after,
+)
 from hookline.errors import InputError
 
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
@@ -60,6 +67,40 @@ def test_a_policy_out_of_bounds_is_refused_with_its_field(
         from_policy(retries, multiplier)
 
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("waits", [[], [1], [604_800], [5, 30.5] * 10])
+def test_a_list_is_taken_as_it_is(waits: list[float]) -> None:
+    """Issue point 2: own lists, ±10 % unless said otherwise."""
+    assert (seconds(from_list(waits)), from_list(waits).spread) == (waits, 0.1)
+    assert from_list(waits, 0.0).spread == 0.0
+
+
+@pytest.mark.parametrize(
+    ("waits", "spread", "field"),
+    [
+        ([0.5], None, "retry_policy.schedule_seconds.0"),
+        ([5, 604_801], None, "retry_policy.schedule_seconds.1"),
+        ([float("nan")], None, "retry_policy.schedule_seconds.0"),
+        ([float("inf")], None, "retry_policy.schedule_seconds.0"),
+        ([True], None, "retry_policy.schedule_seconds.0"),
+        ([1] * 21, None, "retry_policy.schedule_seconds"),
+        ([1], 1.1, "retry_policy.jitter"),
+        ([1], -0.1, "retry_policy.jitter"),
+        ([1], float("nan"), "retry_policy.jitter"),
+    ],
+)
+def test_a_list_out_of_bounds_is_refused_with_its_field(
+    waits: list[float], spread: float | None, field: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        from_list(waits, spread)
+
+    assert (caught.value.field, bool(caught.value.expected), bool(caught.value.received)) == (
+        field,
+        True,
+        True,
+    )
 
 
 def test_a_schedule_that_makes_no_sense_is_our_bug() -> None:
