@@ -131,7 +131,10 @@ async def test_what_was_read_can_be_written_back(api: Api) -> None:
 
 
 POLICY = {"max_retries": 3, "backoff_multiplier": 2}
-PHANTOMBUSTER: dict[str, Any] = {"dialect": "phantombuster", "dialect_options": {"result_object": "json-string"}}
+PHANTOMBUSTER: dict[str, Any] = {
+    "dialect": "phantombuster",
+    "dialect_options": {"result_object": "json-string"},
+}
 
 
 @pytest.mark.parametrize(
