@@ -1,7 +1,8 @@
-"""The app of the ``trigger`` scenario: the least a workflow can do."""
+"""The app of the scenarios that run something: the least a workflow can do."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from hookline import App
@@ -16,3 +17,16 @@ app = App()
 async def bench(ctx: Context) -> Any:
     """Return what came in."""
     return ctx.input
+
+
+@app.workflow("brief", shared=True)
+async def brief(ctx: Context) -> Any:  # noqa: ARG001 -- nothing is done with what came in
+    """Take five milliseconds."""
+    await asyncio.sleep(0.005)
+    return {"done": True}
+
+
+@app.workflow("stay", shared=True, concurrency=1, timeout_seconds=86_400)
+async def stay(ctx: Context) -> None:  # noqa: ARG001 -- nothing is done with what came in
+    """Stay, so that all who come after the first are queued."""
+    await asyncio.sleep(86_400)

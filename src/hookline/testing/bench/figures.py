@@ -54,13 +54,14 @@ class Run:
 class Floor:
     """What the ratio must reach: ``at_least`` or ``at_most``, None where nothing is asked.
 
-    says: what is divided by what.  p99_ms: the most the p99 end to end may be, or None.
+    says: what is divided by what.  p99_ms, ack_p99_ms: the most the p99 end to end, and of the answer, may be.
     """
 
     says: str
     at_least: float | None = None
     at_most: float | None = None
     p99_ms: float | None = None
+    ack_p99_ms: float | None = None
     memory_mb: float | None = None
 
 
@@ -81,6 +82,11 @@ class Figures:
     peak_rss_mb: float
 
 
+SYNC_RUN_MS: Final = 5.0
+"""How long a run of the scenario ``sync`` takes by itself."""
+SYNC_OVERHEAD_MS: Final = 25.0
+"""What waiting for it may cost besides, at the p99."""
+
 _FLOORS: Final = {
     "deliver": {
         "sqlite": Floor(says="÷ bare relay", at_least=0.60, p99_ms=50, memory_mb=200),
@@ -90,6 +96,11 @@ _FLOORS: Final = {
     "webhooks": {"": Floor(says="÷ deliver, same 3 alone", at_least=0.90)},
     "fair": {"": Floor(says="p99 ÷ p99 with none hanging", at_most=2.0)},
     "trigger": {"": Floor(says="÷ deliver")},
+    "trigger-only": {
+        "sqlite": Floor(says="÷ stored nothing", at_least=0.5, ack_p99_ms=20),
+        "": Floor(says="÷ stored nothing", ack_p99_ms=20),
+    },
+    "sync": {"": Floor(says="p99 beyond the run ÷ 25 ms", at_most=1.0)},
 }
 
 
@@ -108,6 +119,8 @@ def missed(figures: Figures) -> list[str]:
         found.append(f"ratio {figures.ratio:.2f} is above {floor.at_most:.2f}")
     if floor.p99_ms is not None and figures.e2e_p99_ms > floor.p99_ms:
         found.append(f"p99 {figures.e2e_p99_ms:.0f} ms is above {floor.p99_ms:.0f} ms")
+    if floor.ack_p99_ms is not None and figures.ack_p99_ms > floor.ack_p99_ms:
+        found.append(f"p99 of the answer {figures.ack_p99_ms:.0f} ms is above {floor.ack_p99_ms:.0f} ms")
     if floor.memory_mb is not None and figures.peak_rss_mb > floor.memory_mb:
         found.append(f"{figures.peak_rss_mb:.0f} MB is above {floor.memory_mb:.0f} MB")
     return found
@@ -137,6 +150,9 @@ def summarize(scenario: str, store: str, runs: Sequence[Run], *, peak_rss_mb: fl
 def _ratio(scenario: str, runs: Sequence[Run], subject: float, relay: float) -> float:
     if scenario == "deliver":
         return subject / relay
+    if scenario == "sync":
+        answered = median(quantile_ms(run.subject_slow.ack_us, 0.99) for run in runs)
+        return max(0.0, answered - SYNC_RUN_MS) / SYNC_OVERHEAD_MS
     if scenario == "fair":
         hanging = median(quantile_ms(run.subject_slow.e2e_us, 0.99) for run in runs)
         healthy = median(

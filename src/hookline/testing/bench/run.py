@@ -53,7 +53,14 @@ def run_scenario(
             other = stack.enter_context(
                 open_place(place.server.url if place.server else database, purpose="bench")
             )
-            node = NodeProcess(database=other.url, folder=other.folder, name="baseline", settings=_SETTINGS)
+            node = NodeProcess(
+                database=other.url,
+                folder=other.folder,
+                name="baseline",
+                settings=_SETTINGS,
+                app=scenario.app if scenario.baseline_module is not None else None,
+                module=(scenario.baseline_module or "hookline",),
+            )
             stack.callback(node.kill)
             told("set up the baseline", False)
             baseline = scenario.baseline(_context(node, other.url, stand, sizes, told))
@@ -124,9 +131,9 @@ class _Rounds:
 
     @property
     def _receipts(self) -> int:
-        """Receipts per ten events of the side whose peak sets the rate."""
+        """What is counted per ten events of the side whose peak sets the rate: receipts, or answers."""
         target = self._baseline if self._name == "fair" and self._baseline else self._subject
-        return target.receipts
+        return target.receipts or 10
 
     def _step(self, number: int, words: str) -> None:
         self._told(f"run {number} of {self._sizes.runs}: {words}" if words else "", True)

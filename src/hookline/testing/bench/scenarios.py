@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from hookline.testing.bench import preload
 from hookline.testing.bench.relay import IN_FLIGHT
-from hookline.testing.bench.stand import Target
+from hookline.testing.bench.stand import CALLERS, Target
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
     from hookline.testing.bench.stand import Stand
 
-SCENARIOS: Final = ("deliver", "trigger", "backlog", "fair", "webhooks")
+SCENARIOS: Final = ("deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks")
 _APP: Final = Path(__file__).with_name("bench_app.py")
 _KEY: Final = (("Authorization", f"Bearer {ADMIN_KEY}"),)
 _WAITING_WEBHOOKS: Final = 100
 _MATCHING: Final = 3
+_SYNC_CALLERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,14 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """subject: what is measured.  baseline: what it is compared with, None for the relay."""
+    """subject: what is measured.  baseline: what it is compared with, None for the relay.
+    baseline_module: what the baseline's node runs in place of ``hookline``, with the same app; None for that.
+    """
 
     subject: Callable[[Context], Target]
     baseline: Callable[[Context], Target] | None = None
     app: Path | None = None
+    baseline_module: str | None = None
 
 
 def _register(context: Context, name: str, url: str, *, max_in_flight: int = IN_FLIGHT) -> None:
@@ -93,24 +98,56 @@ def _trigger(context: Context) -> Target:
     """A workflow in a shared process; the event it ends with goes to one webhook."""
     context.node.start()
     _register(context, "workflow.execution.completed", context.stand.url("ok"))
+    return _triggering(context, "bench", profile="agenticflow")
+
+
+def _trigger_only(context: Context) -> Target:
+    """A request is accepted and its execution queued; the one before it in the queue never ends."""
+    context.node.start()
+    return _triggering(context, "stay", profile="agenticflow", receipts=0)
+
+
+def _sync(context: Context) -> Target:
+    """A hundred callers each wait for a run of five milliseconds."""
+    context.node.start()
+    return _triggering(
+        context, "brief", profile="native", synchronous=True, receipts=0, status=200, callers=_SYNC_CALLERS
+    )
+
+
+def _triggering(
+    context: Context,
+    workflow: str,
+    *,
+    profile: str,
+    receipts: int = 10,
+    status: int = 202,
+    callers: int = CALLERS,
+    **settings: object,
+) -> Target:
+    """Requests that start a workflow."""
     trigger = context.node.api.call(
         "POST",
         "/api/v1/triggers",
         {
             "name": "bench",
-            "automation": {"kind": "workflow", "id": "bench"},
-            "profile": "agenticflow",
+            "automation": {"kind": "workflow", "id": workflow},
+            "profile": profile,
             "auth": {"type": "token"},
             "rate_per_second": 100_000,
+            **settings,
         },
     )
     return Target(
         port=context.node.port,
-        path="/webhooks/workflows/bench",
+        path=urlsplit(trigger["url"]).path,
         heads=('{"input_data":{',),
         tail="}}",
         headers=(("Authorization", f"Bearer {trigger['token']}"),),
         node=context.node,
+        receipts=receipts,
+        status=status,
+        callers=callers,
     )
 
 
@@ -159,6 +196,13 @@ def _webhooks(context: Context, *, others: int) -> Target:
 SETUPS: Final = {
     "deliver": Scenario(subject=_deliver),
     "trigger": Scenario(subject=_trigger, baseline=_deliver, app=_APP),
+    "trigger-only": Scenario(
+        subject=_trigger_only,
+        baseline=_trigger_only,
+        app=_APP,
+        baseline_module="hookline.testing.bench.unstored",
+    ),
+    "sync": Scenario(subject=_sync, app=_APP),
     "backlog": Scenario(subject=_backlog, baseline=_deliver),
     "fair": Scenario(
         subject=lambda context: _fair(context, hanging_of_ten=3),
