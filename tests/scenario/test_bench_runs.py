@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hookline.testing.bench import main_bench
+from hookline.testing.bench import main_bench, scenarios
 from hookline.testing.bench.run import run_scenario
 from hookline.testing.bench.scenarios import SCENARIOS, Sizes
+from hookline.testing.nodes import Api, NodeProcess
 
 if TYPE_CHECKING:
     from pytest import CaptureFixture  # noqa: PT013 -- the type's home
@@ -51,3 +53,31 @@ def test_every_scenario_delivers_all_of_its_load(scenario: str) -> None:
     assert figures.scenario == scenario
     assert figures.throughput_per_s > 0
     assert figures.ratio > 0
+
+
+@pytest.mark.parametrize(
+    ("module", "is_kept"), [("hookline", True), ("hookline.testing.bench.unstored", False)]
+)
+def test_what_trigger_only_is_compared_with_answers_the_same_and_stores_nothing(
+    module: str, is_kept: bool, tmp_path: Path
+) -> None:
+    """Issue 3, point 9: one server keeps what it accepted, the other does not; nothing else differs."""
+    folder = tmp_path / "hookline-bench"
+    folder.mkdir()
+    app = Path(scenarios.__file__).with_name("bench_app.py")
+    url = f"sqlite:///{folder / 'one.db'}"
+    node = NodeProcess(database=url, folder=folder, app=app, module=(module,))
+    try:
+        node.start()
+        new = {"automation": {"kind": "workflow", "id": "stay"}, "auth": {"type": "token"}}
+        trigger = node.api.call("POST", "/api/v1/triggers", new)
+        caller = Api(node.port, key=trigger["token"])
+        accepted = [caller.call("POST", "/webhooks/workflows/stay", {"input_data": {}}) for _ in range(3)]
+        caller.close()
+        kept = node.api.call("GET", "/api/v1/executions")["executions"]
+    finally:
+        node.kill()
+
+    assert [answer["status"] for answer in accepted] == ["queued"] * 3
+    assert len(kept) == (3 if is_kept else 0)
+    assert [one["status"] for one in kept].count("queued") >= min(len(kept), 2), "all but the first wait"

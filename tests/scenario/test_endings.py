@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from api_bed import serving
 from engine_bed import ORDERS, running
 
 from hookline.engine.clock import SystemClock
@@ -222,3 +223,27 @@ async def test_a_node_that_stops_lets_nobody_wait(store: Store) -> None:
         assert await asyncio.wait_for(waiting, 1) is None
         assert await bed.node.endings.join(new_key(), 60) is None
         assert not bed.node.endings.has_room
+
+
+async def test_whoever_has_a_key_may_wait_where_an_execution_is_shown(store: Store) -> None:
+    """P20, by the management API: `Prefer: wait=N` (RFC 7240)."""
+    go = asyncio.Event()
+
+    async def slow(_: RunJob, __: RunListener) -> Outcome:
+        await go.wait()
+        return Succeeded(output=b"2")
+
+    async with serving(store, work={ORDERS: slow}) as api:
+        started = await api.admin("POST", "/api/v1/workflows/orders/executions", {})
+        path = f"/api/v1/executions/{started.json['execution_id']}"
+        early = await api.admin("GET", path, headers={"Prefer": "wait=0"})
+        waiting = asyncio.create_task(api.admin("GET", path, headers={"Prefer": "wait=30"}))
+        await asyncio.sleep(0.1)
+        was_waiting = not waiting.done()
+        go.set()
+        late = await waiting
+
+    assert early.json["status"] in {"queued", "running"}
+    assert was_waiting
+    assert (late.json["status"], late.json["output"]) == ("succeeded", 2)
+    assert late.headers["preference-applied"] == "wait=30"

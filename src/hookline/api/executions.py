@@ -32,6 +32,8 @@ from hookline.api.reply import (
     reply,
     when,
 )
+from hookline.api.results import LONGEST_WAIT
+from hookline.core.preferences import preferences, whole_seconds
 from hookline.core.times import rfc3339
 from hookline.engine.receive import ExecutionStart
 from hookline.errors import ConflictError, InputError
@@ -98,9 +100,22 @@ async def list_all(
     return page.reply("executions", found, lambda execution: execution.id, execution_view)
 
 
-@router.get("/{execution_id}", summary="Show an execution")
-async def show(execution: Found) -> Response:
-    return reply(execution_view(execution))
+@router.get(
+    "/{execution_id}", summary="Show an execution; with `Prefer: wait=N`, once it has ended or N s passed"
+)
+async def show(
+    site: AtSite,
+    execution: Found,
+    prefer: Annotated[str | None, Header(description="`wait=N`: seconds, 90 at most.")] = None,
+) -> Response:
+    seconds = whole_seconds(preferences(prefer or "").get("wait", ""))
+    if not seconds or execution.status.is_terminal or not site.services.endings.has_room:
+        return reply(execution_view(execution))
+    seconds = min(seconds, LONGEST_WAIT)
+    await site.services.endings.join(execution.id, seconds)
+    found = await site.services.store.execution(execution.id, organization_id=execution.organization_id)
+    now = found_or_missing(found, "execution")
+    return reply(execution_view(now), headers={"Preference-Applied": f"wait={seconds}"})
 
 
 @router.get("/{execution_id}/steps", summary="List its finished steps")

@@ -11,7 +11,9 @@ from hookline.cli.options import Data, Json, read_data
 from hookline.cli.sheets import show_execution
 
 _ENDED: Final = {"succeeded", "failed", "killed", "timed_out", "lost"}
-# Long enough not to load the server, short enough that a person does not notice.
+# The server answers as soon as the run has ended; this is how long one question may stay open.
+_ASK_SECONDS: Final = 20
+# Where a server has too many who wait, it answers at once.
 _POLL_SECONDS: Final = 0.2
 
 _ROUTES: Final = {
@@ -70,7 +72,10 @@ def wait_for(client: Client, execution_id: str, *, seconds: float) -> dict[str, 
     """Return the execution once it has ended. Raises CommandError when it has not in time."""
     deadline = time.monotonic() + seconds
     while True:
-        execution: dict[str, Any] = client.get(f"/api/v1/executions/{segment(execution_id)}")
+        left = max(0, min(_ASK_SECONDS, int(deadline - time.monotonic())))
+        execution: dict[str, Any] = client.call(
+            "GET", f"/api/v1/executions/{segment(execution_id)}", headers={"Prefer": f"wait={left}"}
+        )
         if execution["status"] in _ENDED:
             return execution
         if time.monotonic() >= deadline:
