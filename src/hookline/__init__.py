@@ -9,15 +9,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hookline.flows import ConfigVariable, Queue, Retry
+    from hookline.handling import HandlerContext, HttpResponse, Payload, Route, TriggerResult
     from hookline.sdk import AgentContext, App, Context
 
 __version__ = "0.1.0"
-__all__ = ["AgentContext", "App", "Context", "__version__"]
+__all__ = [
+    "AgentContext",
+    "App",
+    "ConfigVariable",
+    "Context",
+    "HandlerContext",
+    "HttpResponse",
+    "Payload",
+    "Queue",
+    "Retry",
+    "Route",
+    "TriggerResult",
+    "__version__",
+]
+
+_HOMES = {
+    "flows": ("ConfigVariable", "Queue", "Retry"),
+    "handling": ("HandlerContext", "HttpResponse", "Payload", "Route", "TriggerResult"),
+    "sdk": ("AgentContext", "App", "Context"),
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in {"App", "AgentContext", "Context"}:
-        from hookline import sdk
+    for module, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-        return getattr(sdk, name)
+            return getattr(import_module(f"hookline.{module}"), name)
     raise AttributeError(f"module 'hookline' has no attribute {name!r}")

@@ -16,6 +16,7 @@ import msgspec
 
 from hookline.model.executions import Automation, Failure, JournalEntry
 from hookline.model.ids import Key
+from hookline.model.integrations import Handler, Integration
 from hookline.model.states import Kind
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     input: JSON text of ``ctx.input``, None when absent.
     trigger: JSON text of an object with the names of ``ctx.trigger`` (``headers``, ``raw_body`` …), None when
     nothing triggered it. Bytes are written ``{"$base64": "…"}`` and come out as bytes.
+    private: JSON text of an object with ``config``, ``instance_state`` and ``webhook_api_keys``: what only the running
+    code may see, so it is put together at each start and never stored with the execution. None outside of flows.
     journal: what earlier processes of this execution recorded, in any order; a wait that has been answered,
     even before it was asked for, carries its value.
     attempt: which process of the execution this is, 1 for the first.
@@ -40,10 +43,38 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     automation_id: str
     input: bytes | None = None
     trigger: bytes | None = None
+    private: bytes | None = None
     journal: tuple[JournalEntry, ...] = ()
     attempt: int = 1
     timeout_ms: int | None = None
     limit: str = "agent"
+
+
+class CallJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a handler: a function of an integration that is no execution.
+
+    flow: whose handler it is, None for the integration's own.
+    context: JSON text of an object with the names of the handler's ``ctx``.  payload: JSON text of what came in, with
+    the names of ``ctx.trigger``, None for handlers without one. Bytes are written ``{"$base64": "…"}`` in both.
+    timeout_ms: longest wait for a process, and then longest wall time of the call.
+    """
+
+    integration_id: str
+    flow: str | None
+    handler: Handler
+    context: bytes = b"{}"
+    payload: bytes | None = None
+    timeout_ms: int = 30_000
+
+
+class CallResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call ended. value: JSON text, None when it failed.  failure: None when it did not; ``FAILED``,
+    ``TIMED_OUT`` or ``LOST``.  logs: what it logged and printed, in order.
+    """
+
+    value: bytes | None = None
+    failure: Failure | None = None
+    logs: tuple[LogDraft, ...] = ()
 
 
 class LogDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +220,10 @@ class Runner(Protocol):
     def automations(self) -> tuple[Automation, ...]:
         """What it can run, sorted by kind and id. Empty before ``start``."""
 
+    @property
+    def integrations(self) -> tuple[Integration, ...]:
+        """What the user's code declares of integrations, sorted by id. Empty before ``start``."""
+
     async def start(self) -> None:
         """Read the user's code and warm up. Raises SettingError when it cannot be imported."""
 
@@ -199,6 +234,9 @@ class Runner(Protocol):
 
     async def run(self, job: RunJob, listener: RunListener) -> Outcome:
         """Run one execution until it ends or suspends. Waits for a free process if all are busy."""
+
+    async def call(self, job: CallJob) -> CallResult:
+        """Call a handler. Never raises for what the handler does; a call that is cancelled ends its process."""
 
     def cancel(self, execution_id: Key) -> bool:
         """Ask a run to end; its ``run`` returns ``Killed`` soon, or its own outcome if that came first.

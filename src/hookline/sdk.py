@@ -23,16 +23,20 @@ every child process, so it imports nothing heavy.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, Unpack
 
 from hookline.errors import SettingError
+from hookline.flows import AppIntegration, declare_integration
 from hookline.model.executions import Automation
 from hookline.model.states import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from hookline.flows import ConfigVariable
+    from hookline.model.executions import QueueRule, RetryRule
+    from hookline.model.integrations import Handler, Integration
+    from hookline.triggered import Trigger
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -47,109 +51,6 @@ class Cancelled(BaseException):
     """
 
 
-class Headers(Mapping[str, str]):
-    """Request headers; names are compared without regard to case."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = {name.lower(): value for name, value in values.items()}
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Headers({self._values!r})"
-
-
-class Record:
-    """Values shown as attributes, and by ``[name]``; one that is missing is None."""
-
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        self._values = dict(values or {})
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return self._values.get(name)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values.get(name)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(sorted(self._values))})"
-
-
-class Part(Record):
-    """A body, or one part of a multipart body.
-
-    data: parsed JSON or form, or the exact bytes; a path when it is above the memory cap.
-    content_type, filename: None when unknown.
-    """
-
-    data: Any
-    content_type: str | None
-    filename: str | None
-
-
-# The annotations above tell type checkers what __getattr__ answers; they create no attributes.
-
-
-def _parts(value: Any) -> Any:
-    """Return the fields of a multipart body as Parts, where they are described as such."""
-    if isinstance(value, list):
-        return [_parts(item) for item in value]
-    if isinstance(value, dict) and "data" in value and value.keys() <= {"data", "content_type", "filename"}:
-        return Part(value)
-    return value
-
-
-class Trigger:
-    """What started the execution. What is missing is None, or empty where it is a mapping.
-
-    raw_body.data: the bytes as they came.  body.data: parsed when JSON, form or multipart, else those bytes.
-    path_fragment: what follows the trigger's own path, no slash at either end.
-    customer, instance, flow: records with ``id``, ``name`` and what else is known of them.
-    """
-
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        got = self._values = dict(values or {})
-        self.headers = Headers(got.get("headers") or {})
-        self.query_parameters: dict[str, Any] = got.get("query_parameters") or {}
-        self.path_fragment: str | None = got.get("path_fragment")
-        self.raw_body = Part(got.get("raw_body"))
-        self.body = Part(got.get("body"))
-        self.webhook_urls: dict[str, str] = got.get("webhook_urls") or {}
-        self.webhook_api_keys: dict[str, list[str]] = got.get("webhook_api_keys") or {}
-        self.invoke_url: str | None = got.get("invoke_url")
-        self.execution_id: str | None = got.get("execution_id")
-        self.customer, self.instance, self.flow = (
-            Record(got.get(name)) for name in ("customer", "instance", "flow")
-        )
-        at = got.get("started_at")
-        self.started_at: datetime | None = datetime.fromisoformat(at) if isinstance(at, str) else at
-        if str(self.body.content_type).lower().startswith("multipart/") and isinstance(self.body.data, dict):
-            fields = {name: _parts(value) for name, value in self.body.data.items()}
-            self.body = Part({**got["body"], "data": fields})
-
-    def __getattr__(self, name: str) -> Any:
-        # Only asked for names not set above: what an engine newer than this code also sends.
-        values = self.__dict__.get("_values", {})
-        if name in values:
-            return values[name]
-        raise AttributeError(f"ctx.trigger has no {name!r}")
-
-    def __repr__(self) -> str:
-        return f"Trigger({', '.join(sorted(self._values))})"
-
-
 class Session(Protocol):
     """The running process's side of a ``ctx``: it remembers, reports and suspends.
 
@@ -160,6 +61,8 @@ class Session(Protocol):
     attempt: int
     input: Any
     trigger: Trigger
+    config: dict[str, Any]
+    instance_state: Any
     resolution: dict[str, Any] | None
 
     def log(self, text: str, level: str, fields: dict[str, Any]) -> None: ...
@@ -175,12 +78,16 @@ class BaseContext:
 
     input: what the execution was started with, parsed; None when there was nothing.
     attempt: which process of this execution runs now, 1 for the first.
+    config: the instance's values of the config variables by name, None for one without a value; empty outside of
+    flows.  instance_state: what the flow's ``on_deploy`` returned, else None.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.input: Any = session.input
         self.trigger: Trigger = session.trigger
+        self.config: dict[str, Any] = session.config
+        self.instance_state: Any = session.instance_state
         self.execution_id: str = session.execution_id
         self.attempt: int = session.attempt
 
@@ -335,6 +242,8 @@ class App:
     def __init__(self) -> None:
         self._functions: dict[tuple[Kind, str], Callable[..., Any]] = {}
         self._automations: dict[tuple[Kind, str], Automation] = {}
+        self._integrations: dict[str, AppIntegration] = {}
+        self._handlers: dict[tuple[str, str | None, Handler], Callable[..., Any]] = {}
 
     def workflow(
         self,
@@ -354,6 +263,52 @@ class App:
         """Declare an agent; it returns its reply, a text or a JSON object. Raises SettingError."""
         return self._declare(Kind.AGENT, id, name, options)
 
+    def integration(
+        self,
+        id: str,
+        name: str | None = None,
+        *,
+        endpoint: str = "flow",
+        security: str = "customer_optional",
+        config: Mapping[str, ConfigVariable] | None = None,
+        flow_name_field: str | None = None,
+        external_customer_id_field: str | None = None,
+        route: Callable[..., Any] | None = None,
+        description: str = "",
+    ) -> AppIntegration:
+        """Declare an integration, whose flows are declared with ``flow`` of what this returns. Raises SettingError.
+
+        endpoint: ``flow`` (each flow of each instance has a URL), ``instance`` (each instance has one) or ``shared``
+        (one for all of an organization's).  security: ``unsecured``, ``customer_optional``, ``customer_required`` or
+        ``organization``.  config: variables by name.
+        flow_name_field, external_customer_id_field: where a request says which flow, and whose, it is for, such as
+        ``headers.x-flow`` or ``body.data.tenant``.  route: a function that says it instead.
+        """
+        declared = declare_integration(
+            id,
+            name=name,
+            endpoint=endpoint,
+            security=security,
+            config=config,
+            flow_name_field=flow_name_field,
+            external_customer_id_field=external_customer_id_field,
+            route=route,
+            description=description,
+        )
+        if id in self._integrations:
+            raise SettingError(f"integration {id!r} is declared twice: give one of them another id")
+        made = self._integrations[id] = AppIntegration(self, declared, route, self._handlers)
+        return made
+
+    @property
+    def integrations(self) -> tuple[Integration, ...]:
+        """What was declared with ``integration``, sorted by id."""
+        return tuple(self._integrations[id].declared for id in sorted(self._integrations))
+
+    def handler(self, integration_id: str, flow: str | None, handler: Handler) -> Callable[..., Any] | None:
+        """Return a handler of a flow, or of the integration itself (flow None); None when there is none."""
+        return self._handlers.get((integration_id, flow, handler))
+
     @property
     def automations(self) -> tuple[Automation, ...]:
         """What was declared, sorted by kind and id."""
@@ -363,8 +318,27 @@ class App:
         """Return the function behind an automation, None when there is none."""
         return self._functions.get((kind, automation_id))
 
+    def declare_flow(
+        self,
+        automation_id: str,
+        name: str,
+        options: Options,
+        *,
+        retry: RetryRule | None,
+        queue: QueueRule | None,
+    ) -> Callable[[Function], Function]:
+        """Declare the workflow behind a flow; users call ``flow`` of the integration."""
+        return self._declare(Kind.WORKFLOW, automation_id, name, options, retry=retry, queue=queue)
+
     def _declare(
-        self, kind: Kind, automation_id: str, name: str | None, options: Options
+        self,
+        kind: Kind,
+        automation_id: str,
+        name: str | None,
+        options: Options,
+        *,
+        retry: RetryRule | None = None,
+        queue: QueueRule | None = None,
     ) -> Callable[[Function], Function]:
         where = f"{kind} {automation_id!r}"
         _check_options(where, automation_id, options)
@@ -387,6 +361,8 @@ class App:
                 is_shared=options.get("shared", False),
                 is_resumable=options.get("resumable", False),
                 max_attempts=options.get("max_attempts") or 10,
+                retry=retry,
+                queue=queue,
                 description=options.get("description") or (function.__doc__ or "").strip().partition("\n")[0],
             )
             return function

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from hookline import App
+from hookline import App, ConfigVariable, Queue, Retry
 from hookline.errors import SettingError
+from hookline.model.executions import QueueRule, RetryRule
+from hookline.model.integrations import Endpoint, Flow, Handler, Security
 from hookline.model.states import Kind
-from hookline.sdk import Headers, Record, Trigger
+from hookline.triggered import Headers, Record, Trigger
 
 
 async def nothing(ctx: Any) -> None:
@@ -140,3 +142,163 @@ def test_importing_the_sdk_loads_nothing_heavy() -> None:
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
 
     assert told.stdout.strip() == ""
+
+
+# --- integrations -------------------------------------------------------------------------------------------
+
+
+def test_an_integration_declares_flows_that_are_workflows() -> None:
+    """PR-8, PR-15: a flow is a workflow named after its integration, and knows which handlers it has."""
+    app = App()
+    acme = app.integration("acme", name="Acme", config={"token": ConfigVariable(required=True, secret=True)})
+    flow = acme.flow("orders", synchronous=True, deploy_trigger=True, on_trigger=nothing, timeout_seconds=15)
+
+    declared = flow(nothing)
+
+    (automation,), (integration,) = app.automations, app.integrations
+    assert declared is nothing
+    assert (automation.kind, automation.id, automation.name) == (Kind.WORKFLOW, "acme.orders", "orders")
+    assert automation.timeout_ms == 15_000
+    assert (integration.endpoint, integration.security) == (Endpoint.FLOW, Security.CUSTOMER_OPTIONAL)
+    assert integration.flows == (
+        Flow(
+            name="orders",
+            automation_id="acme.orders",
+            is_synchronous=True,
+            runs_on_deploy=True,
+            handlers=(Handler.ON_TRIGGER,),
+        ),
+    )
+    assert [(each.name, each.is_required, each.is_secret) for each in integration.variables] == [
+        ("token", True, True)
+    ]
+    assert app.handler("acme", "orders", Handler.ON_TRIGGER) is nothing
+    assert app.handler("acme", "orders", Handler.ON_DEPLOY) is None
+
+
+@pytest.mark.parametrize("name", ["on_deploy", "on_instance_deploy"])
+def test_on_deploy_has_the_sdks_name_too(name: str) -> None:
+    """PR-13: ``onInstanceDeploy``."""
+    app = App()
+    arguments: dict[str, Any] = {name: nothing_plain}
+    app.integration("acme").flow("x", **arguments)(nothing)
+
+    assert app.handler("acme", "x", Handler.ON_DEPLOY) is nothing_plain
+
+
+@pytest.mark.parametrize("name", ["on_remove", "on_instance_remove", "on_instance_delete"])
+def test_on_remove_has_both_of_the_systems_names(name: str) -> None:
+    """PR-X7: the seed says ``onInstanceRemove``, the SDK ``onInstanceDelete``: one behaviour."""
+    app = App()
+    arguments: dict[str, Any] = {name: nothing_plain}
+    app.integration("acme").flow("x", **arguments)(nothing)
+
+    assert app.handler("acme", "x", Handler.ON_REMOVE) is nothing_plain
+
+
+def test_retry_and_queue_become_rules_of_the_automation() -> None:
+    """PR-18, PR-19: what is declared is left for the engine to act on."""
+    app = App()
+    retry = Retry(
+        max_attempts=10, delay_minutes=0.5, exponential=True, unique_request_id_field="headers.X-Id"
+    )
+    queue = Queue(type="throttled", concurrency_limit=15, dedupe_id_field="body.data.id")
+    app.integration("acme").flow("x", retry=retry, queue=queue)(nothing)
+    app.integration("b").flow("y", retry=Retry(max_attempts=0), queue=Queue(type="parallel"))(nothing)
+    app.integration("c").flow("z", queue=Queue(type="sequential"))(nothing)
+    x, y, z = app.automations
+
+    assert x.retry == RetryRule(
+        max_retries=10, delay_ms=30_000, is_exponential=True, unique_id="headers.X-Id"
+    )
+    assert x.queue == QueueRule(limit=15, dedupe_id="body.data.id")
+    assert (y.retry, y.queue) == (None, None)
+    assert z.queue == QueueRule(limit=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Retry(max_attempts=11), "0 to 10"),
+        (lambda: Retry(max_attempts=True), "0 to 10"),
+        (lambda: Retry(max_attempts=1, delay_minutes=61), "0 to 60"),
+        (lambda: Retry(max_attempts=1, delay_minutes=-1), "0 to 60"),
+        (lambda: Retry(max_attempts=1, unique_request_id_field="x"), "must begin with"),
+        (lambda: Queue(type="fast"), "parallel, throttled or sequential"),  # type: ignore[arg-type]
+        (lambda: Queue(type="throttled"), "2 to 15"),
+        (lambda: Queue(type="throttled", concurrency_limit=1), "2 to 15"),
+        (lambda: Queue(type="throttled", concurrency_limit=16), "2 to 15"),
+        (lambda: Queue(type="sequential", concurrency_limit=2), "leave it out"),
+        (lambda: Queue(type="parallel", dedupe_id_field="body.data.id"), "choose throttled"),
+        (lambda: ConfigVariable(type="date"), "must be one of"),  # type: ignore[arg-type]
+        (lambda: ConfigVariable(type="number", default=True), "must be a number"),
+        (lambda: ConfigVariable(secret=True, default="x"), "no place"),
+    ],
+)
+def test_bad_rules_and_variables_say_what_is_allowed(make: Any, words: str) -> None:
+    """PR-18, PR-19: limits are checked where they are written."""
+    with pytest.raises(SettingError, match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"id": "a.b"}, "id must have"),
+        ({"endpoint": "both"}, "flow, instance, shared"),
+        ({"security": "open"}, "customer_optional"),
+        ({"flow_name_field": "headers.x"}, "nothing to route"),
+        ({"endpoint": "instance"}, "needs flow_name_field"),
+        ({"endpoint": "shared", "flow_name_field": "headers.x"}, "needs external_customer_id_field"),
+        ({"endpoint": "shared", "flow_name_field": "headers.x", "route": nothing}, "leave one of them out"),
+        ({"endpoint": "instance", "flow_name_field": "cookies.x"}, "must begin with headers"),
+        ({"endpoint": "instance", "flow_name_field": "headers"}, "must name a field"),
+        (
+            {
+                "endpoint": "instance",
+                "flow_name_field": "headers.x",
+                "external_customer_id_field": "headers.y",
+            },
+            "leave out external_customer_id_field",
+        ),
+        ({"endpoint": "instance", "route": "function"}, "route must be a function"),
+        ({"config": {"x": "string"}}, "must be a ConfigVariable"),
+        ({"config": {"": ConfigVariable()}}, "name must be"),
+    ],
+)
+def test_bad_integrations_say_the_next_step(settings: Any, words: str) -> None:
+    """PR-16, PR-17: fields or a function, never both, and only where there is something to route."""
+    with pytest.raises(SettingError, match=words):
+        App().integration(**({"id": "acme"} | settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"name": ""}, "printable text"),
+        ({"name": "x" * 61}, "1 to 60"),
+        ({"name": "there"}, "declared twice"),
+        ({"on_deploy": nothing, "on_instance_deploy": nothing}, "one setting"),
+        ({"on_trigger": 17}, "on_trigger must be a function"),
+        ({"synchronous": True, "retry": Retry(max_attempts=1)}, "leave retry out"),
+        ({"synchronous": True, "queue": Queue(type="sequential")}, "leave queue out"),
+        ({"retry": {"max_attempts": 1}}, "must be a Retry"),
+        ({"queue": "sequential"}, "must be a Queue"),
+        ({"timeout_seconds": 0}, "timeout_seconds"),
+    ],
+)
+def test_bad_flows_say_the_next_step(settings: Any, words: str) -> None:
+    """PR-18: retries are for asynchronous flows; PR-19: so is FIFO."""
+    acme = App().integration("acme")
+    acme.flow("there")(nothing)
+
+    with pytest.raises(SettingError, match=words):
+        acme.flow(**({"name": "x"} | settings))
+
+
+def test_an_integration_is_declared_once() -> None:
+    app = App()
+    app.integration("acme")
+
+    with pytest.raises(SettingError, match="declared twice"):
+        app.integration("acme")

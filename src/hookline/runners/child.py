@@ -2,6 +2,7 @@
 
     child PLACE --fd N --lifeline M            imports the app, waits for one Start, runs it, ends
     child PLACE --fd N --lifeline M --shared   imports the app, runs many async executions side by side
+    child PLACE --fd N --lifeline M --calls    imports the app, calls its handlers one after the other
     child PLACE --manifest                     prints what the app declares as JSON and ends
 
 It has no database handle and no engine secret, and imports as little as it can: it is started for every
@@ -54,6 +55,10 @@ def main(arguments: list[str]) -> None:
         from hookline.runners.shared_child import serve
 
         serve(link, app)
+    elif "--calls" in arguments:
+        from hookline.runners.call_child import serve_calls
+
+        serve_calls(link, app)
     else:
         _run_one(link, app)
 
@@ -73,7 +78,7 @@ def _run_one(link: Link, app: App) -> NoReturn:
         from hookline.runners.async_run import new_loop
 
         loop = new_loop()
-    link.send(Ready(os.getpid(), list(app.automations)))
+    link.send(Ready(os.getpid(), list(app.automations), list(app.integrations)))
     journal: list[JournalEntry] = []
     while not isinstance(message := link.receive(), Start):
         if isinstance(message, Journal):

@@ -1,4 +1,5 @@
-"""Keep child processes ready: one run each (``Pool``), or many runs in a few (``SharedGroup``).
+"""Keep child processes ready: one run each (``Pool``), many runs in a few (``SharedGroup``), calls one after the
+other (``CallPool``).
 
 When the app cannot be imported, or its processes die before they are ready, new ones are started after
 growing pauses, never in a tight circle; runs that wait are told after GIVE_UP failures in a row. What happens to
@@ -19,9 +20,9 @@ from hookline.runners.process import Child
 from hookline.runners.run import Verdict
 
 if TYPE_CHECKING:
-    from hookline.model.executions import Automation
     from hookline.runners.deadlines import Deadlines
     from hookline.runners.process import Command
+    from hookline.runners.protocol import Ready
     from hookline.runners.run import Run
 
 GIVE_UP: Final = 3
@@ -58,7 +59,7 @@ class Group(ABC):
         self._failures = 0
         self._refill_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self._manifest: asyncio.Future[list[Automation]] = loop.create_future()
+        self._manifest: asyncio.Future[Ready] = loop.create_future()
         self._emptied = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -80,7 +81,7 @@ class Group(ABC):
     def _forget(self, child: Child) -> None:
         """Drop a process that is gone."""
 
-    async def start(self) -> list[Automation]:
+    async def start(self) -> Ready:
         """Start processes; return what the first of them declares. Raises SettingError when it cannot."""
         self._refill()
         return await self._manifest
@@ -134,7 +135,7 @@ class Group(ABC):
             if not child.runs:
                 child.kill()
 
-    def ready(self, child: Child, automations: list[Automation]) -> None:
+    def ready(self, child: Child, manifest: Ready) -> None:
         self._deadlines.discard(child)
         self._starting.discard(child)
         if self._failures:
@@ -143,7 +144,7 @@ class Group(ABC):
                 self._refill_timer.cancel()
                 self._refill_timer = None
         if not self._manifest.done():
-            self._manifest.set_result(automations)
+            self._manifest.set_result(manifest)
         if not self._is_closed:
             self._place(child)
         self._refill_in(0.0)
@@ -247,6 +248,40 @@ class Pool(Group):
     def _forget(self, child: Child) -> None:
         if child in self._idle:
             self._idle.remove(child)
+
+
+class CallPool(Pool):
+    """Processes that serve one call at a time and live on. warm: how many are kept from the start on; more come as
+    more calls wait, up to ``limit``.  recycle_after: calls before one is replaced.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        deadlines: Deadlines,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        start_seconds: float,
+        limit: int,
+        recycle_after: int,
+    ) -> None:
+        super().__init__(
+            command, deadlines, loop, parallel=2, start_seconds=start_seconds, warm=1, limit=limit
+        )
+        self._recycle_after = recycle_after
+
+    def give_back(self, child: Child, run: Run) -> None:
+        super().give_back(child, run)
+        if child.is_gone or not run.has_started:
+            return
+        if run.has_ended and child.runs_started < self._recycle_after and not self._is_closed:
+            self._place(child)
+        else:
+            child.kill()
+
+    def _missing(self) -> int:
+        wanted = max(self._warm - len(self._children), len(self._waiting) - len(self._starting))
+        return min(wanted, self._limit - len(self._children))
 
 
 class SharedGroup(Group):

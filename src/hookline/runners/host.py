@@ -17,20 +17,27 @@ import msgspec
 
 from hookline.errors import SettingError
 from hookline.model.executions import Automation, Failure
-from hookline.ports_runner import Failed
+from hookline.ports_runner import CallResult, Failed, Succeeded, Suspended
 from hookline.runners.deadlines import Deadlines
 from hookline.runners.environment import clean_environment
-from hookline.runners.groups import Pool, SharedGroup
+from hookline.runners.groups import CallPool, Pool, SharedGroup
 from hookline.runners.process import Child, Command
 from hookline.runners.protocol import FrameTooLargeError
 from hookline.runners.run import Run, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hookline.model.executions import JournalEntry
     from hookline.model.ids import Key
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.model.integrations import Integration
+    from hookline.ports_runner import CallJob, EmitDraft, LogDraft, Outcome, RunJob, RunListener
     from hookline.runners.groups import Group
 
 CORES: Final = os.cpu_count() or 2
+
+MAX_CALL_LINES: Final = 200
+"""Lines that one call of a handler may log: they go to the node's log, which is everybody's."""
 
 
 class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +47,8 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     warm: processes kept ready for runs that do not share, 1 or more.
     max_processes: most processes of runs that do not share, ``warm`` or more; further runs wait.
     shared_processes: processes for automations that share, 1 or more.
-    recycle_after: executions before a shared process is replaced.
+    call_processes: most processes that serve handlers of integrations, 1 or more; further calls wait.
+    recycle_after: executions or calls before a process that serves many is replaced.
     env_passthrough: variables user code may see beside the basic ones and ``HOOKLINE_APP_*``; a final ``*``
     makes a prefix.
     start_seconds: longest import of the app.
@@ -50,18 +58,38 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     warm: int = max(2, CORES)
     max_processes: int = 32
     shared_processes: int = 1
+    call_processes: int = max(4, CORES)
     recycle_after: int = 10_000
     env_passthrough: tuple[str, ...] = ()
     start_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("warm", "shared_processes", "recycle_after"):
+        for name in ("warm", "shared_processes", "call_processes", "recycle_after"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name}: expected 1 or more; got {getattr(self, name)}")
         if self.max_processes < self.warm:
             raise SettingError(
                 f"max_processes: expected {self.warm} (warm) or more; got {self.max_processes}"
             )
+
+
+class CallLog:
+    """The ``RunListener`` of a call: it keeps what is logged and printed, and stores nothing."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogDraft] = []
+
+    async def started(self, *, at: datetime) -> None:
+        """Nothing waits for it."""
+
+    async def recorded(
+        self,
+        entries: Sequence[JournalEntry],  # noqa: ARG002 -- a handler has no journal
+        logs: Sequence[LogDraft],
+        credits: float,  # noqa: A002, ARG002
+        emits: Sequence[EmitDraft],  # noqa: ARG002
+    ) -> None:
+        self.lines += logs[: max(0, MAX_CALL_LINES - len(self.lines))]
 
 
 class RunnerHost:
@@ -72,10 +100,13 @@ class RunnerHost:
         self._environment = clean_environment(os.environ, settings.env_passthrough)
         self._automations: dict[tuple[str, str], Automation] = {}
         self._runs: dict[Key, Run] = {}
+        self._calling: set[Run] = set()
         self._numbers = itertools.count(1)
         self._deadlines: Deadlines | None = None
         self._pool: Pool | None = None
         self._shared: SharedGroup | None = None
+        self._calls: CallPool | None = None
+        self._integrations: tuple[Integration, ...] = ()
         self._idle = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -85,13 +116,17 @@ class RunnerHost:
     def automations(self) -> tuple[Automation, ...]:
         return tuple(self._automations.values())
 
+    @property
+    def integrations(self) -> tuple[Integration, ...]:
+        return self._integrations
+
     async def start(self) -> None:
         if self._settings.app is None:
             return
         loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(loop)
         self._pool = Pool(
-            self._command(self._settings.app, is_shared=False),
+            self._command(self._settings.app, "alone"),
             self._deadlines,
             loop,
             parallel=CORES,
@@ -100,8 +135,14 @@ class RunnerHost:
             limit=self._settings.max_processes,
         )
         try:
-            automations = await self._pool.start()
+            manifest = await self._pool.start()
+            automations = manifest.automations
             self._automations = {(each.kind.value, each.id): each for each in automations}
+            self._integrations = tuple(manifest.integrations)
+            if any(
+                each.has_route or any(flow.handlers for flow in each.flows) for each in self._integrations
+            ):
+                await self._start_calls(self._settings.app, self._deadlines, loop)
             if any(each.is_shared for each in automations):
                 await self._start_sharing(self._settings.app, self._deadlines, loop)
             if automations and all(each.is_shared for each in automations):
@@ -112,7 +153,7 @@ class RunnerHost:
 
     async def _start_sharing(self, app: str, deadlines: Deadlines, loop: asyncio.AbstractEventLoop) -> None:
         self._shared = SharedGroup(
-            self._command(app, is_shared=True),
+            self._command(app, "shared"),
             deadlines,
             loop,
             start_seconds=self._settings.start_seconds,
@@ -121,21 +162,32 @@ class RunnerHost:
         )
         await self._shared.start()
 
-    def _command(self, app: str, *, is_shared: bool) -> Command:
-        return Command(place=app, environment=self._environment, is_shared=is_shared)
+    async def _start_calls(self, app: str, deadlines: Deadlines, loop: asyncio.AbstractEventLoop) -> None:
+        self._calls = CallPool(
+            self._command(app, "calls"),
+            deadlines,
+            loop,
+            start_seconds=self._settings.start_seconds,
+            limit=self._settings.call_processes,
+            recycle_after=self._settings.recycle_after,
+        )
+        await self._calls.start()
+
+    def _command(self, app: str, mode: str) -> Command:
+        return Command(place=app, environment=self._environment, mode=mode)
 
     async def close(self, grace: float) -> None:
-        groups = [group for group in (self._pool, self._shared) if group is not None]
+        groups = [group for group in (self._pool, self._shared, self._calls) if group is not None]
         for group in groups:
             group.refuse()
-        if self._runs and grace > 0:
+        if (self._runs or self._calling) and grace > 0:
             self._idle.clear()
             try:
                 async with asyncio.timeout(grace):
                     await self._idle.wait()
             except TimeoutError:
                 pass
-        for run in self._runs.values():
+        for run in (*self._runs.values(), *self._calling):
             run.verdict = run.verdict or Verdict.STOPPED
         for group in groups:
             await group.close()
@@ -165,8 +217,45 @@ class RunnerHost:
             if isinstance(run.seat, Child):
                 group.give_back(run.seat, run)
             del self._runs[job.execution_id]
-            if not self._runs:
-                self._idle.set()
+            self._look_idle()
+
+    async def call(self, job: CallJob) -> CallResult:
+        if self._calls is None or self._deadlines is None:
+            message = f"there is no {job.handler} in the app"
+            return CallResult(failure=Failure(code="FAILED", message=message))
+        run = Run(next(self._numbers), job, job.timeout_ms, self._deadlines)
+        log = CallLog()
+        self._calling.add(run)
+        try:
+            async with asyncio.timeout(job.timeout_ms / 1000):
+                is_seated = await self._calls.take(run)
+            outcome = await self._serve(run, log) if is_seated else run.outcome()
+        except TimeoutError:
+            message = f"No process was free in time for {job.handler}."
+            return CallResult(failure=Failure(code="TIMED_OUT", message=message))
+        finally:
+            if isinstance(run.seat, Child):
+                self._calls.give_back(run.seat, run)
+            self._calling.discard(run)
+            self._look_idle()
+        if isinstance(outcome, Succeeded):
+            return CallResult(value=outcome.output, logs=tuple(log.lines))
+        assert not isinstance(outcome, Suspended)
+        return CallResult(failure=outcome.failure, logs=tuple(log.lines))
+
+    def _look_idle(self) -> None:
+        if not self._runs and not self._calling:
+            self._idle.set()
+
+    async def _serve(self, run: Run, log: CallLog) -> Outcome:
+        assert isinstance(run.seat, Child)
+        if run.has_ended:
+            return run.outcome()
+        try:
+            run.seat.start(run)
+        except FrameTooLargeError as exc:
+            return Failed(failure=Failure(code="FAILED", message=exc.message, type="FrameTooLargeError"))
+        return await run.follow(log)
 
     async def _run(self, run: Run, group: Group, listener: RunListener) -> Outcome:
         if not await group.take(run):

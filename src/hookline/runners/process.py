@@ -20,14 +20,24 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from hookline.model.executions import Failure
+from hookline.ports_runner import CallJob
 from hookline.runners.line import Line
 from hookline.runners.output import OutputLines
-from hookline.runners.protocol import Ack, Cancel, Ready, Recorded, Start, Unready, frame, journal_frames
+from hookline.runners.protocol import (
+    Ack,
+    Call,
+    Cancel,
+    Ready,
+    Recorded,
+    Start,
+    Unready,
+    frame,
+    journal_frames,
+)
 
 if TYPE_CHECKING:
     import asyncio
 
-    from hookline.model.executions import Automation
     from hookline.runners.protocol import ProtocolError, ToNode
     from hookline.runners.run import Run
 
@@ -45,17 +55,20 @@ TAIL: Final = 4096
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """How a child is started. place: the app's file, ``path.py`` or ``path.py:name``."""
+    """How a child is started. place: the app's file, ``path.py`` or ``path.py:name``.
+
+    mode: ``alone`` (one run, then it ends), ``shared`` (many runs at once) or ``calls`` (one call after the other).
+    """
 
     place: str
     environment: Mapping[str, str]
-    is_shared: bool
+    mode: str
 
 
 class ChildOwner(Protocol):
     """Whoever keeps children: told that one is ready, or not, and at last that it is gone."""
 
-    def ready(self, child: Child, automations: list[Automation]) -> None: ...
+    def ready(self, child: Child, manifest: Ready) -> None: ...
     def gone(self, child: Child, why: Failure) -> None:
         """It is dead and reaped, and its runs know."""
 
@@ -64,7 +77,8 @@ class Child:
     """One child process. Raises OSError when it cannot be started."""
 
     def __init__(self, command: Command, owner: ChildOwner, loop: asyncio.AbstractEventLoop) -> None:
-        self.is_shared = command.is_shared
+        self.is_shared = command.mode == "shared"
+        self.lives_on = command.mode != "alone"
         self.is_ready = self.is_gone = False
         self.runs: dict[int, Run] = {}
         self.runs_started = 0
@@ -94,12 +108,9 @@ class Child:
 
     def start(self, run: Run) -> None:
         """Begin user code. Raises FrameTooLargeError, and has sent nothing then."""
-        job = run.job
-        start = Start(
-            run.number, job.execution_id, job.kind, job.automation_id, job.input, job.trigger, job.attempt
-        )
-        for data in [*journal_frames(run.number, job.journal), frame(start)]:
+        for data in _opening(run):
             self._line.write(data)
+        self._lines = OutputLines()
         self.runs_started += 1
         run.begin()
 
@@ -108,10 +119,12 @@ class Child:
         run.abandon()
         run.seat = None
         del self.runs[run.number]
-        if run.has_started and not self.is_shared:
-            self.kill()
-        elif run.has_started and not run.has_ended:
+        if not run.has_started or (self.lives_on and run.has_ended):
+            return
+        if self.is_shared:
             self._line.write(frame(Cancel(run.number)))
+        else:
+            self.kill()
 
     def stop(self, run: Run) -> None:
         if self.is_shared:
@@ -153,13 +166,14 @@ class Child:
                     self.kill()
                     return
                 self.is_ready = True
-                self._owner.ready(self, message.automations)
+                self._owner.ready(self, message)
             case Unready():
                 self._why = message.failure
             case _:
                 run = self.runs.get(message.run)
-                if not self.is_shared:
+                if not self.lives_on:
                     self.kill()
+                if not self.is_shared:
                     self._drain(run)
                 if run is not None:
                     run.answered(message)
@@ -239,7 +253,7 @@ def _launch(command: Command) -> tuple[subprocess.Popen[bytes], socket.socket, i
         given = ["--fd", str(child_end.fileno()), "--lifeline", str(lifeline)]
         process = subprocess.Popen(  # noqa: S603 -- our own module; the place is the operator's setting
             [sys.executable, "-P", "-m", "hookline.runners.child", command.place, *given]
-            + ["--shared"] * command.is_shared,
+            + ([] if command.mode == "alone" else [f"--{command.mode}"]),
             env=dict(command.environment),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -249,6 +263,25 @@ def _launch(command: Command) -> tuple[subprocess.Popen[bytes], socket.socket, i
         )
         ours.pop_all()
     return process, end, held, {output: "stdout", errors: "stderr"}
+
+
+def _opening(run: Run) -> list[bytes]:
+    """Return the frames that begin a run. Raises FrameTooLargeError."""
+    job = run.job
+    if isinstance(job, CallJob):
+        call = Call(run.number, job.integration_id, job.flow, job.handler, job.context, job.payload)
+        return [frame(call)]
+    start = Start(
+        run.number,
+        job.execution_id,
+        job.kind,
+        job.automation_id,
+        job.input,
+        job.trigger,
+        job.attempt,
+        job.private,
+    )
+    return [*journal_frames(run.number, job.journal), frame(start)]
 
 
 def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:

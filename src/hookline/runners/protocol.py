@@ -4,7 +4,7 @@ Over one socket pair, never over stdin or stdout: a user's ``print`` cannot corr
 of length, big-endian, and that many bytes of MessagePack: one tagged message. Both ends refuse a longer frame
 than MAX_FRAME. ``run`` numbers a run within one node; a child that runs one execution still gets it.
 
-    node to child   for each run: Journal* Start, then Ack*, Cancel
+    node to child   for each run: Journal* Start, then Ack*, Cancel; or one Call
     child to node   Ready | Unready, once; then for each run: Recorded*, at last Suspend | Finished | Broken
 
 Everything of one run arrives in order. The child waits for the Ack of a step before it goes on; log lines,
@@ -21,6 +21,7 @@ import msgspec
 
 from hookline.errors import RemoteError
 from hookline.model.executions import Automation, Failure, JournalEntry
+from hookline.model.integrations import Handler, Integration
 from hookline.ports_runner import EmitDraft, LogDraft, OpenWait
 
 MAX_FRAME: Final = 64 * 1024 * 1024
@@ -47,7 +48,7 @@ class FrameTooLargeError(RemoteError):
 class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Run this. The journal came before, in Journal frames of the same run.
 
-    input, trigger: JSON text, or None.
+    input, trigger, private: JSON text, or None.
     """
 
     run: int
@@ -57,6 +58,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):
     input: bytes | None
     trigger: bytes | None
     attempt: int
+    private: bytes | None = None
 
 
 class Journal(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -79,11 +81,23 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True, tag=4):
     run: int
 
 
+class Call(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Call this handler (children that serve calls). context, payload: JSON text, or None."""
+
+    run: int
+    integration_id: str
+    flow: str | None
+    handler: Handler
+    context: bytes
+    payload: bytes | None
+
+
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=11):
     """The app is imported and this is what it declares."""
 
     pid: int
     automations: list[Automation]
+    integrations: list[Integration] = []
 
 
 class Unready(msgspec.Struct, frozen=True, array_like=True, tag=12):
@@ -126,7 +140,7 @@ class Broken(msgspec.Struct, frozen=True, array_like=True, tag=16):
     failure: Failure
 
 
-ToChild = Start | Journal | Ack | Cancel
+ToChild = Start | Journal | Ack | Cancel | Call
 ToNode = Ready | Unready | Recorded | Suspend | Finished | Broken
 
 _encoder: Final = msgspec.msgpack.Encoder()

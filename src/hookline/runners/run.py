@@ -1,4 +1,4 @@
-"""Follow one run in the node: hand what it records to the engine, and say how it ended.
+"""Follow one run, or one call of a handler, in the node: hand what it records to the engine, and say how it ended.
 
 Nothing here touches processes or sockets; a ``Seat`` does (process.py). What arrives while the engine commits
 is gathered and handed over in one piece.
@@ -11,14 +11,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hookline.model.executions import Failure
-from hookline.ports_runner import Failed, Killed, Lost, Succeeded, Suspended, TimedOut
+from hookline.ports_runner import CallJob, Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
 from hookline.runners.protocol import Broken, Finished, Recorded, Suspend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hookline.model.executions import JournalEntry
-    from hookline.ports_runner import EmitDraft, LogDraft, Outcome, RunJob, RunListener
+    from hookline.ports_runner import EmitDraft, LogDraft, Outcome, RunListener
     from hookline.runners.deadlines import Deadlines
 
 AWAITED: Final = frozenset({"step", "wait"})
@@ -84,9 +84,9 @@ class Recording:
 
 
 class Run:
-    """One execution under way in this node."""
+    """One execution, or one call, under way in this node."""
 
-    def __init__(self, number: int, job: RunJob, timeout_ms: int, deadlines: Deadlines) -> None:
+    def __init__(self, number: int, job: RunJob | CallJob, timeout_ms: int, deadlines: Deadlines) -> None:
         self.number, self.job = number, job
         self.seat: Seat | None = None
         self.waiter: asyncio.Future[None] | None = None
@@ -100,7 +100,13 @@ class Run:
 
     def __repr__(self) -> str:
         state = self.verdict.value if self.verdict else "ended" if self.has_ended else "under way"
-        return f"<Run {self.number} of {self.job.kind} {self.job.automation_id!r}, {state}>"
+        job = self.job
+        of = (
+            f"{job.handler} of {job.flow!r}"
+            if isinstance(job, CallJob)
+            else f"{job.kind} {job.automation_id!r}"
+        )
+        return f"<Run {self.number} of {of}, {state}>"
 
     @property
     def has_ended(self) -> bool:
@@ -182,14 +188,19 @@ class Run:
                 return Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
             case Verdict.TIMED_OUT:
                 seconds = f"{self._timeout_ms / 1000:g}"
-                message = f"The execution took longer than its limit of {seconds} seconds."
-                return TimedOut(failure=Failure(code="TIMED_OUT", message=message, limit=self.job.limit))
+                message = f"{self._what} took longer than its limit of {seconds} seconds."
+                limit = self.job.limit if isinstance(self.job, RunJob) else None
+                return TimedOut(failure=Failure(code="TIMED_OUT", message=message, limit=limit))
             case Verdict.STOPPED:
                 how = "the node was stopped"
             case None:
                 pass
-        message = f"The execution was lost: {how}."
+        message = f"{self._what} was lost: {how}."
         return Lost(failure=Failure(code="LOST", message=message), has_started=self.has_started)
+
+    @property
+    def _what(self) -> str:
+        return "The execution" if isinstance(self.job, RunJob) else f"The call of {self.job.handler}"
 
     def abandon(self) -> None:
         """Drop what is left of a run nobody follows any more."""

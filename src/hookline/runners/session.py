@@ -23,7 +23,7 @@ from hookline.ports_runner import EmitDraft, LogDraft, OpenWait
 from hookline.runners import values
 from hookline.runners.protocol import Finished, Recorded, Suspend
 from hookline.runners.streams import flush_output
-from hookline.sdk import Trigger
+from hookline.triggered import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -127,7 +127,13 @@ class RunSession:
         self.execution_id = public("execution", start.execution_id)
         self.attempt = start.attempt
         self.input = values.decode(start.input)
-        self.trigger = Trigger(values.decode_trigger(start.trigger) if start.trigger else None)
+        private = values.decode(start.private) or {}
+        trigger = values.decode_trigger(start.trigger)
+        if keys := private.get("webhook_api_keys"):
+            trigger["webhook_api_keys"] = keys
+        self.trigger = Trigger(trigger)
+        self.config: dict[str, Any] = private.get("config") or {}
+        self.instance_state: Any = private.get("instance_state")
         self.resolution: dict[str, Any] | None = None
         self.is_over = False
         self.flush: Callable[[], None] = flush_output

@@ -118,7 +118,7 @@ def serve(link: Link, app: App) -> NoReturn:
     asyncio.set_event_loop(loop)
     child = SharedChild(link, app, loop)
     loop.add_reader(link.socket, child.receive)
-    link.send(Ready(os.getpid(), list(app.automations)))
+    link.send(Ready(os.getpid(), list(app.automations), list(app.integrations)))
     while True:
         # A SystemExit or KeyboardInterrupt in some task of a user stops the loop: the other runs go on.
         try:

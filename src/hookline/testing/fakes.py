@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from hookline.model.executions import Automation, Failure
 from hookline.model.states import AttemptOutcome
-from hookline.ports_runner import Failed, Killed, Lost, Outcome, RunJob, RunListener
+from hookline.ports_runner import CallJob, CallResult, Failed, Killed, Lost, Outcome, RunJob, RunListener
 from hookline.ports_sender import Answer, Outgoing
 
 if TYPE_CHECKING:
     from hookline.engine.clock import SystemClock
     from hookline.model.ids import Key
+    from hookline.model.integrations import Handler, Integration
 
 OK = Answer(AttemptOutcome.DELIVERED, status=200, address="127.0.0.1", duration_ms=1)
 TIMED_OUT = Answer(AttemptOutcome.TIMEOUT, error="no answer in time", duration_ms=30_000)
@@ -62,15 +63,28 @@ class FakeSender:
 
 
 Work = Callable[[RunJob, RunListener], Awaitable[Outcome]]
+Answerer = Callable[[CallJob], Awaitable[bytes]]
+"""A handler: JSON text of what it returns."""
 
 
 class FakeRunner:
     """A ``Runner`` whose executions are coroutines in this process.
 
-    work: what runs for each automation; it is called after ``started`` returned.
+    work: what runs for each automation; it is called after ``started`` returned.  integrations: as an app would
+    declare them.  handlers: what answers their calls; one that is not there answers null.
     """
 
-    def __init__(self, clock: SystemClock, work: dict[Automation, Work] | None = None) -> None:
+    def __init__(
+        self,
+        clock: SystemClock,
+        work: dict[Automation, Work] | None = None,
+        *,
+        integrations: tuple[Integration, ...] = (),
+        handlers: dict[Handler, Answerer] | None = None,
+    ) -> None:
+        self.integrations = integrations
+        self._handlers = handlers or {}
+        self.called: list[CallJob] = []
         self._clock = clock
         self._work = {(automation.kind, automation.id): run for automation, run in (work or {}).items()}
         self.automations = tuple(work or ())
@@ -102,6 +116,16 @@ class FakeRunner:
             return Failed(failure=Failure(code="FAILED", message=str(exc), type=type(exc).__name__))
         finally:
             self._running.pop(job.execution_id, None)
+
+    async def call(self, job: CallJob) -> CallResult:
+        self.called.append(job)
+        answer = self._handlers.get(job.handler)
+        if answer is None:
+            return CallResult(value=b"null")
+        try:
+            return CallResult(value=await answer(job))
+        except Exception as exc:  # noqa: BLE001 -- whatever user code raises is its failure
+            return CallResult(failure=Failure(code="FAILED", message=str(exc), type=type(exc).__name__))
 
     def cancel(self, execution_id: Key) -> bool:
         task = self._running.get(execution_id)
