@@ -67,6 +67,8 @@ class Payload(Trigger):
     ``headers``, ``query_parameters`` and ``path_fragment``; ``raw_body`` stays as it came.
     """
 
+    body: Any
+
     def replaced(self) -> dict[str, Any]:
         """Return what may have been changed, by name."""
         return {
