@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 from hookline.core.inbound import PRESETS, Request, Scheme, VerificationError, Verified, sign, verify_request
-from hookline.testing.samples import SAMPLES, sample_request, verifying_secret
+from hookline.testing.samples import FORM, SAMPLES, sample_request, verifying_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
-# 32 zero bytes spell a secret in every transform: text, base64 and hex (and a point of the curve, for ed25519).
-OTHERS = {"hex": "00" * 32, "utf8": "another secret"}
+# The second key of RFC 8032, section 7.1.
+OTHERS = {"hex": "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "utf8": "another secret"}
 OTHER_WHSEC = "whsec_" + "A" * 43 + "="
 ID = "7f1e9d9a-1111-4222-8333-444455556666"
 
@@ -417,11 +417,24 @@ def test_a_secret_typed_into_a_url_is_read_as_it_was_meant(query: str) -> None:
 
 def test_an_ambiguous_id_is_no_id_and_no_reason_to_refuse() -> None:
     """Dedupe is by an explicit id or not at all."""
-    good = sample_request("stripe", now=NOW)
-    twice = msgspec.structs.replace(good, headers=(*good.headers, ("content-type", "text/plain")))
     github = sample_request("github", now=NOW)
+    form = sign(PRESETS["slack"], SAMPLES["slack"].secret, now=NOW, body=b"event_id=E1")
+    once = with_header(form, "content-type", FORM)
+    twice = with_header(form, "content-type", FORM, FORM)
 
-    assert check("stripe", twice).dedupe_id is None
+    assert check("slack", once).dedupe_id == "E1"
+    assert check("slack", twice).dedupe_id is None
     assert check("github", with_header(github, "x-github-delivery", "a", "b")).dedupe_id is None
     assert check("github", with_header(github, "x-github-delivery", "")).dedupe_id is None
     assert check("github", with_header(github, "x-github-delivery", "x" * 600)).dedupe_id is None
+
+
+def test_signed_json_cannot_be_passed_off_as_a_form() -> None:
+    """Content-Type is not signed: a title that spells a parameter must not become the time of the request."""
+    body = b'{"webhookTimestamp":0,"title":"&webhookTimestamp=1768478400000&"}'
+    digest = hmac.digest(SAMPLES["linear"].secret.encode(), body, "sha256").hex()
+    request = Request(headers=(("linear-signature", digest), ("content-type", FORM)), body=body)
+
+    with pytest.raises(VerificationError) as caught:
+        check("linear", request)
+    assert caught.value.reason == "timestamp_too_old"

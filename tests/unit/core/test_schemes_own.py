@@ -117,6 +117,7 @@ def test_an_own_scheme_verifies_what_it_says(
         ({"header": "x", "algorithm": "ed25519", "secret_transform": "utf8"}, "auth.secret_transform", None),
         ({"header": "x", "algorithm": "equality", "template": "{url}{body}"}, "auth.algorithm", None),
         ({"signature": "body:secret"}, "auth.signature", None),
+        ({"signature": "query:s", "template": "{url}{body}"}, "auth.signature", None),
         ({"signature": "form:secret"}, "auth.signature", "form:secret"),
         ({"preset": "strip"}, "auth.preset", "strip"),
         ({"preset": 7}, "auth.preset", "number"),
@@ -178,6 +179,12 @@ def test_a_preset_takes_its_few_own_settings() -> None:
         ("discord", "not hex"),
         ("discord", "00"),
         ("discord", "zz" * 32),
+        ("discord", "00" * 32),
+        ("discord", "01" + "00" * 31),
+        ("discord", "00" * 31 + "80"),
+        ("discord", "ec" + "ff" * 30 + "7f"),
+        ("discord", "ee" + "ff" * 30 + "7f"),
+        ("discord", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
     ],
 )
 def test_a_secret_that_cannot_check_is_refused_without_being_repeated(preset: str, secret: object) -> None:

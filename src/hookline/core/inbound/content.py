@@ -25,6 +25,22 @@ SIZES: Final = {"sha1": 20, "sha256": 32, "sha512": 64, "ed25519": 64}
 """Bytes of a signature, by algorithm."""
 
 _MOST_SECRET_CHARACTERS: Final = 1024
+# The points of order 1, 2, 4 and 8 on edwards25519, by y (RFC 8032 section 5.1). For such a key, zeros among them,
+# anybody can make signatures; a placeholder must not turn into an open door.
+_FIELD: Final = 2**255 - 19
+_WEAK_POINTS: Final = frozenset(
+    {
+        0,
+        1,
+        _FIELD - 1,
+        int.from_bytes(
+            bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+        ),
+        int.from_bytes(
+            bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"
+        ),
+    }
+)
 _PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -59,7 +75,7 @@ def _is_public_key(key: bytes) -> bool:
         Ed25519PublicKey.from_public_bytes(key)
     except ValueError:
         return False
-    return True
+    return int.from_bytes(key, "little") % (1 << 255) % _FIELD not in _WEAK_POINTS
 
 
 def check_secret(scheme: Scheme, secret: object, *, field: str = "auth.secret") -> str:
@@ -100,7 +116,7 @@ def keys_of(scheme: Scheme, secrets: Sequence[str]) -> list[bytes]:
 
 
 def contents(scheme: Scheme, request: Request, *, stamp: str, message_id: str) -> list[bytes]:
-    """Return the texts of which one must be signed: one, but for Twilio's two spellings of a URL's port.
+    """Return the texts of which one must be signed: one, but for Twilio's spellings of a URL's port.
 
     stamp, message_id: what stands for ``{timestamp}`` and ``{id}``, as text.  Raises VerificationError for a body
     that the scheme cannot cover.

@@ -230,6 +230,12 @@ _RULES: Final[tuple[tuple[str, Callable[[Scheme], bool], str, str], ...]] = (
         "header:NAME or query:NAME",
     ),
     (
+        "signature",
+        lambda it: it.signature[0].place == "query" and "url" in it.placeholders,
+        "A URL cannot hold its own signature.",
+        "header:NAME, or a template without {url}",
+    ),
+    (
         "template",
         lambda it: not it.placeholders & {"body", "form"},
         "The template leaves the body unsigned.",

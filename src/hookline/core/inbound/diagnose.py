@@ -141,33 +141,33 @@ def _contents(scheme: Scheme, request: Request, stamp: str, message_id: str) -> 
 
 def _matches(
     scheme: Scheme, key: bytes, text: bytes, offered: Sequence[str], algorithms: Sequence[str]
-) -> Iterator[tuple[str, ...]]:
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the algorithm and the spelling of each offered signature that fits this text."""
     for algorithm in dict.fromkeys(algorithms):
-        wrong = (
-            ""
-            if algorithm == scheme.algorithm
-            else f"{algorithm.upper()} was used instead of {scheme.algorithm}"
+        wrong = f"{algorithm.upper()} was used instead of {scheme.algorithm}" * (
+            algorithm != scheme.algorithm
         )
-        if algorithm == "ed25519":
-            for signature in offered:
-                digest = strict_hex(signature.lower()) or strict_base64(signature) or b""
-                if len(digest) == SIZES["ed25519"] and is_signed(key, text, digest):
-                    yield from (
-                        (label,) for label, form in variants.spellings(scheme, digest) if form == signature
-                    )
-            continue
-        for label, form in variants.spellings(scheme, hmac.digest(key, text, algorithm)):
-            for signature in offered:
+        for signature in offered:
+            digest = (
+                _ed25519(key, text, signature)
+                if algorithm == "ed25519"
+                else hmac.digest(key, text, algorithm)
+            )
+            for label, form in variants.spellings(scheme, digest):
                 if hmac.compare_digest(form.encode(), signature.encode("utf-8", "surrogatepass")):
-                    yield (wrong, label)
+                    yield wrong, label
+
+
+def _ed25519(key: bytes, text: bytes, signature: str) -> bytes:
+    """The bytes of an offered signature if it fits, else none: it can be checked but not made."""
+    digest = strict_hex(signature.lower()) or strict_base64(signature) or b""
+    return digest if len(digest) == SIZES["ed25519"] and is_signed(key, text, digest) else b""
 
 
 def _previous(index: int) -> str:
-    return (
-        ("", "it is signed with the previous secret")[index]
-        if index < 2
-        else f"it is signed with secret {index + 1}"
-    )
+    if index == 0:
+        return ""
+    return "it is signed with the previous secret" if index == 1 else f"it is signed with secret {index + 1}"
 
 
 # --- time -----------------------------------------------------------------------------------------------------

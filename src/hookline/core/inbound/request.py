@@ -169,11 +169,13 @@ def _child(parent: Any, name: str) -> Any:
 def body_values(request: Request, path: str) -> list[Any]:
     """Return what stands at a path of the body: of its JSON, or a parameter of its form.
 
+    What the body is decides first: Content-Type is not signed, and must not make a form of signed JSON.
     Raises VerificationError for a form that cannot be read.
     """
-    if is_form(request):
-        return [value for name, value in form(request) if name == path]
-    return at_path(json_body(request), path)
+    value = json_body(request)
+    if isinstance(value, (dict, list)) or not is_form(request):
+        return at_path(value, path)
+    return [value for name, value in form(request) if name == path]
 
 
 def dedupe_id(sources: tuple[Source, ...], request: Request) -> str | None:

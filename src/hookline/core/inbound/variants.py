@@ -44,7 +44,8 @@ def bodies(body: bytes) -> list[tuple[str, bytes]]:
     """The body, and what editors, proxies and frameworks make of it."""
     labelled: dict[bytes, str] = {body: ""}
     stripped = body.rstrip(b"\r\n")
-    labelled.setdefault(stripped, "the body has a line end that was not signed")
+    for shorter in (body.removesuffix(b"\n"), body.removesuffix(b"\r\n"), stripped):
+        labelled.setdefault(shorter, "the body has a line end that was not signed")
     labelled.setdefault(stripped + b"\n", "the body lost its final line end")
     labelled.setdefault(body.replace(b"\r\n", b"\n"), "line ends of the body were changed")
     labelled.setdefault(
