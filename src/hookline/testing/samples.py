@@ -46,7 +46,20 @@ _META: Final = (
 
 SAMPLES: Final[Mapping[str, Sample]] = {
     "standard": Sample(_STANDARD, secret=_WHSEC),
+    "openai": Sample(
+        b'{"object":"event","id":"evt_1","type":"response.completed","created_at":1768478400,"data":{"id":"resp_1"}}',
+        secret=_WHSEC,
+    ),
+    "replicate": Sample(
+        b'{"id":"ufawqhfynnddngldkgtslldrkq","status":"succeeded","output":["https://example.com/out.png"]}',
+        secret=_WHSEC,
+    ),
     "svix": Sample(_STANDARD, secret=_WHSEC),
+    "clerk": Sample(b'{"data":{"id":"user_1"},"object":"event","type":"user.created"}', secret=_WHSEC),
+    "resend": Sample(
+        b'{"type":"email.delivered","created_at":"2026-01-15T12:00:00.000Z","data":{"email_id":"e1"}}',
+        secret=_WHSEC,
+    ),
     "stripe": Sample(
         b'{\n  "id": "evt_1",\n  "object": "event",\n  "type": "charge.succeeded",\n  "livemode": false\n}',
         secret="whsec_test_secret",  # noqa: S106

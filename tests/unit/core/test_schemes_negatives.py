@@ -245,7 +245,11 @@ def test_the_presets_of_the_table_that_sign_a_time_check_it() -> None:
     """SEEDS "Provider presets", column tolerance."""
     assert {preset: PRESETS[preset].tolerance_seconds for preset in TIMED} == {
         "standard": 300,
+        "openai": 300,
+        "replicate": 300,
         "svix": 300,
+        "clerk": 300,
+        "resend": 300,
         "stripe": 300,
         "slack": 300,
         "zoom": 300,
@@ -259,7 +263,11 @@ def test_the_presets_of_the_table_that_sign_a_time_check_it() -> None:
 
 DEDUPED = {
     "standard": ID,
+    "openai": ID,
+    "replicate": ID,
     "svix": ID,
+    "clerk": ID,
+    "resend": ID,
     "stripe": "evt_1",
     "github": ID,
     "meta": None,

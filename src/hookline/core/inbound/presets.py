@@ -34,7 +34,6 @@ def _standard(prefix: str, transform: str) -> dict[str, Any]:
         "tolerance_seconds": _FIVE_MINUTES,
         "secret_transform": transform,
         "dedupe_id": f"header:{prefix}-id",
-        "handshake": "challenge",
     }
 
 
@@ -55,10 +54,13 @@ def _timed_fields(header: str, field: str = "v1", **more: object) -> dict[str, A
 _META: Final = {"header": "x-hub-signature-256", "prefix": "sha256=", "handshake": "meta"}
 
 DEFINITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
-    # OpenAI, Replicate, GitLab's signing tokens, and Hookline itself.
-    "standard": _standard("webhook", "whsec"),
-    # Clerk, Resend and others that send through Svix.
+    # Also GitLab's signing tokens and Hookline itself.
+    "standard": {**_standard("webhook", "whsec"), "handshake": "challenge"},
+    "openai": _standard("webhook", "whsec"),
+    "replicate": _standard("webhook", "whsec"),
     "svix": _standard("svix", "whsec_base64"),
+    "clerk": _standard("svix", "whsec_base64"),
+    "resend": _standard("svix", "whsec_base64"),
     "stripe": _timed_fields("stripe-signature", dedupe_id="body:id"),
     "github": {
         "header": "x-hub-signature-256",
