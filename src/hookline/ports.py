@@ -45,18 +45,27 @@ FANOUT_IN_TRANSACTION = 256
 # --- writes -------------------------------------------------------------------------------------------------
 
 
+class Waiter(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook that gets an event as part of a batch.  ordering_key: a batch never mixes several."""
+
+    webhook_id: Key
+    ordering_key: str | None = None
+
+
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with the deliveries it owes, inserted together or not at all.
 
     deliveries: whole rows. State IN_FLIGHT means claimed by the writing epoch, PENDING waits for a claim; one with
     an ordering_key is PENDING or HELD, and waits without a time while an earlier one of its webhook and key has not
     ended. Earlier is by the order of commit.
-    fanout_after: the last webhook id of ``deliveries`` when more webhooks match than were written here:
+    batched: webhooks for which it waits until a batch is formed (``FormBatches``).
+    fanout_after: the last webhook id of both when more webhooks match than were written here:
     opens a durable cursor; None when all are written.
     """
 
     event: Event
     deliveries: tuple[Delivery, ...] = ()
+    batched: tuple[Waiter, ...] = ()
     fanout_after: Key | None = None
 
 
@@ -352,13 +361,44 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
 
 class FanOut(msgspec.Struct, frozen=True, kw_only=True):
     """Go on with an event's fan-out: insert deliveries (a (event, webhook) that exists is skipped) and move the
-    cursor to ``after``, or close it with None. Result: number inserted.
+    cursor to ``after``, or close it with None. Result: number of deliveries inserted.
+
+    batched: as in NewEvent, with the event's size in bytes and the instant at which they begin to wait.
     """
 
     epoch: Epoch
     event_key: Key
     deliveries: tuple[Delivery, ...]
     after: Key | None
+    batched: tuple[Waiter, ...] = ()
+    size: int = 0
+    at: datetime | None = None
+
+
+class FormBatches(msgspec.Struct, frozen=True, kw_only=True):
+    """Make batches of what waits for a webhook's: those that are full (max_events, max_bytes) and those whose oldest
+    event waits since ``added_before`` or longer. Result: ``Formed``. Fewer than ``limit`` deliveries: nothing ripe is
+    left.
+    """
+
+    epoch: Epoch
+    organization_id: Key
+    webhook_id: Key
+    revision: int
+    max_events: int
+    max_bytes: int
+    added_before: datetime
+    at: datetime
+    limit: int = 64
+
+
+class Formed(msgspec.Struct, frozen=True, kw_only=True):
+    """deliveries: of the batches made, claimed by the writing epoch, or in line when they have an ordering key.
+    left: events that go on waiting, as far as was looked.
+    """
+
+    deliveries: tuple[Delivery, ...]
+    left: int
 
 
 Write = (
@@ -380,6 +420,7 @@ Write = (
     | Reopen
     | Shift
     | FanOut
+    | FormBatches
 )
 Result = object
 """What a Write's docstring says."""
@@ -605,6 +646,13 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     executions_waiting: int
 
 
+class Collecting(msgspec.Struct, frozen=True, kw_only=True):
+    """since: when the oldest of the events that wait for a batch of this webhook began to."""
+
+    webhook_id: Key
+    since: datetime
+
+
 class Archive(Protocol):
     """Reads. Lists are newest first; ``before`` is the last key of the page before; limits are given by callers."""
 
@@ -677,6 +725,14 @@ class Archive(Protocol):
 
     async def waiting(self) -> list[Waiting]:
         """Every webhook lane with pending deliveries (a loose index scan: cost by lanes, not by rows)."""
+        ...
+
+    async def batch_events(self, batch_id: Key, *, organization_id: Key) -> list[Event]:
+        """The events of a batch, in the order in which they were committed."""
+        ...
+
+    async def collecting(self) -> list[Collecting]:
+        """Every webhook for which events wait for a batch (a loose index scan)."""
         ...
 
     async def fanouts(self, *, limit: int = 100) -> list[Fanout]:

@@ -226,7 +226,7 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch_settings", {"max_events": 10, "max_wait_seconds": 5}), ("max_redirects", 2)],
+    [("max_redirects", 2)],
 )
 async def test_a_setting_that_nothing_acts_on_is_refused(api: Api, name: str, value: Any) -> None:
     """DEMANDS 26: a setting without effect is worse than none."""

@@ -22,6 +22,9 @@ class Raw(BaseDialect):
     schedule = SCHEDULES["raw"]
     timeout_seconds = 15.0
 
+    def batch_item(self, event_id: str, body: bytes) -> bytes:  # noqa: ARG002 -- the publisher's data stays as it is
+        return body
+
     def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:  # noqa: ARG002
         return event.data if to.trim is None else compact(event.data, to.trim)
 

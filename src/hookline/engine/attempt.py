@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hookline.core.redact import redact_headers, redact_url
 from hookline.model.events import Attempt
-from hookline.model.ids import new_key
+from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState, Lane
 from hookline.ports import Settle
 from hookline.ports_sender import Outgoing
@@ -52,6 +52,14 @@ def is_test(owed: Owed) -> bool:
     return owed.event is not None and owed.event.target_id is not None
 
 
+def message_id(owed: Owed) -> str:
+    """What the receiver knows a delivery by: its event's id, or its batch's."""
+    if owed.event is not None:
+        return owed.event.public_id
+    assert owed.delivery.batch_id is not None
+    return public("batch", owed.delivery.batch_id)
+
+
 def header(answer: Answer, name: str) -> str | None:
     """A header of an answer. name: lower-case."""
     return next((value for key, value in answer.headers if key.lower() == name), None)
@@ -60,10 +68,11 @@ def header(answer: Answer, name: str) -> str | None:
 def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgoing:
     """The request of an attempt, signed for its instant."""
     event = claim.owed.event
-    assert event is not None
-    headers = (*target.signed_headers(event.public_id, at, body), *target.dialect.event_headers(event))
-    if event.sequence:
-        headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
+    headers = target.signed_headers(message_id(claim.owed), at, body)
+    if event is not None:
+        headers = (*headers, *target.dialect.event_headers(event))
+        if event.sequence:
+            headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
     return Outgoing(
         url=claim.owed.delivery.url or target.webhook.url,
         headers=headers,

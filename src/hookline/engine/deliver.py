@@ -25,6 +25,7 @@ from hookline.core.retry import next_attempt_at, parse_retry_after
 from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent
 from hookline.engine.due import DueNotes
 from hookline.engine.lanes import LANE_ROOM, Claim, Lanes
+from hookline.engine.word import Wording
 from hookline.errors import StorageError
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
 from hookline.ports import ClaimDeliveries, Owed, Settle, Want
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.target import Target
     from hookline.errors import HooklineError
+    from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch
     from hookline.ports_sender import Answer, Outgoing, Sender
@@ -83,6 +85,9 @@ class Deliverer:
         self._clock = clock
         self._time_scale = retry_time_scale
         self._on_webhook_gone = on_webhook_gone
+        self._wording = Wording(
+            archive=archive, directory=directory, committer=committer, lease=lease, clock=clock
+        )
         self._lanes = Lanes(max_in_flight=max_in_flight)
         self._due = DueNotes()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,6 +143,13 @@ class Deliverer:
         lane = self._lanes.unreserve(owed.delivery.webhook_id)
         self._held.add(owed.delivery.id)
         self._lanes.enqueue(lane, Claim(owed, epoch, "test" if is_test(owed) else "live"))
+        self._pump()
+
+    def take_formed(self, target: Target, delivery: Delivery, epoch: Epoch) -> None:
+        """Take a batch that was just formed, claimed by this node."""
+        self._held.add(delivery.id)
+        claim = Claim(Owed(delivery=delivery, event=None), epoch, "live")
+        self._lanes.enqueue(self._lanes.of(target), claim)
         self._pump()
 
     def holds(self, delivery_id: Key) -> bool:
@@ -217,7 +229,9 @@ class Deliverer:
             return
         started_at = self._clock.now()
         try:
-            body = delivery.body if delivery.body is not None else await self._word(target, claim)
+            body = (
+                delivery.body if delivery.body is not None else await self._wording.body(target, claim.owed)
+            )
             request = request_of(target, claim, body, started_at)
         except StorageError as exc:
             _log.warning(
@@ -234,18 +248,6 @@ class Deliverer:
         self.attempts += 1
         self._note(lane, answer)
         self._settle(lane, claim, body, request, answer, started_at)
-
-    async def _word(self, target: Target, claim: Claim) -> bytes:
-        """The body, as the revision frozen into the delivery words it."""
-        event = claim.owed.event
-        assert event is not None
-        revision = claim.owed.delivery.webhook_revision
-        if revision not in (0, target.revision):
-            target = await self._directory.target_at(target, revision)
-        if not target.dialect.tells_ends_only or event.execution_id is None or event.sequence == 0:
-            return target.body(event)
-        execution = await self._archive.execution(event.execution_id, organization_id=event.organization_id)
-        return target.body(event, execution)
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
         """Learn from an answer how much this receiver can take. Callbacks of a trigger go to as many as there are

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from hookline.engine.batch import Batcher
 from hookline.engine.commit import Committer
 from hookline.engine.deliver import Deliverer
 from hookline.engine.directory import Directory
@@ -117,8 +118,21 @@ class Node:
             retry_time_scale=limits.retry_time_scale,
             on_webhook_gone=self._disable,
         )
+        self._batcher = Batcher(
+            committer=self.committer,
+            archive=store,
+            directory=self.directory,
+            deliverer=self.deliverer,
+            lease=self.lease,
+            clock=clock,
+        )
         self._outbox = Outbox(
-            directory=self.directory, archive=store, deliverer=self.deliverer, lease=self.lease, clock=clock
+            directory=self.directory,
+            archive=store,
+            deliverer=self.deliverer,
+            batcher=self._batcher,
+            lease=self.lease,
+            clock=clock,
         )
         self._publisher = Publisher(self._outbox, self.committer, self.lease, clock)
         self.executor = Executor(
@@ -152,6 +166,7 @@ class Node:
             deliverer=self.deliverer,
             executor=self.executor,
             outbox=self._outbox,
+            batcher=self._batcher if "deliver" in self._roles else None,
             endings=self.endings,
             reconciler=Reconciler(
                 archive=store,
@@ -185,6 +200,8 @@ class Node:
         self.endings.close()
         grace = self._limits.grace_seconds
         await self.executor.close(grace)
+        if "deliver" in self._roles:
+            await self._batcher.close(grace)
         await self.deliverer.close(grace)
         await self._supervisor.close()
         await self.committer.close()

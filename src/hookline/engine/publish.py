@@ -19,11 +19,22 @@ from hookline.errors import StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, new_key
 from hookline.model.states import DeliveryState, Lane, WebhookStatus
-from hookline.ports import FANOUT_IN_TRANSACTION, FanOut, NewEvent, Once, Owed, Publish, Published, Repeat
+from hookline.ports import (
+    FANOUT_IN_TRANSACTION,
+    FanOut,
+    NewEvent,
+    Once,
+    Owed,
+    Publish,
+    Published,
+    Repeat,
+    Waiter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hookline.engine.batch import Batcher
     from hookline.engine.commit import Committer
     from hookline.engine.deliver import Deliverer
     from hookline.engine.directory import Directory
@@ -59,8 +70,16 @@ class Outbox:
     """Decides what an event owes. One per node, shared by all that write events."""
 
     def __init__(
-        self, *, directory: Directory, archive: Archive, deliverer: Deliverer, lease: Lease, clock: Clock
+        self,
+        *,
+        directory: Directory,
+        archive: Archive,
+        deliverer: Deliverer,
+        batcher: Batcher,
+        lease: Lease,
+        clock: Clock,
     ) -> None:
+        self._batcher = batcher
         self._directory = directory
         self._archive = archive
         self._deliverer = deliverer
@@ -91,7 +110,11 @@ class Outbox:
         first = targets[:FANOUT_IN_TRANSACTION]
         return NewEvent(
             event=event,
-            deliveries=(*[self._owed_to(target, event) for target in first], *also),
+            deliveries=(
+                *[self._owed_to(target, event) for target in first if not waits(target, event)],
+                *also,
+            ),
+            batched=tuple([waiter(target, event) for target in first if waits(target, event)]),
             fanout_after=first[-1].id if len(targets) > len(first) else None,
         )
 
@@ -125,8 +148,16 @@ class Outbox:
                 self._deliverer.take(Owed(delivery=delivery, event=owing.event), epoch)
             elif delivery.state is DeliveryState.PENDING:
                 self._deliverer.expect(delivery.webhook_id, delivery.lane, owing.event.received_at)
+        if owing.batched:
+            self._note_batched(owing.event, owing.batched)
         if owing.fanout_after is not None:
             self.fan_out_later(owing.event, owing.fanout_after)
+
+    def _note_batched(self, event: Event, batched: Sequence[Waiter]) -> None:
+        for one in batched:
+            target = self._directory.known_target(event.organization_id, one.webhook_id)
+            if target is not None:
+                self._batcher.note(target, len(event.data))
 
     def _free(self, owing: NewEvent) -> None:
         for delivery in owing.deliveries:
@@ -172,19 +203,34 @@ class Outbox:
     async def _fan_out_chunk(self, event: Event, chunk: list[Target], *, is_last: bool) -> None:
         failpoints.hit("before_fanout")
         now = self._clock.now()
-        deliveries = tuple([new_delivery(target, event, is_claimed=False, now=now) for target in chunk])
+        alone = [target for target in chunk if not waits(target, event)]
+        deliveries = tuple([new_delivery(target, event, is_claimed=False, now=now) for target in alone])
+        batched = tuple([waiter(target, event) for target in chunk if waits(target, event)])
         await self._deliverer.committer.commit(
             FanOut(
                 epoch=self._lease.epoch,
                 event_key=event.key,
                 deliveries=deliveries,
                 after=None if is_last else chunk[-1].id,
+                batched=batched,
+                size=len(event.data),
+                at=now,
             )
         )
         failpoints.hit("in_fanout")
         for delivery in deliveries:
             if delivery.state is DeliveryState.PENDING:
                 self._deliverer.expect(delivery.webhook_id, delivery.lane, now)
+        self._note_batched(event, batched)
+
+
+def waits(target: Target, event: Event) -> bool:
+    """Say whether an event waits to be sent with others. A test never does."""
+    return target.webhook.batch is not None and event.target_id is None
+
+
+def waiter(target: Target, event: Event) -> Waiter:
+    return Waiter(webhook_id=target.id, ordering_key=line_of(target, event))
 
 
 def line_of(target: Target, event: Event) -> str | None:

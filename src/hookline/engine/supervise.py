@@ -17,6 +17,7 @@ from hookline.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hookline.engine.batch import Batcher
     from hookline.engine.deliver import Deliverer
     from hookline.engine.directory import Directory
     from hookline.engine.endings import Endings
@@ -34,6 +35,7 @@ _FOLLOW_SECONDS: Final = 1.0
 _RECOVER_SECONDS: Final = 2.0
 _RECONCILE_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 1.0
+_COLLECT_SECONDS: Final = 2.0
 
 
 class Supervisor:
@@ -48,6 +50,7 @@ class Supervisor:
         deliverer: Deliverer,
         executor: Executor,
         outbox: Outbox,
+        batcher: Batcher | None,
         endings: Endings,
         reconciler: Reconciler,
     ) -> None:
@@ -57,6 +60,7 @@ class Supervisor:
         self._deliverer = deliverer
         self._executor = executor
         self._outbox = outbox
+        self._batcher = batcher
         self._endings = endings
         self._reconciler = reconciler
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,6 +75,9 @@ class Supervisor:
             asyncio.create_task(self._every(_LOOK_SECONDS, self._endings.look), name="endings-look"),
             asyncio.create_task(self._listen(), name="listen"),
         ]
+        if self._batcher is not None:
+            looking = self._every(_COLLECT_SECONDS, self._batcher.look)
+            self._tasks.append(asyncio.create_task(looking, name="collect"))
 
     async def close(self) -> None:
         for task in self._tasks:

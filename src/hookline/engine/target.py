@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookline.core.conditions import compile_conditions
 from hookline.core.event_types import is_told_by_ends
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from hookline.model.executions import Execution
     from hookline.model.ids import Key
     from hookline.model.states import Kind
+
+
+class BatchSettings(NamedTuple):
+    """A batch is sent with so many events, or when its oldest has waited so long (AF-19)."""
+
+    max_events: int
+    max_wait: timedelta
 
 
 class Target:
@@ -98,6 +106,14 @@ class Target:
 
     def __repr__(self) -> str:
         return f"Target({self.public_id}, revision={self.revision})"
+
+    @property
+    def batch(self) -> BatchSettings | None:
+        """When its events are sent together, None when each is sent alone."""
+        settings = self.webhook.batch
+        if settings is None:
+            return None
+        return BatchSettings(settings["max_events"], timedelta(seconds=settings["max_wait_seconds"]))
 
     @property
     def is_active(self) -> bool:

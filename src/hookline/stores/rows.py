@@ -27,7 +27,7 @@ from hookline.model.executions import (
 )
 from hookline.model.ids import Key, new_key
 from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus, Kind, Lane
-from hookline.ports import Minute, Settle
+from hookline.ports import Minute, Settle, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -184,6 +184,11 @@ def delivery_row(delivery: Delivery) -> Row:
         delivery.body,
         delivery.url,
     )
+
+
+def batch_item_row(waiter: Waiter, event_key: Key, size: int, at: datetime) -> Row:
+    """Columns: webhook_id, event_key, added_at, ordering_key, size."""
+    return (waiter.webhook_id, event_key, to_ms(at), waiter.ordering_key, size)
 
 
 def claimed_by(delivery: Delivery, epoch: Epoch) -> Epoch | None:

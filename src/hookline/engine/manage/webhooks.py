@@ -521,12 +521,6 @@ def _later(name: str, value: Any, expected: str) -> InputError:
     )
 
 
-def _no_batch(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
-    if value is not None:
-        raise _later("batch_settings", dict(value), "null")
-    return {"batch": None}
-
-
 def _no_redirects(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     if value:
         raise _later("max_redirects", value, "0")
@@ -545,7 +539,7 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "retry_policy": _retry_policy,
     "conditions": _conditions,
     "filters": _filters,
-    "batch_settings": _no_batch,
+    "batch_settings": _plain("batch"),
     "headers": _headers,
     "rate_per_second": _plain("rate_per_second"),
     "max_in_flight": _plain("max_in_flight"),

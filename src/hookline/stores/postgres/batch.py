@@ -67,6 +67,7 @@ class Batch:
         self.notices = Notices()
         self.events: list[tuple[Epoch, NewEvent]] = []
         self.ordered: list[Delivery] = []
+        self.has_batched = False
         self._groups: dict[type, list[tuple[int, Write]]] = {}
         for place, write in enumerate(writes):
             self._groups.setdefault(type(write), []).append((place, write))
@@ -95,6 +96,7 @@ class Batch:
             if new.fanout_after is not None or any(d.state is DeliveryState.PENDING for d in new.deliveries):
                 self.notices.add("deliveries")
             self.ordered += [d for d in new.deliveries if d.ordering_key is not None]
+            self.has_batched = self.has_batched or bool(new.batched)
 
     def answer_publishes(self, refused: frozenset[Key]) -> None:
         """Results of the publishes that have none yet. refused: keys of events whose own id existed."""

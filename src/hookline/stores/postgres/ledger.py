@@ -24,6 +24,7 @@ from hookline.ports import (
     ClaimExecutions,
     FanOut,
     Finish,
+    FormBatches,
     KeepRequest,
     Publish,
     Record,
@@ -35,7 +36,7 @@ from hookline.ports import (
     Suspend,
 )
 from hookline.stores import rows
-from hookline.stores.postgres import answering, publishing, running, settling, turns
+from hookline.stores.postgres import answering, batches, publishing, running, settling, turns
 from hookline.stores.postgres.batch import CHANNEL, Batch
 from hookline.stores.postgres.connected import Connected
 from hookline.stores.postgres.connection import is_lost, is_retried
@@ -69,6 +70,7 @@ _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (FanOut, publishing.fan_out),
     (Reopen, settling.reopen),
     (Shift, settling.shift),
+    (FormBatches, batches.form),
     (AdoptExecutions, running.adopt),
     (ClaimExecutions, running.claim),
 )
@@ -104,7 +106,7 @@ class PostgresLedger(Connected):
             return
         if batch.types == {Publish} and not batch.onces:
             publishing.publish(batch)
-            if not batch.notices:
+            if not batch.notices and not batch.has_batched:
                 await publishing.insert_events(connection, batch)
                 return
             await _in_transaction(connection, batch, (publishing.insert_events,))

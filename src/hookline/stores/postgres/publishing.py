@@ -8,7 +8,7 @@ import msgspec
 
 from hookline.ports import Accept, FanOut, KeepRequest, Publish, Repeat
 from hookline.stores import rows
-from hookline.stores.postgres import columns, order, turns
+from hookline.stores.postgres import batches, columns, order, turns
 from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
@@ -197,7 +197,17 @@ async def insert_events(connection: Connection, batch: Batch) -> None:
         refused = frozenset(row[0] for row in await connection.fetch(_INSERT_EVENTS, *event_arrays(batch)))
         if batch.ordered:
             await order.place(connection, batch, batch.ordered)
+        await batches.add(connection, _items(batch, refused))
     batch.answer_publishes(refused)
+
+
+def _items(batch: Batch, refused: frozenset[Key]) -> list[tuple[Any, ...]]:
+    return [
+        rows.batch_item_row(waiter, new.event.key, len(new.event.data), new.event.received_at)
+        for _, new in batch.events
+        if new.batched and new.event.key not in refused
+        for waiter in new.batched
+    ]
 
 
 def event_arrays(batch: Batch) -> list[Any]:
@@ -227,5 +237,11 @@ async def fan_out(connection: Connection, batch: Batch) -> None:
         )
         if ordered:
             await order.place(connection, batch, ordered)
+        if write.batched:
+            assert write.at is not None
+            items = [
+                rows.batch_item_row(waiter, write.event_key, write.size, write.at) for waiter in write.batched
+            ]
+            await batches.add(connection, items)
         if any(row[-1] is None for row in given):
             batch.notices.add("deliveries")

@@ -21,6 +21,10 @@ WITH old AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM fanouts f WHERE f.event_key = e.key)
         AND NOT EXISTS (SELECT FROM deliveries d
                         WHERE d.event_key = e.key AND (d.ended_at IS NULL OR d.ended_at >= $1))
+        AND NOT EXISTS (SELECT FROM batch_items i
+                        LEFT JOIN deliveries d ON d.webhook_id = i.webhook_id AND d.id = i.batch_id
+                        WHERE i.event_key = e.key
+                            AND (i.batch_id IS NULL OR (d.id IS NOT NULL AND (d.ended_at IS NULL OR d.ended_at >= $1))))
     LIMIT $2
 ), owed AS MATERIALIZED (
     SELECT d.webhook_id, d.id FROM old JOIN deliveries d ON d.event_key = old.key
@@ -28,11 +32,26 @@ WITH old AS MATERIALIZED (
     DELETE FROM attempts a USING owed WHERE a.delivery_id = owed.id RETURNING 1
 ), ended AS (
     DELETE FROM deliveries d USING owed WHERE d.webhook_id = owed.webhook_id AND d.id = owed.id RETURNING 1
+), left_batch AS (
+    DELETE FROM batch_items i USING old WHERE i.event_key = old.key RETURNING 1
 ), gone AS (
     DELETE FROM events e USING old WHERE e.organization_id = old.organization_id AND e.key = old.key RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) AS found,
        (SELECT count(*) FROM made) + (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone) AS deleted
+"""
+_BATCHES: Final = """
+WITH old AS MATERIALIZED (
+    SELECT d.webhook_id, d.id FROM deliveries d
+    WHERE d.batch_id IS NOT NULL AND d.ended_at < $1
+        AND NOT EXISTS (SELECT FROM batch_items i WHERE i.batch_id = d.batch_id)
+    LIMIT $2
+), made AS (
+    DELETE FROM attempts a USING old WHERE a.delivery_id = old.id RETURNING 1
+), gone AS (
+    DELETE FROM deliveries d USING old WHERE d.webhook_id = old.webhook_id AND d.id = old.id RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS found, (SELECT count(*) FROM made) + (SELECT count(*) FROM gone) AS deleted
 """
 _EXECUTIONS: Final = """
 WITH old AS MATERIALIZED (
@@ -107,7 +126,7 @@ _AT_ONCE: Final = 500
 async def prune(connection: Connection, *, before_ms: int, now_ms: int, limit: int) -> int:
     """Returns rows deleted; up to ``limit`` objects of each kind with what hangs on them."""
     deleted = 0
-    for sql in (_EVENTS, _EXECUTIONS, _CONVERSATIONS, _REQUESTS, _MINUTES):
+    for sql in (_EVENTS, _BATCHES, _EXECUTIONS, _CONVERSATIONS, _REQUESTS, _MINUTES):
         deleted += await _sweep(connection, sql, before_ms, limit)
     deleted += await _sweep(connection, _ONCES, now_ms, limit)
     await connection.execute(_NODES, before_ms)

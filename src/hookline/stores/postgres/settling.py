@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.model.states import DeliveryState
 from hookline.ports import ClaimDeliveries, Owed, Reopen, Settle, Shift
 from hookline.stores import rows
-from hookline.stores.postgres import columns, order
+from hookline.stores.postgres import batches, columns, order
 from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
@@ -262,6 +262,8 @@ async def shift(connection: Connection, batch: Batch) -> None:
         await order.lock(connection, [write.webhook_id])
         batch.results[place] = moved = await _shift(connection, write)
         await order.arrange(connection, write.webhook_id, rows.to_ms(write.at))
+        if write.to is DeliveryState.CANCELLED:
+            await batches.drop(connection, write.webhook_id)
         if moved and write.to is DeliveryState.PENDING:
             batch.notices.add("deliveries")
 

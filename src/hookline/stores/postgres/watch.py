@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.model.states import Lane
-from hookline.ports import Backlog, Fanout, Totals, Waiting
+from hookline.ports import Backlog, Collecting, Fanout, Totals, Waiting
 from hookline.stores import rows
 from hookline.stores.postgres.connected import Connected
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from hookline.model.events import Event
     from hookline.model.executions import Ending
     from hookline.model.ids import Key
     from hookline.ports import Epoch, Minute
@@ -36,6 +37,22 @@ WITH RECURSIVE lanes AS (
 """
 _WAITING: Final = _LANES + "SELECT webhook_id, lane, next_attempt_at FROM lanes"
 
+_BATCH_EVENTS: Final = f"""
+SELECT {rows.listed(rows.EVENT, of="e")}
+FROM batch_items i JOIN events e ON e.organization_id = $1 AND e.key = i.event_key
+WHERE i.batch_id = $2 ORDER BY e.xid, e.seq
+"""
+_COLLECTING: Final = """
+WITH RECURSIVE first(webhook_id, added_at) AS (
+    (SELECT webhook_id, added_at FROM batch_items WHERE batch_id IS NULL ORDER BY webhook_id, event_key LIMIT 1)
+    UNION ALL
+    SELECT following.webhook_id, following.added_at FROM first CROSS JOIN LATERAL (
+        SELECT i.webhook_id, i.added_at FROM batch_items i
+        WHERE i.batch_id IS NULL AND i.webhook_id > first.webhook_id ORDER BY i.webhook_id, i.event_key LIMIT 1
+    ) following
+)
+SELECT webhook_id, added_at FROM first
+"""
 _FANOUTS: Final = f"""
 SELECT {rows.listed(rows.EVENT, of="e")}, f.after
 FROM fanouts f JOIN events e ON e.organization_id = f.organization_id AND e.key = f.event_key
@@ -95,6 +112,16 @@ class PostgresWatch(Connected):
         async with self._readers.use() as connection:
             found: list[Any] = await connection.fetch(_ENDINGS, list(ids))
         return [rows.ending_from(row) for row in found]
+
+    async def batch_events(self, batch_id: Key, *, organization_id: Key) -> list[Event]:
+        async with self._readers.use() as connection:
+            found: list[Any] = await connection.fetch(_BATCH_EVENTS, organization_id, batch_id)
+        return [rows.event_from(row) for row in found]
+
+    async def collecting(self) -> list[Collecting]:
+        async with self._readers.use() as connection:
+            found: list[Any] = await connection.fetch(_COLLECTING)
+        return [Collecting(webhook_id=row[0], since=rows.from_ms(row[1])) for row in found]
 
     async def fanouts(self, *, limit: int = 100) -> list[Fanout]:
         async with self._readers.use() as connection:

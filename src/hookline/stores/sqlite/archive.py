@@ -14,6 +14,7 @@ from hookline.model.ids import parse
 from hookline.model.states import DeliveryState, Lane
 from hookline.ports import (
     Backlog,
+    Collecting,
     DeliveryFilter,
     EventPage,
     ExecutionFilter,
@@ -106,6 +107,15 @@ _NEXT_WEBHOOK: Final = """
 """
 _ENDING: Final = f"""
     SELECT {listed(ENDING)} FROM executions WHERE id = ? AND status NOT IN ('queued', 'running', 'waiting')
+"""
+_BATCH_EVENTS: Final = f"""
+    SELECT {listed(EVENT, of="e")} FROM batch_items AS i
+    JOIN events AS e ON e.organization_id = ? AND e.key = i.event_key
+    WHERE i.batch_id = ? ORDER BY e.seq
+"""
+_NEXT_COLLECTING: Final = """
+    SELECT webhook_id, added_at FROM batch_items INDEXED BY batch_items_waiting
+    WHERE batch_id IS NULL AND webhook_id > ? ORDER BY webhook_id, event_key LIMIT 1
 """
 _FANOUTS: Final = f"""
     SELECT {listed(EVENT, of="e")}, f.after FROM fanouts AS f
@@ -285,6 +295,17 @@ class SqliteArchive:
             if len(found) % _LANES_AT_ONCE == 0:
                 await asyncio.sleep(0)
             row = self._db.read_one(_NEXT_LANE, row[:2]) or self._db.read_one(_NEXT_WEBHOOK, row[:1])
+        return found
+
+    async def batch_events(self, batch_id: Key, *, organization_id: Key) -> list[Event]:
+        return [rows.event_from(row) for row in self._db.read(_BATCH_EVENTS, (organization_id, batch_id))]
+
+    async def collecting(self) -> list[Collecting]:
+        found: list[Collecting] = []
+        row = self._db.read_one(_NEXT_COLLECTING, (b"",))
+        while row is not None:
+            found.append(Collecting(webhook_id=row[0], since=from_ms(row[1])))
+            row = self._db.read_one(_NEXT_COLLECTING, row[:1])
         return found
 
     async def fanouts(self, *, limit: int = 100) -> list[Fanout]:

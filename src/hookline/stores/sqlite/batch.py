@@ -34,6 +34,10 @@ _FIND_OWN_ID: Final = "SELECT 1 FROM events WHERE organization_id = ? AND own_id
 INSERT_DELIVERY: Final = (
     f"INSERT INTO deliveries ({listed(DELIVERY)}, epoch) VALUES ({'?, ' * len(DELIVERY)}?)"
 )
+INSERT_ITEM: Final = """
+    INSERT INTO batch_items (webhook_id, event_key, added_at, ordering_key, size) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
 _INSERT_FANOUT: Final = "INSERT INTO fanouts (event_key, organization_id, after) VALUES (?, ?, ?)"
 
 _FIND_ONCE: Final = "SELECT digest, answer FROM onces WHERE scope = ? AND name = ? AND expires_at > ?"
@@ -90,6 +94,7 @@ class Batch:
         self._own_ids: set[tuple[bytes, str]] = set()
         self._settles: list[tuple[int, Settle]] = []
         self._ordered: list[Delivery] = []
+        self._items: list[rows.Row] = []
 
     def __repr__(self) -> str:
         return f"Batch(events={len(self._events)}, settles={len(self._settles)})"
@@ -107,6 +112,8 @@ class Batch:
             self._deliveries.append((*rows.delivery_row(delivery), rows.claimed_by(delivery, epoch)))
             if delivery.ordering_key is not None:
                 self._ordered.append(delivery)
+        for waiter in new.batched:
+            self._items.append(rows.batch_item_row(waiter, event.key, len(event.data), event.received_at))
         if new.fanout_after is not None:
             self._fanouts.append((event.key, event.organization_id, new.fanout_after))
         return True
@@ -166,6 +173,8 @@ class Batch:
             self.cursor.executemany(_INSERT_EVENT, self._events)
         if self._deliveries:
             self.cursor.executemany(INSERT_DELIVERY, self._deliveries)
+        if self._items:
+            self.cursor.executemany(INSERT_ITEM, self._items)
         if self._ordered:
             order.place(self, self._ordered)
         if self._fanouts:

@@ -10,8 +10,8 @@ from hookline.model.states import DeliveryState
 from hookline.ports import ClaimDeliveries, FanOut, Owed, Reopen, Shift, Want
 from hookline.stores import rows
 from hookline.stores.rows import DELIVERY, ENDED, EVENT, listed, maybe_ms, to_ms
-from hookline.stores.sqlite import order
-from hookline.stores.sqlite.batch import INSERT_DELIVERY
+from hookline.stores.sqlite import batches, order
+from hookline.stores.sqlite.batch import INSERT_DELIVERY, INSERT_ITEM
 
 if TYPE_CHECKING:
     from hookline.model.events import Delivery
@@ -121,6 +121,8 @@ def shift(batch: Batch, write: Shift) -> int:
     due = maybe_ms(write.next_attempt_at)
     batch.cursor.executemany(_SHIFT, [(write.to, write.reason, due, ended_at, rowid) for rowid in found])
     order.arrange(batch, write.webhook_id, to_ms(write.at))
+    if write.to is DeliveryState.CANCELLED:
+        batches.drop(batch, write.webhook_id)
     return len(found)
 
 
@@ -134,6 +136,9 @@ def fan_out(batch: Batch, write: FanOut) -> int:
         )
     ]
     order.place(batch, [delivery for delivery in inserted if delivery.ordering_key is not None])
+    for waiter in write.batched:
+        assert write.at is not None
+        batch.cursor.execute(INSERT_ITEM, rows.batch_item_row(waiter, write.event_key, write.size, write.at))
     if write.after is None:
         batch.cursor.execute(_CLOSE_CURSOR, (write.event_key,))
     else:

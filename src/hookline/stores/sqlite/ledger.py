@@ -14,6 +14,7 @@ from hookline.ports import (
     ClaimExecutions,
     FanOut,
     Finish,
+    FormBatches,
     KeepRequest,
     Publish,
     Published,
@@ -26,7 +27,7 @@ from hookline.ports import (
     Shift,
     Suspend,
 )
-from hookline.stores.sqlite import deliveries, executions
+from hookline.stores.sqlite import batches, deliveries, executions
 from hookline.stores.sqlite.batch import Batch, FencedError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ _APPLY: Final[dict[type, Callable[[Batch, Any], Result]]] = {
     Reopen: deliveries.reopen,
     Shift: deliveries.shift,
     FanOut: deliveries.fan_out,
+    FormBatches: batches.form,
 }
 """Every write but ``Settle``, whose rows are gathered."""
 

@@ -36,12 +36,24 @@ _KEEP_SEQ: Final = f"""
 """
 _EVENTS: Final = "SELECT seq, key, received_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _IS_OWED: Final = """
-    SELECT EXISTS (SELECT 1 FROM deliveries WHERE event_key = ?1 AND (ended_at IS NULL OR ended_at >= ?2))
+    SELECT EXISTS (
+            SELECT 1 FROM batch_items AS i LEFT JOIN deliveries AS d ON d.id = i.batch_id
+            WHERE i.event_key = ?1
+                AND (i.batch_id IS NULL OR (d.id IS NOT NULL AND (d.ended_at IS NULL OR d.ended_at >= ?2)))
+        )
+        OR EXISTS (SELECT 1 FROM deliveries WHERE event_key = ?1 AND (ended_at IS NULL OR ended_at >= ?2))
         OR EXISTS (SELECT 1 FROM fanouts WHERE event_key = ?1)
 """
 _DELIVERIES: Final = "SELECT rowid, id FROM deliveries WHERE event_key = ? LIMIT ?"
 _DELETE_ATTEMPTS: Final = "DELETE FROM attempts WHERE delivery_id = ?"
 _DELETE_DELIVERY: Final = "DELETE FROM deliveries WHERE rowid = ?"
+_DELETE_ITEMS: Final = "DELETE FROM batch_items WHERE event_key = ?"
+_EMPTY_BATCHES: Final = """
+    SELECT rowid, id FROM deliveries INDEXED BY deliveries_batches
+    WHERE batch_id IS NOT NULL AND ended_at < ?
+        AND NOT EXISTS (SELECT 1 FROM batch_items WHERE batch_items.batch_id = deliveries.batch_id)
+    LIMIT ?
+"""
 _DELETE_EVENT: Final = "DELETE FROM events WHERE seq = ?"
 
 _EXECUTIONS: Final = """
@@ -101,7 +113,7 @@ class Pruner:
         """Delete up to ``limit`` events, as many executions, requests and keys. Returns rows deleted."""
         now_ms = self._db.now_ms()
         deleted = 0
-        for step in (self._events, self._executions, self._requests, self._minutes):
+        for step in (self._events, _batches, self._executions, self._requests, self._minutes):
             deleted += await self._sweep(step, before_ms, limit)
         return deleted + await self._sweep(_onces, now_ms, limit)
 
@@ -134,6 +146,7 @@ class Pruner:
                 step.rows += _delete_deliveries(cursor, key)
                 if step.rows >= _ROWS_AT_ONCE:
                     break  # perhaps not all of them: look again
+                step.rows += _delete(cursor, _DELETE_ITEMS, key)
                 step.rows += _delete(cursor, _DELETE_EVENT, seq)
                 step.objects += 1
             self._event_seq = seq
@@ -199,6 +212,13 @@ class Pruner:
         return step
 
 
+def _batches(cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
+    """Delete deliveries of batches whose events are gone."""
+    found: list[Row] = cursor.execute(_EMPTY_BATCHES, (before_ms, min(left, _ROWS_AT_ONCE))).fetchall()
+    deleted = _delete_found(cursor, found)
+    return _Step(objects=len(found), rows=deleted, is_end=not found)
+
+
 def _onces(cursor: apsw.Cursor, now_ms: int, left: int) -> _Step:
     deleted = _delete(cursor, _DELETE_ONCES, now_ms, min(left, _ROWS_AT_ONCE))
     return _Step(objects=deleted, rows=deleted, is_end=deleted == 0)
@@ -206,7 +226,10 @@ def _onces(cursor: apsw.Cursor, now_ms: int, left: int) -> _Step:
 
 def _delete_deliveries(cursor: apsw.Cursor, event_key: Key) -> int:
     """Delete some of an event's deliveries with their attempts. Returns rows deleted."""
-    found: list[Row] = cursor.execute(_DELIVERIES, (event_key, _ROWS_AT_ONCE)).fetchall()
+    return _delete_found(cursor, cursor.execute(_DELIVERIES, (event_key, _ROWS_AT_ONCE)).fetchall())
+
+
+def _delete_found(cursor: apsw.Cursor, found: list[Row]) -> int:
     deleted = len(found)
     for _, id_ in found:
         deleted += _delete(cursor, _DELETE_ATTEMPTS, id_)

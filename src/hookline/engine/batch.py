@@ -1,0 +1,186 @@
+"""Batch: events that wait for one another, sent together (SEEDS AF-19).
+
+What waits is a row of the table, written with its event; this part only knows when to ask the store to form a batch:
+when enough has come, or when the oldest has waited long enough. A note that is lost with a node costs nothing, since
+every node looks through the table now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from hookline.errors import StorageError
+from hookline.model.states import DeliveryState, Lane
+from hookline.ports import FormBatches, Formed
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from hookline.engine.commit import Committer
+    from hookline.engine.deliver import Deliverer
+    from hookline.engine.directory import Directory
+    from hookline.engine.lease import Lease
+    from hookline.engine.target import Target
+    from hookline.model.ids import Key
+    from hookline.ports import Archive, Clock
+
+_log = structlog.get_logger("hookline.batch")
+
+MOST_BYTES: Final = 1024 * 1024
+"""Of one batch's body, about (CONTRACT section 5)."""
+
+_SOONEST_SECONDS: Final = 0.01
+_FLUSH_SECONDS: Final = 5.0
+"""How long a stop waits for its last batches to be answered."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What this node knows to wait for one webhook. timer: None while there is nothing to wait for."""
+
+    events: int = 0
+    size: int = 0
+    timer: asyncio.TimerHandle | None = None
+    is_forming: bool = False
+    formed: set[Key] = field(default_factory=set)
+
+
+class Batcher:
+    """One per node."""
+
+    def __init__(
+        self,
+        *,
+        committer: Committer,
+        archive: Archive,
+        directory: Directory,
+        deliverer: Deliverer,
+        lease: Lease,
+        clock: Clock,
+    ) -> None:
+        self._committer = committer
+        self._archive = archive
+        self._directory = directory
+        self._deliverer = deliverer
+        self._lease = lease
+        self._clock = clock
+        self._webhooks: dict[Key, _Waiting] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_open = True
+
+    def __repr__(self) -> str:
+        return f"Batcher({len(self._webhooks)} webhooks)"
+
+    def note(self, target: Target, size: int) -> None:
+        """An event of so many bytes now waits for a batch of this webhook."""
+        waiting = self._webhooks.setdefault(target.id, _Waiting())
+        waiting.events += 1
+        waiting.size += size
+        settings = target.batch
+        if settings is None or not self._is_open:
+            return
+        if waiting.events >= settings.max_events or waiting.size >= MOST_BYTES:
+            self._form_soon(target.id, waiting)
+        elif waiting.timer is None:
+            self._form_in(target.id, waiting, settings.max_wait.total_seconds())
+
+    async def look(self) -> None:
+        """Find what waits in the table without this node knowing: another's, or from before a restart."""
+        now = self._clock.now()
+        for collecting in await self._archive.collecting():
+            target = await self._directory.target(collecting.webhook_id)
+            if target is None or not target.is_active:
+                continue
+            waiting = self._webhooks.setdefault(collecting.webhook_id, _Waiting())
+            wait = target.batch.max_wait if target.batch is not None else timedelta()
+            if waiting.timer is None and not waiting.is_forming:
+                self._form_in(target.id, waiting, (collecting.since + wait - now).total_seconds())
+
+    async def close(self, grace: float) -> None:
+        """Send what waits now instead of when its time has come; what cannot be sent stays in the table."""
+        self._is_open = False
+        for waiting in self._webhooks.values():
+            if waiting.timer is not None:
+                waiting.timer.cancel()
+        forming = [self._form(id_, waiting) for id_, waiting in self._webhooks.items() if waiting.events]
+        await asyncio.gather(*forming)
+        formed = {id_ for waiting in self._webhooks.values() for id_ in waiting.formed}
+        deadline = asyncio.get_running_loop().time() + min(grace, _FLUSH_SECONDS)
+        while any(map(self._deliverer.holds, formed)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 -- once, at the end
+            await asyncio.sleep(0.01)
+
+    # --- when ---
+
+    def _form_in(self, webhook_id: Key, waiting: _Waiting, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        delay = max(seconds, _SOONEST_SECONDS)
+        waiting.timer = loop.call_later(delay, self._form_soon, webhook_id, waiting)
+
+    def _form_soon(self, webhook_id: Key, waiting: _Waiting) -> None:
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+            waiting.timer = None
+        if self._is_open and not waiting.is_forming:
+            self._spawn(self._form(webhook_id, waiting))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="batch")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- forming ---
+
+    async def _form(self, webhook_id: Key, waiting: _Waiting) -> None:
+        waiting.is_forming = True
+        try:
+            await self._form_all(webhook_id, waiting)
+        except StorageError as exc:
+            _log.warning("batch_not_formed", reason=exc.message)  # the next look through the table finds it
+        finally:
+            waiting.is_forming = False
+
+    async def _form_all(self, webhook_id: Key, waiting: _Waiting) -> None:
+        target = await self._directory.target(webhook_id)
+        if target is None or not target.is_active or not self._lease.is_held():
+            self._webhooks.pop(webhook_id, None)
+            return
+        while True:
+            waiting.events = waiting.size = 0
+            epoch = self._lease.epoch
+            write = self._order(target, epoch)
+            formed = await self._committer.commit(write)
+            assert isinstance(formed, Formed)
+            for delivery in formed.deliveries:
+                if delivery.state is DeliveryState.IN_FLIGHT:
+                    waiting.formed.add(delivery.id)
+                    self._deliverer.take_formed(target, delivery, epoch)
+                else:
+                    self._deliverer.expect(target.id, Lane.FIRST, write.at)
+            if len(formed.deliveries) < write.limit:
+                break
+        waiting.events += formed.left
+        if self._is_open:
+            waiting.formed.clear()
+            if formed.left and waiting.timer is None and target.batch is not None:
+                self._form_in(webhook_id, waiting, target.batch.max_wait.total_seconds())
+
+    def _order(self, target: Target, epoch: int) -> FormBatches:
+        """A webhook that batches no more lets go of all that waits, and so does a node that stops."""
+        now = self._clock.now()
+        settings = target.batch
+        wait = settings.max_wait if settings is not None and self._is_open else timedelta()
+        return FormBatches(
+            epoch=epoch,
+            organization_id=target.organization_id,
+            webhook_id=target.id,
+            revision=target.revision,
+            max_events=settings.max_events if settings is not None else 1,
+            max_bytes=MOST_BYTES,
+            added_before=now - wait,
+            at=now,
+        )

@@ -1,0 +1,92 @@
+"""Word: the body of a delivery, as the revision frozen into it says, of one event or of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from hookline.dialects.base import batch_body
+from hookline.errors import StorageError
+from hookline.model.events import Delivery, Event
+from hookline.model.ids import new_key, public
+from hookline.model.states import DeliveryState
+from hookline.ports import FanOut
+
+if TYPE_CHECKING:
+    from hookline.engine.commit import Committer
+    from hookline.engine.directory import Directory
+    from hookline.engine.lease import Lease
+    from hookline.engine.target import Target
+    from hookline.ports import Archive, Clock, Owed
+
+_log = structlog.get_logger("hookline.word")
+
+_LEAVE_THE_CURSOR: Final = bytes(16)
+"""Less than any webhook's id: moves no fan-out cursor, and closes none."""
+
+
+class Wording:
+    """One per node."""
+
+    def __init__(
+        self, *, archive: Archive, directory: Directory, committer: Committer, lease: Lease, clock: Clock
+    ) -> None:
+        self._archive = archive
+        self._directory = directory
+        self._committer = committer
+        self._lease = lease
+        self._clock = clock
+
+    async def body(self, target: Target, owed: Owed) -> bytes:
+        """The exact bytes to send. target: the webhook's newest revision. Raises StorageError, or whatever our own
+        code raises on a poison event.
+        """
+        delivery = owed.delivery
+        if delivery.webhook_revision not in (0, target.revision):
+            target = await self._directory.target_at(target, delivery.webhook_revision)
+        if owed.event is None:
+            return await self._batch(target, delivery)
+        return await self._event(target, owed.event)
+
+    async def _event(self, target: Target, event: Event) -> bytes:
+        if not target.dialect.tells_ends_only or event.execution_id is None or event.sequence == 0:
+            return target.body(event)
+        execution = await self._archive.execution(event.execution_id, organization_id=event.organization_id)
+        return target.body(event, execution)
+
+    async def _batch(self, target: Target, delivery: Delivery) -> bytes:
+        """The events of a batch; one that our code cannot word is set aside and does not keep the others (P22)."""
+        batch_id, organization_id = delivery.batch_id, delivery.organization_id
+        assert batch_id is not None
+        items = []
+        for event in await self._archive.batch_events(batch_id, organization_id=organization_id):
+            try:
+                items.append(target.dialect.batch_item(event.public_id, await self._event(target, event)))
+            except StorageError:
+                raise
+            except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event
+                await self._set_aside(delivery, event, exc)
+        return batch_body(public("batch", batch_id), target.public_id, items)
+
+    async def _set_aside(self, batch: Delivery, event: Event, exc: Exception) -> None:
+        """Make an exhausted delivery of one event of a batch: visible, and replayable once our code is mended."""
+        _log.error("batch_item_crashed", event_id=event.public_id, exc_info=exc)
+        now = self._clock.now()
+        poison = Delivery(
+            id=new_key(),
+            organization_id=batch.organization_id,
+            webhook_id=batch.webhook_id,
+            event_key=event.key,
+            event_type=event.type,
+            state=DeliveryState.EXHAUSTED,
+            state_reason=f"poison: {type(exc).__name__}",
+            crashes=1,
+            created_at=now,
+            ended_at=now,
+        )
+        await self._committer.commit(
+            FanOut(
+                epoch=self._lease.epoch, event_key=event.key, deliveries=(poison,), after=_LEAVE_THE_CURSOR
+            )
+        )

@@ -1,0 +1,83 @@
+"""Which waiting events form a batch now: one decision for both stores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hookline.model.events import Delivery
+from hookline.model.ids import Key, new_key
+from hookline.model.states import DeliveryState, Lane
+from hookline.stores.rows import to_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hookline.ports import FormBatches
+
+LOOKED_AT: Final = 10_000
+"""Waiting events that one write looks at, oldest first."""
+
+_ENVELOPE_BYTES: Final = 256
+"""What wording adds to an event's data, about."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """An event that waits. added_at: milliseconds.  size: bytes of its data."""
+
+    event_key: Key
+    ordering_key: str | None
+    size: int
+    added_at: int
+    event_type: str
+
+
+class Group(msgspec.Struct):
+    """Events of one ordering key, oldest first, that fit into one batch."""
+
+    ordering_key: str | None
+    items: list[Item]
+    size: int = 0
+
+
+def form(write: FormBatches, waiting: Iterable[Item]) -> list[Group]:
+    """Return the batches to be made: the full ones, and those whose oldest event has waited long enough."""
+    open_: dict[str | None, Group] = {}
+    ripe: list[Group] = []
+    for item in waiting:
+        group = open_.get(item.ordering_key)
+        size = item.size + _ENVELOPE_BYTES
+        if group is not None and group.size + size > write.max_bytes:
+            ripe.append(open_.pop(item.ordering_key))
+            group = None
+        if group is None:
+            group = open_[item.ordering_key] = Group(item.ordering_key, [])
+        group.items.append(item)
+        group.size += size
+        if len(group.items) >= write.max_events:
+            ripe.append(open_.pop(item.ordering_key))
+    before = to_ms(write.added_before)
+    ripe += [group for group in open_.values() if group.items[0].added_at <= before]
+    return ripe[: write.limit]
+
+
+def delivery_of(write: FormBatches, group: Group) -> Delivery:
+    """The delivery that carries a group: claimed by the writing node, or in line when it has an ordering key."""
+    id_ = new_key()
+    types = {item.event_type for item in group.items}
+    is_claimed = group.ordering_key is None
+    return Delivery(
+        id=id_,
+        organization_id=write.organization_id,
+        webhook_id=write.webhook_id,
+        event_key=None,
+        event_type=types.pop() if len(types) == 1 else "batch",
+        batch_id=id_,
+        state=DeliveryState.IN_FLIGHT if is_claimed else DeliveryState.PENDING,
+        lane=Lane.FIRST,
+        webhook_revision=write.revision if is_claimed else 0,
+        ordering_key=group.ordering_key,
+        created_at=write.at,
+        next_attempt_at=None if is_claimed else write.at,
+    )

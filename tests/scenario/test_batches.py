@@ -1,0 +1,159 @@
+"""Batches by a running node, over both stores (AF-19, CONTRACT section 5)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from engine_bed import running
+
+from hookline.engine import word
+from hookline.model.configuration import RetryPolicy
+from hookline.model.states import AttemptOutcome, DeliveryState
+from hookline.ports_sender import Answer
+from hookline.testing.fakes import FakeSender
+
+if TYPE_CHECKING:
+    from hookline.model.events import Event
+    from hookline.ports import Store
+    from hookline.ports_sender import Outgoing
+
+pytestmark = pytest.mark.asyncio
+
+FAILED = Answer(outcome=AttemptOutcome.HTTP_ERROR, status=500)
+OK = Answer(outcome=AttemptOutcome.DELIVERED, status=200)
+
+
+def _body(request: Outgoing) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(request.body)
+    return body
+
+
+def _numbers(request: Outgoing) -> list[Any]:
+    return [one["data"]["n"] for one in _body(request)["events"]]
+
+
+async def test_full_batches_go_at_once_and_the_rest_when_its_time_has_come(store: Store) -> None:
+    """AF-19, AF-X7: one body, one signature, each event with its own id."""
+    async with running(store) as bed:
+        webhook = await bed.webhook(
+            dialect="agenticflow", batch={"max_events": 4, "max_wait_seconds": 0.3}, name="b"
+        )
+        ids = [await bed.publish(data=b'{"n":%d}' % number) for number in range(10)]
+        requests = await bed.sender.received(3)
+        (event_id,) = {dict(request.headers)["webhook-id"] for request in requests[:1]}
+        found = await bed.until_deliveries(lambda all_: all(one.ended_at is not None for one in all_))
+
+    bodies = [_body(request) for request in requests]
+    assert [_numbers(request) for request in requests] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert list(bodies[0]) == ["batch_id", "webhook_id", "count", "events"]
+    assert [body["count"] for body in bodies] == [4, 4, 2]
+    assert [one["id"] for body in bodies for one in body["events"]] == ids
+    assert list(bodies[0]["events"][0]) == ["id", "event", "timestamp", "webhook_id", "data"]
+    assert event_id == bodies[0]["batch_id"]
+    assert len(found) == 3
+    assert {one.webhook_id for one in found} == {webhook.id}
+
+
+async def test_a_failed_batch_is_sent_again_with_the_same_bytes_and_id(store: Store) -> None:
+    tries: list[Outgoing] = []
+
+    def answer(request: Outgoing) -> Answer:
+        tries.append(request)
+        return FAILED if len(tries) == 1 else OK
+
+    async with running(store, sender=FakeSender(answer)) as bed:
+        await bed.webhook(
+            batch={"max_events": 2, "max_wait_seconds": 60},
+            retry_policy=RetryPolicy(max_retries=2, backoff_multiplier=1),
+        )
+        for number in range(2):
+            await bed.publish(data=b'{"n":%d}' % number)
+        await bed.until_deliveries(lambda found: [one.state for one in found] == [DeliveryState.SUCCEEDED])
+
+    first, second = tries
+    assert first.body == second.body
+    assert dict(first.headers)["webhook-id"] == dict(second.headers)["webhook-id"]
+
+
+async def test_keys_are_never_mixed_and_their_batches_stay_in_order(store: Store) -> None:
+    """P6, CONTRACT section 5."""
+    async with running(store) as bed:
+        await bed.webhook(batch={"max_events": 2, "max_wait_seconds": 0.2})
+        for name in ("a0", "b0", "a1", "a2", "b1", "a3"):
+            await bed.publish(data=b'{"n":"%s"}' % name.encode(), ordering_key=name[0])
+        requests = await bed.sender.received(3)
+
+    batches = [_numbers(request) for request in requests]
+    assert sorted(batches) == [["a0", "a1"], ["a2", "a3"], ["b0", "b1"]]
+    assert batches.index(["a0", "a1"]) < batches.index(["a2", "a3"])
+
+
+async def test_what_waits_is_sent_when_the_node_stops(store: Store) -> None:
+    async with running(store) as bed:
+        await bed.webhook(batch={"max_events": 100, "max_wait_seconds": 600})
+        for number in range(3):
+            await bed.publish(data=b'{"n":%d}' % number)
+        assert bed.sender.sent == []
+
+    assert [_numbers(request) for request in bed.sender.sent] == [[0, 1, 2]]
+
+
+async def test_what_waits_survives_a_kill(store: Store) -> None:
+    """The next node finds it in the table and sends it when its time has come."""
+    async with running(store, stop=False) as bed:
+        await bed.webhook(batch={"max_events": 100, "max_wait_seconds": 1})
+        for number in range(3):
+            await bed.publish(data=b'{"n":%d}' % number)
+    async with running(store, organization_id=bed.organization_id) as other:
+        requests = await other.sender.received(1, within=8)
+
+    assert [_numbers(request) for request in requests] == [[0, 1, 2]]
+    assert bed.sender.sent == []
+
+
+async def test_an_event_that_our_code_cannot_word_does_not_keep_the_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P22: it is set aside, visible, and the batch goes without it."""
+    whole = word.Wording._event
+
+    async def failing(self: word.Wording, target: Any, event: Event) -> bytes:
+        if event.data == b'{"n":1}':
+            raise RuntimeError("a defect of ours")
+        return await whole(self, target, event)
+
+    monkeypatch.setattr(word.Wording, "_event", failing)
+    async with running(store) as bed:
+        await bed.webhook(batch={"max_events": 3, "max_wait_seconds": 60})
+        for number in range(3):
+            await bed.publish(data=b'{"n":%d}' % number)
+        (request,) = await bed.sender.received(1)
+        found = await bed.until_deliveries(
+            lambda all_: len(all_) == 2 and all(one.ended_at is not None for one in all_)
+        )
+
+    assert _numbers(request) == [0, 2]
+    assert _body(request)["count"] == 2
+    assert [one.state_reason for one in found if one.state is DeliveryState.EXHAUSTED] == [
+        "poison: RuntimeError"
+    ]
+
+
+async def test_waiting_events_are_not_pruned_and_sent_ones_are(store: Store) -> None:
+    """P16: retention deletes only what is over."""
+    async with running(store) as bed:
+        await bed.webhook(batch={"max_events": 2, "max_wait_seconds": 600})
+        for number in range(3):
+            await bed.publish(data=b'{"n":%d}' % number)
+        await bed.sender.received(1)
+        await bed.until_deliveries(lambda found: all(one.ended_at is not None for one in found))
+        later = bed.node.clock.now() + timedelta(days=1)
+        await store.prune(before=later, limit=100)
+        left = await store.events(bed.organization_id, after=None, limit=10)
+        deliveries = await bed.deliveries()
+
+    assert [event.data for event in left.events] == [b'{"n":2}']
+    assert deliveries == []
