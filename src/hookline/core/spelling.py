@@ -54,13 +54,18 @@ def strict_instant(text: str, unit: str) -> float | None:
     return float(text) if _SECONDS.fullmatch(text) else None
 
 
+def text_key(secret: str) -> bytes:
+    """Return the UTF-8 of a secret; a terminal may hand over bytes that are none, which then match nothing."""
+    return secret.encode("utf-8", "surrogatepass")
+
+
 def standard_key(secret: str, *, field: str = "secret") -> bytes:
     """Return the Standard Webhooks key: what ``whsec_`` stands before, decoded; without it the secret's UTF-8.
 
     Raises InputError, which never repeats the secret.
     """
     if not secret.startswith(SECRET_PREFIX):
-        return secret.encode()
+        return text_key(secret)
     key = strict_base64(secret.removeprefix(SECRET_PREFIX))
     if not key:
         raise InputError(

@@ -113,6 +113,14 @@ def test_bad_options_are_explained(verify: Verify) -> None:
     assert "exclude" in verify(request, "s", "--preset", "svix", "--scheme", "x", code=1)
 
 
+def test_a_secret_of_odd_bytes_is_only_another_secret(verify: Verify) -> None:
+    """What a terminal hands over need not be UTF-8."""
+    for preset in ("github", "standard", "gitlab"):
+        assert "does not verify" in verify(
+            sample_request(preset, now=now()), "\udcff\udc80", "--preset", preset, code=1
+        )
+
+
 def test_nothing_printed_would_let_anyone_sign(verify: Verify) -> None:
     """CONTRACT section 1: never the expected value."""
     for preset in PRESETS:

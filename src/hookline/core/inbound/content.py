@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hookline.core.inbound import request as read
 from hookline.core.inbound.scheme import template_parts
-from hookline.core.spelling import SECRET_PREFIX, standard_key, strict_base64, strict_hex
+from hookline.core.spelling import SECRET_PREFIX, standard_key, strict_base64, strict_hex, text_key
 from hookline.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _decoded_key(scheme: Scheme, secret: str, field: str) -> tuple[bytes | None,
         case "hex":
             return strict_hex(secret.lower()), "hex"
         case _:
-            return secret.encode("utf-8", "surrogatepass"), "text"
+            return text_key(secret), "text"
 
 
 def _is_public_key(key: bytes) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hookline.core import canonical
 from hookline.core.inbound.content import key_of
-from hookline.core.spelling import SECRET_PREFIX, strict_base64, strict_hex
+from hookline.core.spelling import SECRET_PREFIX, strict_base64, strict_hex, text_key
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def keys(scheme: Scheme, secret: str) -> list[tuple[str, bytes]]:
     if scheme.algorithm == "ed25519":
         return [("", key) for key in labelled]
     for key, label in (
-        (secret.encode(), "the key is the text of the secret where its decoded part is due"),
-        (bare.encode(), "the key is the secret's text without whsec_"),
-        (secret.strip().encode(), "the secret has spaces or a line end around it"),
-        ((SECRET_PREFIX + secret).encode(), "the key is the secret's text with whsec_ before it"),
+        (text_key(secret), "the key is the text of the secret where its decoded part is due"),
+        (text_key(bare), "the key is the secret's text without whsec_"),
+        (text_key(secret.strip()), "the secret has spaces or a line end around it"),
+        (text_key(SECRET_PREFIX + secret), "the key is the secret's text with whsec_ before it"),
         (strict_base64(bare), "the key is the decoded secret where its text is due"),
         (strict_hex(bare.lower()), "the key is the secret decoded from hex where its text is due"),
     ):
