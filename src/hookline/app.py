@@ -134,6 +134,8 @@ class Server:
         """Stop accepting, finish or give back what is under way, close. Loses nothing, repeats nothing."""
         if self.node is not None:
             self.node.is_ready = False
+            # Who waits for a run that does not end in time is given its id, while there is time to say it.
+            asyncio.get_running_loop().call_later(self._settings.grace_seconds / 2, self.node.endings.close)
         if self._http is not None:
             await self._http.stop(self._settings.grace_seconds)
         if self.node is not None:

@@ -7,17 +7,20 @@ answer is the id: 202, which is not a failure.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from hookline.api.errors import Answer
+from hookline.api.publish import REPLAYED, other_request
 from hookline.api.results import LONGEST_WAIT, failed, inline, result_url, still_running
 from hookline.core.preferences import preferences, whole_seconds
 from hookline.engine.endings import ending_of
+from hookline.engine.vault import ANSWER
 from hookline.errors import StorageError
 from hookline.model.executions import Ending
-from hookline.model.ids import Key, new_key, public
+from hookline.model.ids import Key, new_key, parse, public
 from hookline.model.states import ExecutionStatus
 from hookline.ports import Repeat
 
@@ -65,39 +68,76 @@ class Outcome(msgspec.Struct, frozen=True):
     status: str
 
 
-async def run_and_wait(
+async def answer(
     site: Site,
     request: Inbound,
     start: ExecutionStart,
     wish: Wish,
     *,
-    answer: Callable[[Execution], bytes] | None = None,
-) -> Outcome | Repeat:
-    """Store the execution, and wait for its end. Returns Repeat when ``start.once`` was there before.
+    profile: str,
+    words: Callable[[Execution], bytes],
+) -> Answer:
+    """Store the execution, wait for its end, and answer in the words of a profile.
 
-    Raises StorageError when nothing was stored, CallerGoneError when nobody is there to be answered.
+    profile: ``native`` or ``prismatic``.  words: what the asynchronous answer would say; kept for repeats of
+    ``start.once``, which wait for the first one's execution. Raises StorageError when nothing was stored,
+    ConflictError for a repeat that is not one, CallerGoneError when nobody is there to be answered.
     """
+    vault = site.services.vault
+    sealed = None if start.once is None else lambda execution: vault.seal(words(execution), ANSWER)
+    outcome = await _run_and_wait(site, request, start, wish, sealed)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if isinstance(outcome, Repeat):
+        if not outcome.is_same:
+            raise other_request()
+        first = execution_in(vault.open(outcome.answer, ANSWER))
+        outcome = await _wait_again(site, request, first, wish)
+        headers = (REPLAYED,)
+    answer = native(site, outcome, wish) if profile == "native" else prismatic(site, outcome)
+    return with_headers(answer, *headers)
+
+
+async def _run_and_wait(
+    site: Site,
+    request: Inbound,
+    start: ExecutionStart,
+    wish: Wish,
+    sealed: Callable[[Execution], bytes] | None,
+) -> Outcome | Repeat:
     id_ = new_key()
-    start = msgspec.structs.replace(start, id=id_, is_awaited=True)
     with site.services.endings.expect(id_) as waiter:
-        result = await site.services.start_execution(start, answer=answer)
+        start = msgspec.structs.replace(start, id=id_, is_awaited=True)
+        result = await site.services.start_execution(start, answer=sealed)
         if isinstance(result, Repeat):
             return result
-        ending = None
-        if site.services.endings.has_room:
+        if result.id == id_ and site.services.endings.has_room:
             with request.waiting() as left:
                 ending = await waiter.ended(wish.seconds, left=left)
-    return await _outcome(site, id_, ending)
+            return await _outcome(site, id_, ending)
+    # An earlier execution stands for this one (it was merged or skipped), or too many wait here already.
+    return await _wait_again(site, request, result.id, wish)
 
 
-async def wait_again(site: Site, request: Inbound, execution_id: Key, wish: Wish) -> Outcome:
-    """Wait for an execution that an earlier request started: its repeat is answered with its result."""
+async def _wait_again(site: Site, request: Inbound, execution_id: Key, wish: Wish) -> Outcome:
+    """Wait for an execution that is stored already."""
     endings = site.services.endings
     ending = None
     if endings.has_room:
         with request.waiting() as left:
             ending = await endings.join(execution_id, wish.seconds, left=left)
     return await _outcome(site, execution_id, ending)
+
+
+def execution_in(answer: bytes) -> Key:
+    """Return the execution that a first answer names, in the words of either profile."""
+    told = msgspec.json.decode(answer)
+    if "executionId" in told:
+        found = parse("execution", b64decode(told["executionId"]).decode().partition(":")[2])
+    else:
+        found = parse("execution", told["execution_id"])
+    if found is None:
+        raise ValueError("an answer of ours names its execution")
+    return found
 
 
 async def _outcome(site: Site, execution_id: Key, ending: Ending | None) -> Outcome:

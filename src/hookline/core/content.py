@@ -1,8 +1,8 @@
 """What a run's result is over HTTP: JSON, unless the result itself says that it is something else.
 
 A result that is an object of exactly ``data`` and ``content_type`` is that data of that type; data is text, or bytes
-in the form ``{"$base64": …}``, in which bytes travel as JSON everywhere here. Any other result is its JSON text, byte
-for byte as it is stored.
+in the form ``{"$base64": …}``, in which bytes travel as JSON everywhere here. Such bytes alone are octets. Any other
+result is its JSON text, byte for byte as it is stored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 JSON: Final = "application/json"
-_OWN: Final = re.compile(rb'\s*\{\s*"(?:data|content_type)"')
+OCTETS: Final = "application/octet-stream"
+_OWN: Final = re.compile(rb'\s*\{\s*"(?:data|content_type|\$base64)"')
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:[ -~]{0,200})?", re.ASCII)
 
 
@@ -44,16 +45,22 @@ def content_of(output: bytes | None) -> Content:
 
 
 def _own(value: Any) -> Content | None:
-    if not isinstance(value, dict) or value.keys() != {"data", "content_type"}:
-        return None
-    kind, data = value["content_type"], value["data"]
+    if isinstance(value, dict) and value.keys() == {"data", "content_type"}:
+        data, kind = value["data"], value["content_type"]
+    else:
+        data, kind = value, OCTETS
     if not isinstance(kind, str) or _TYPE.fullmatch(kind) is None:
         return None
     if isinstance(data, str):
         return Content(data.encode("utf-8", "surrogatepass"), kind)
-    if isinstance(data, dict) and data.keys() == {"$base64"} and isinstance(data["$base64"], str):
-        try:
-            return Content(b64decode(data["$base64"], validate=True), kind)
-        except (binascii.Error, ValueError):
-            return None
-    return None
+    octets = _octets(data)
+    return None if octets is None else Content(octets, kind)
+
+
+def _octets(value: Any) -> bytes | None:
+    if not isinstance(value, dict) or value.keys() != {"$base64"} or not isinstance(value["$base64"], str):
+        return None
+    try:
+        return b64decode(value["$base64"], validate=True)
+    except (binascii.Error, ValueError):
+        return None

@@ -187,7 +187,7 @@ class RunSession:
     def finished(self, result: Any) -> Finished:
         """Return the last message of a run that returned. Raises TypeError or ValueError."""
         resolution = None if self.resolution is None else values.encode(self.resolution, "ctx.resolve")
-        return Finished(self.run, values.encode(result, "the return value"), resolution)
+        return Finished(self.run, values.encode_result(result), resolution)
 
     def begin_step(self, name: str) -> StepInProgress | JournalEntry:
         """Return the recorded entry of this call, or what will make one."""

@@ -7,7 +7,7 @@ never end a run. Loaded into every child process.
 from __future__ import annotations
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +37,23 @@ def encode(value: Any, what: str) -> bytes:
         raise ValueError(f"{what} is not JSON: it holds text that is not valid Unicode") from None
     except ValueError as exc:
         raise ValueError(f"{what} is not JSON: {exc}") from None
+
+
+def encode_result(value: Any) -> bytes:
+    """Return what a run returned as JSON text. Bytes, alone or as ``data`` beside a ``content_type``, become
+    ``{"$base64": …}``, the form in which bytes travel as JSON everywhere here.
+
+    Raises TypeError or ValueError for anything else that JSON has no word for.
+    """
+    if isinstance(value, bytes | bytearray):
+        value = _as_base64(value)
+    elif isinstance(value, dict) and isinstance(value.get("data"), bytes | bytearray):
+        value = value | {"data": _as_base64(value["data"])}
+    return encode(value, "the return value")
+
+
+def _as_base64(data: bytes | bytearray) -> dict[str, str]:
+    return {"$base64": b64encode(data).decode("ascii")}
 
 
 def encode_fields(fields: dict[str, Any]) -> bytes | None:

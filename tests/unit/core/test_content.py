@@ -39,9 +39,15 @@ def test_bytes_with_their_type_are_sent_as_that() -> None:
     assert content_of(output) == Content(b"\x89PNG", "image/png")
 
 
+def test_bytes_alone_are_octets() -> None:
+    assert content_of(b'{"$base64": "iVBORw=="}') == Content(b"\x89PNG", "application/octet-stream")
+
+
 @pytest.mark.parametrize(
     "output",
     [
+        b'{"$base64":7}',
+        b'{"$base64":"iVBORw==","more":1}',
         b'{"data":"a","content_type":"text/csv","more":1}',
         b'{"data":"a","content_type":"text/csv\\r\\nSet-Cookie: a=b"}',
         b'{"data":"a","content_type":"nonsense"}',

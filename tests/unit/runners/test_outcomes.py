@@ -54,7 +54,7 @@ async def test_an_exception_fails_the_run_with_the_users_own_frames(runs: Any, b
         ("nan", "the return value is not JSON: Out of range float values"),
         ("date", "the return value is not JSON: Object of type datetime"),
         ("set", "the return value is not JSON: Object of type set"),
-        ("bytes", "the return value is not JSON: Object of type bytes"),
+        ("inner bytes", "the return value is not JSON: Object of type bytes"),
         ("endless", "the return value is not JSON: Circular"),
         ("surrogate", "the return value is not JSON: it holds text that is not valid Unicode"),
     ],
@@ -66,6 +66,24 @@ async def test_a_result_that_is_not_json_fails_the_run_and_says_so(
 
     assert isinstance(outcome, Failed)
     assert outcome.failure.message.startswith(message)
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("how", "output"),
+    [
+        ("bytes", b'{"$base64":"eA=="}'),
+        ("typed bytes", b'{"data":{"$base64":"eA=="},"content_type":"image/png"}'),
+    ],
+)
+async def test_bytes_come_back_in_the_form_in_which_they_travel_as_json(
+    runs: Any, bad: str, how: str, output: bytes
+) -> None:
+    """PR-10, the way back: what is answered is these bytes (core.content)."""
+    outcome, _ = await runs.run(bad, how)
+
+    assert isinstance(outcome, Succeeded)
+    assert outcome.output == output
 
 
 async def test_a_result_that_is_too_large_fails_the_run(runs: Any) -> None:

@@ -50,6 +50,8 @@ def results() -> dict[str, Any]:
         "date": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
         "set": {1},
         "bytes": b"x",
+        "typed bytes": {"data": b"x", "content_type": "image/png"},
+        "inner bytes": {"picture": b"x"},
         "endless": endless,
         "surrogate": "\ud800",
         "big": "x" * (65 * 1024 * 1024),
