@@ -15,6 +15,7 @@ from hookline.core.matching import Mismatch
 from hookline.engine.target import Target
 from hookline.errors import InputError
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
+from hookline.model.integrations import Instance
 from hookline.model.states import Origin
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _MOST_NAMES: Final = 10_000
 _MOST_TYPES: Final = 2_000
 """Event types remembered per organization: publishers may invent types without end."""
 
-_CACHED: Final = {kind.kind: kind for kind in (ApiKey, Trigger, Organization)}
+_CACHED: Final = {kind.kind: kind for kind in (ApiKey, Trigger, Organization, Instance)}
 
 
 class _Webhooks:

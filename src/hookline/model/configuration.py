@@ -58,7 +58,8 @@ class ApiKey(Document, frozen=True, kw_only=True):
 class TriggerAuth(msgspec.Struct, frozen=True, kw_only=True):
     """How a trigger knows its callers.
 
-    type: ``token``, ``basic``, ``api_key``, ``signature`` or ``none``.
+    type: ``token``, ``basic``, ``api_key``, ``signature`` or ``none``; ``integration`` when an integration made it and
+    decides by its own settings who may call.
     digests: SHA-256 of each live token or API key; a second one while a rotation overlaps.
     username, password_digest: for basic; an HMAC of route, user and password under a key of the vault, hex.
     options: sealed secret and scheme fields of a signature, JSON-ready.
@@ -71,12 +72,24 @@ class TriggerAuth(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class TriggerEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of an integration a trigger leads to.
+
+    instance_id: None for the shared endpoint of an organization.  flow: None when the request says which.
+    """
+
+    integration_id: str
+    instance_id: Key | None = None
+    flow: str | None = None
+
+
 class Trigger(Document, frozen=True, kw_only=True):
     """An inbound URL that verifies a request and starts an execution.
 
     path_id: URL-safe base64 of 16 random bytes for ``/trigger/…``; None for the agenticflow profile, which is
     addressed by automation.  settings: the rest of CONTRACT section 3, each field optional.
     callback_id: the hidden webhook that callbacks go through; None while they are off.
+    endpoint: set when an integration made it; then that decides who may call, and which flow runs.
     """
 
     kind: ClassVar[str] = "trigger"
@@ -89,6 +102,7 @@ class Trigger(Document, frozen=True, kw_only=True):
     is_enabled: bool = True
     settings: dict[str, Any] = {}
     callback_id: Key | None = None
+    endpoint: TriggerEndpoint | None = None
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):

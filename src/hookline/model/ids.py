@@ -27,6 +27,8 @@ PREFIXES: Final = {
     "api_key": "key_",
     "organization": "org_",
     "member": "mem_",
+    "instance": "inst_",
+    "customer": "cus_",
     "request": "req_",
     "batch": "bat_",
     "replay": "rpl_",

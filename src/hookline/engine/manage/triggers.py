@@ -35,6 +35,9 @@ TOKENS: Final = "token"
 BASICS: Final = "basic"
 """Name space of user names and passwords, by keyed digest."""
 
+PATHS: Final = "path"
+"""Name space of the path ids of ``/trigger/…``."""
+
 WORDS: Final = {Kind.AGENT: "agents", Kind.WORKFLOW: "workflows"}
 """Kind to its word in ``/webhooks/{word}/{id}``."""
 
@@ -70,6 +73,11 @@ def route(kind: Kind, automation_id: str) -> str:
 def basic_digest(vault: Vault, place: str, username: str, password: str) -> str:
     """Return the name under which a basic credential of a route is found. place: see ``route``."""
     return vault.digest("basic", place, username, password)
+
+
+def new_path_id(random16: bytes) -> str:
+    """Return the text that names a trigger in ``/trigger/…``; it ends in ``==`` (PR-1)."""
+    return urlsafe_b64encode(random16).decode()
 
 
 def new_token(random32: bytes) -> str:
