@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hookline.model.executions import Automation, Failure, JournalEntry
+from hookline.model.executions import Automation, Facts, Failure, JournalEntry
 from hookline.model.ids import Key
 from hookline.model.integrations import Handler, Integration
 from hookline.model.states import Kind
@@ -122,16 +122,19 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
     output: JSON text of what it returned (``b"null"`` for None).
     resolution: JSON text of an object with ``type``, ``category``, ``tags``, ``satisfaction_score`` when an
     agent called ``ctx.resolve``, else None.
+    facts: of a script, robot or render, for its terminal event; also on every other outcome that ends a run.
     """
 
     output: bytes
     resolution: bytes | None = None
+    facts: Facts | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """The function raised, returned what is not JSON, or could not be started; trying again will not help."""
 
     failure: Failure
+    facts: Facts | None = None
 
 
 class Suspended(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,12 +158,14 @@ class TimedOut(msgspec.Struct, frozen=True, kw_only=True):
     """The time limit passed and the process was killed. ``failure.limit`` is the job's ``limit``."""
 
     failure: Failure
+    facts: Facts | None = None
 
 
 class Killed(msgspec.Struct, frozen=True, kw_only=True):
     """``cancel`` ended it."""
 
     failure: Failure
+    facts: Facts | None = None
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +177,7 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
 
     failure: Failure
     has_started: bool = True
+    facts: Facts | None = None
 
 
 Outcome = Succeeded | Failed | Suspended | TimedOut | Killed | Lost

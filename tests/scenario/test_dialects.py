@@ -11,7 +11,7 @@ from ended_runs import published
 from engine_bed import ORDERS, SUPPORT, parsed, running
 
 from hookline.core.matching import Mismatch
-from hookline.model.executions import Failure, JournalEntry
+from hookline.model.executions import Automation, Failure, JournalEntry, ScriptFacts
 from hookline.model.states import DeliveryState, Kind
 from hookline.ports_runner import EmitDraft, Failed, LogDraft, Succeeded, TimedOut
 from hookline.testing.fakes import OK, FakeSender, refused
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 
+SCRIPT = Automation(kind=Kind.SCRIPT, id="sort", name="Sort")
 ENDS = ("phantombuster", "maxun", "maxun-src", "phantomflow")
 
 
@@ -76,6 +77,30 @@ async def test_one_run_ends_once_in_every_dialect_of_ends(store: Store) -> None:
     assert flow["credits_used"] == 5
     emitted = next(one for one in told["phantombuster"] if one["agentName"] == "order.charged")
     assert emitted["resultObject"] == {"order_id": 17}
+
+
+async def test_a_scripts_own_facts_reach_the_receiver(store: Store) -> None:
+    """PB-3, PB-6: the runner hands them over with its outcome; start and end have the kind's own types."""
+    facts = ScriptFacts(script="sort_1.js", script_org="acme", branch="main", exit_code=3)
+
+    async def work(_: RunJob, __: RunListener) -> Outcome:
+        return Failed(failure=Failure(code="FAILED", message="exit code 3"), facts=facts)
+
+    async with running(store, work={SCRIPT: work}) as bed:
+        await bed.webhook(dialect="phantombuster", url="http://receiver.test/phantombuster")
+        execution = await bed.start(SCRIPT)
+        await bed.until_deliveries(all_succeeded)
+        types = await bed.event_types(execution)
+        (told,) = by_url(bed.sender.sent)["phantombuster"]
+
+    assert types == ["script.execution.started", "script.execution.ended"]
+    assert (told["agentName"], told["script"], told["scriptOrg"], told["branch"]) == (
+        "Sort",
+        "sort_1.js",
+        "acme",
+        "main",
+    )
+    assert (told["exitMessage"], told["exitCode"], told["resultObject"]) == ("finished", 3, None)
 
 
 @pytest.mark.parametrize(

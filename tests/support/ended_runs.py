@@ -9,9 +9,8 @@ import msgspec
 
 from hookline.core.event_types import ENDED
 from hookline.dialects import payloads
-from hookline.dialects.payloads import Facts, RenderFacts, RobotFacts, ScriptFacts
 from hookline.model.events import Event
-from hookline.model.executions import Execution, Failure
+from hookline.model.executions import Execution, Facts, Failure, RenderFacts, RobotFacts, ScriptFacts
 from hookline.model.states import ExecutionStatus, Kind
 
 ORGANIZATION = bytes.fromhex("01990000000070008000000000000001")

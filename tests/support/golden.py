@@ -27,9 +27,8 @@ from ended_runs import (
 )
 
 from hookline.dialects import NAMES, Recipient, get, payloads
-from hookline.dialects.payloads import RenderFacts, RobotFacts
 from hookline.model.events import Event
-from hookline.model.executions import Execution, JournalEntry
+from hookline.model.executions import Execution, Facts, JournalEntry, RenderFacts, RobotFacts, ScriptFacts
 
 FOLDER: Final = Path(__file__).parents[1] / "unit" / "dialects" / "golden"
 WEBHOOK_ID: Final = "wh_01990000-0000-7000-8000-000000000009"
@@ -57,11 +56,11 @@ def _limit(limit: str) -> Case:
     return _end(msgspec.structs.replace(_TIMED_OUT, error=error), _facts(None))
 
 
-def _facts(exit_code: int | None) -> payloads.ScriptFacts:
+def _facts(exit_code: int | None) -> ScriptFacts:
     return msgspec.structs.replace(SCRIPT_FACTS, exit_code=exit_code)
 
 
-def _end(execution: Execution, facts: payloads.Facts | None = None) -> Case:
+def _end(execution: Execution, facts: Facts | None = None) -> Case:
     return Case(terminal(execution, facts), execution)
 
 

@@ -5,7 +5,7 @@ the bytes that are stored. Facts that do not exist are null. ``duration_seconds`
 end, to the millisecond. Nothing here decides whether an event happens, and no user's text can make it fail.
 
 What only one kind of run knows (a script's exit code, a robot's browser, a render's video) its runner hands over as
-``Facts``; they stand in the terminal event's ``data``, from where ``ending`` and the dialects read them.
+``Facts`` with its outcome; they stand in the terminal event's ``data``, where ``ending`` reads them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hookline.model.states import ExecutionStatus, Kind
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hookline.model.executions import JournalEntry
+    from hookline.model.executions import Facts, JournalEntry
     from hookline.model.ids import Key
 
 _SUBJECT: Final = {
@@ -52,51 +52,6 @@ def _seconds(since: datetime | None, until: datetime | None) -> float | None:
         return None
     seconds = round((until - since).total_seconds(), 3)
     return int(seconds) if seconds == int(seconds) else seconds
-
-
-class ScriptFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a script's runner knows of a run that ended, for ``script.execution.ended`` (PB-3, PB-6).
-
-    The run's output is what the script set as its result object; a run that failed has none (PB-6).
-    script: the slug of the source with its suffix, such as ``test_script_50516785467.js``.  script_org, branch: as the
-    script is stored, None when it has none.  exit_code: of the process, None when it was never seen to end; a run
-    succeeded if and only if it is 0.
-    """
-
-    script: str | None = None
-    script_org: str | None = None
-    branch: str | None = None
-    exit_code: int | None = None
-
-
-class RobotFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a robot's runner knows of a run that ended, for ``robot.run.completed`` and ``failed`` (MX-3, MX-5).
-
-    The run's output is a JSON object with any of ``captured_texts`` (name to records, as MX-12 has it),
-    ``captured_lists`` (name to records), ``crawl_data``, ``search_data`` and ``screenshots_count``; counts and the
-    seed's flat ``captured_texts`` are derived from it.
-    browser_id: of the browser session, None when none was opened.  partial_data_extracted: something was captured
-    before the run failed.
-    """
-
-    browser_id: str | None = None
-    partial_data_extracted: bool = False
-
-
-class RenderFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a render's runner knows of a job that ended, for ``render.job.completed`` and ``failed`` (PF-3, PF-7).
-
-    A failed job's error has the code ``RENDER_FAILED`` and a message with exit code and cause line.
-    output_url: where the video can be downloaded, None when there is none.  video_seconds: its length.
-    metadata: JSON text that the job came with, to be echoed (PF-11), None for none.
-    """
-
-    output_url: str | None = None
-    video_seconds: float | None = None
-    metadata: msgspec.Raw | None = None
-
-
-Facts = ScriptFacts | RobotFacts | RenderFacts
 
 
 def workflow_started(execution: Execution) -> bytes:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hookline.engine.commit import Committer
     from hookline.engine.endings import Endings
     from hookline.engine.publish import Outbox
-    from hookline.model.executions import Conversation
+    from hookline.model.executions import Conversation, Facts
     from hookline.ports import Archive, Clock, Epoch
     from hookline.ports_runner import EmitDraft, Outcome
 
@@ -128,10 +128,11 @@ class Recorder:
         now = self._clock.now()
         ended = run.ended(outcome, now) if run is not None else ended_as(execution, outcome, now)
         conversation = await self._resolved(ended, outcome, now)
+        facts = None if isinstance(outcome, Suspended) else outcome.facts
         await self._outbox.ready(execution.organization_id)
         for tries in itertools.count():
             try:
-                is_ours = await self._write_end(ended, epoch, conversation)
+                is_ours = await self._write_end(ended, epoch, conversation, facts)
             except StorageError as exc:
                 if exc.code == RowError.code:
                     failure = Failure(code="FAILED", message="The result cannot be stored.")
@@ -143,9 +144,11 @@ class Recorder:
                 return ended if is_ours else None
         raise AssertionError("count never ends")
 
-    async def _write_end(self, ended: Execution, epoch: Epoch, conversation: Conversation | None) -> bool:
+    async def _write_end(
+        self, ended: Execution, epoch: Epoch, conversation: Conversation | None, facts: Facts | None
+    ) -> bool:
         assert ended.completed_at is not None
-        events = self._terminal_events(ended, conversation, ended.completed_at)
+        events = self._terminal_events(ended, conversation, facts, ended.completed_at)
         finish = Finish(
             epoch=epoch,
             execution_id=ended.id,
@@ -180,22 +183,22 @@ class Recorder:
         return payloads.after_turn(conversation, ended, resolution=resolution, now=now)
 
     def _terminal_events(
-        self, ended: Execution, conversation: Conversation | None, now: datetime
+        self, ended: Execution, conversation: Conversation | None, facts: Facts | None, now: datetime
     ) -> tuple[NewEvent, ...]:
         completed, failed = ENDED[ended.kind]
         is_success = ended.status is ExecutionStatus.SUCCEEDED
         if conversation is None:
-            facts = [(completed if is_success else failed, payloads.workflow_terminal(ended))]
+            told = [(completed if is_success else failed, payloads.workflow_terminal(ended, facts))]
         elif is_success:
-            facts = [(completed, payloads.message_sent(conversation, ended))]
+            told = [(completed, payloads.message_sent(conversation, ended))]
         else:
-            facts = [(failed, payloads.message_failed(conversation, ended))]
+            told = [(failed, payloads.message_failed(conversation, ended))]
         if conversation is not None and conversation.completed_at is not None:
-            facts.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
+            told.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
         callback = None
         if ended.callback_id is not None and ended.callback_url is not None:
             callback = (ended.callback_id, ended.callback_url)
-        return self.owe(ended, facts, now, callback=callback)
+        return self.owe(ended, told, now, callback=callback)
 
 
 class Run:

@@ -76,6 +76,52 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     limit: str | None = None
 
 
+class ScriptFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a script's runner knows of a run that ended, for ``script.execution.ended`` (PB-3, PB-6).
+
+    The run's output is what the script set as its result object; a run that failed has none (PB-6).
+    script: the slug of the source with its suffix, such as ``test_script_50516785467.js``.  script_org, branch: as the
+    script is stored, None when it has none.  exit_code: of the process, None when it was never seen to end; a run
+    succeeded if and only if it is 0.
+    """
+
+    script: str | None = None
+    script_org: str | None = None
+    branch: str | None = None
+    exit_code: int | None = None
+
+
+class RobotFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a robot's runner knows of a run that ended, for ``robot.run.completed`` and ``failed`` (MX-3, MX-5).
+
+    The run's output is a JSON object with any of ``captured_texts`` (name to records, as MX-12 has it),
+    ``captured_lists`` (name to records), ``crawl_data``, ``search_data`` and ``screenshots_count``; counts and the
+    seed's flat ``captured_texts`` are derived from it.
+    browser_id: of the browser session, None when none was opened.  partial_data_extracted: something was captured
+    before the run failed.
+    """
+
+    browser_id: str | None = None
+    partial_data_extracted: bool = False
+
+
+class RenderFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a render's runner knows of a job that ended, for ``render.job.completed`` and ``failed`` (PF-3, PF-7).
+
+    A failed job's error has the code ``RENDER_FAILED`` and a message with exit code and cause line.
+    output_url: where the video can be downloaded, None when there is none.  video_seconds: its length.
+    metadata: JSON text that the job came with, to be echoed (PF-11), None for none.
+    """
+
+    output_url: str | None = None
+    video_seconds: float | None = None
+    metadata: msgspec.Raw | None = None
+
+
+Facts = ScriptFacts | RobotFacts | RenderFacts
+"""What one kind of run knows at its end; it stands in the terminal event's data."""
+
+
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """One run of an automation.
 

@@ -11,7 +11,7 @@ from ended_runs import RENDER, ROBOT, ROBOT_FACTS, RUN, SCRIPT, published, termi
 from golden import ENDINGS, Case, body
 
 from hookline.dialects.maxun import captures
-from hookline.dialects.payloads import RenderFacts
+from hookline.model.executions import RenderFacts
 
 FINISHED = {
     "agentId": "5027055349780535",
