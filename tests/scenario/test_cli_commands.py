@@ -47,6 +47,18 @@ def hookline(node: NodeProcess) -> Hookline:
     return Hookline(node)
 
 
+PAGES = (
+    "getting-started",
+    "receive",
+    "publish",
+    "deliver-and-verify",
+    "moving-from-agenticflow",
+    "moving-from-phantombuster",
+    "moving-from-maxun",
+    "moving-from-phantomflow",
+)
+
+
 class Hookline:
     """Runs commands as a program would."""
 
@@ -144,7 +156,7 @@ def test_doctor_finds_the_server(hookline: Hookline) -> None:
     assert findings["fsync"]["level"] in {"ok", "warn"}
 
 
-@pytest.mark.parametrize("page", ["getting-started", "receive", "publish", "deliver-and-verify"])
+@pytest.mark.parametrize("page", PAGES)
 def test_commands_printed_in_the_documents_run(page: str, node: NodeProcess, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
     commands = RUN.findall(text)
