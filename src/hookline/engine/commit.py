@@ -80,14 +80,15 @@ class Committer:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
         def done(result: Result | StorageError) -> None:
-            if after is not None:
+            if not future.done():
+                if isinstance(result, StorageError):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+            if (
+                after is not None
+            ):  # the caller goes on no sooner: its future wakes it in a later turn of the loop
                 after(result)
-            if future.done():
-                return
-            if isinstance(result, StorageError):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
 
         self.post(write, done)
         return await future
@@ -126,8 +127,8 @@ class Committer:
         failpoints.hit("after_commit")
         self.commits += 1
         self.writes += len(batch)
-        for (_, done), result in zip(batch, results, strict=True):
-            done(result)
+        for (write, done), result in zip(batch, results, strict=True):
+            _tell(write, done, result)
 
     async def _bisect(self, batch: list[tuple[Write, Done]], failure: StorageError) -> None:
         """Run a refused batch again by halves; a batch of one gets the failure."""
@@ -140,5 +141,13 @@ class Committer:
 
 
 def _answer(batch: list[tuple[Write, Done]], failure: StorageError) -> None:
-    for _, done in batch:
-        done(failure)
+    for write, done in batch:
+        _tell(write, done, failure)
+
+
+def _tell(write: Write, done: Done, result: Result | StorageError) -> None:
+    """Tell a writer the outcome. What it does with it may fail; the other writers must hear theirs all the same."""
+    try:
+        done(result)
+    except Exception:  # noqa: BLE001 -- a defect in one writer must not stop all commits
+        _log.exception("commit_follow_up_failed", write=type(write).__name__)

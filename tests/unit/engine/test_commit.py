@@ -122,3 +122,19 @@ async def test_closing_commits_what_waits() -> None:
     await committer.close()
 
     assert await asyncio.gather(*waiting) == ["done 0", "done 1", "done 2"]
+
+
+@pytest.mark.asyncio
+async def test_what_a_writer_does_with_its_outcome_may_fail() -> None:
+    """A defect in one follow-up stops neither its own caller nor the commits after it."""
+
+    def broken(_: object) -> None:
+        raise KeyError("a defect of ours")
+
+    async with running(Ledger()) as committer:
+        one = committer.commit("one", after=broken)  # type: ignore[arg-type]
+        two = committer.commit("two")  # type: ignore[arg-type]
+        results = await asyncio.gather(one, two)
+        later = await committer.commit("three")  # type: ignore[arg-type]
+
+    assert [*results, later] == ["done one", "done two", "done three"]

@@ -42,6 +42,8 @@ _MOST_PATTERNS: Final = 100
 _MOST_HEADERS: Final = 50
 _MOST_METADATA_BYTES: Final = 16_384
 _TRIES: Final = 5
+BATCH: Final = {"max_events": 100, "max_wait_seconds": 300}
+"""What of ``batch_settings`` is not said (AF-19's own figures)."""
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 _HEADER_VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,4094}[!-~])?", re.ASCII)
 _OURS: Final = frozenset(
@@ -539,7 +541,7 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "retry_policy": _retry_policy,
     "conditions": _conditions,
     "filters": _filters,
-    "batch_settings": _plain("batch"),
+    "batch_settings": lambda _, __, value: {"batch": None if value is None else BATCH | dict(value)},
     "headers": _headers,
     "rate_per_second": _plain("rate_per_second"),
     "max_in_flight": _plain("max_in_flight"),
