@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from base64 import b64encode
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +15,15 @@ from api_bed import PUBLIC_URL, serving
 from asgi import Client
 from engine_bed import ORDERS
 
-from hookline.api import synchronous
+from hookline.api import prismatic, synchronous
 from hookline.api.front import Front, HotRoute
 from hookline.api.hot import hot_routes
 from hookline.api.services import ApiSettings, Site
 from hookline.core.addresses import AddressPolicy
 from hookline.engine.receive import ExecutionStart
 from hookline.model.executions import Failure
-from hookline.model.ids import bare, parse, public
-from hookline.ports import Once
+from hookline.model.ids import parse, public
+from hookline.ports import ExecutionFilter, Once
 from hookline.ports_runner import Failed, Succeeded, TimedOut
 
 if TYPE_CHECKING:
@@ -109,8 +108,7 @@ class Caller:
     def _words(self, execution: Execution) -> bytes:
         if self.profile == "native":
             return b'{"execution_id":"%b","status":"queued"}' % public("execution", execution.id).encode()
-        id_ = b64encode(f"InstanceExecutionResult:{bare(execution.id)}".encode())
-        return b'{"executionId":"%b"}' % id_
+        return prismatic.executed(execution.id)
 
 
 # --- which requests wait, and how long ----------------------------------------------------------------------
@@ -284,8 +282,15 @@ async def test_prismatic_is_a_303_to_the_result(store: Store) -> None:
         caller = Caller(api, "prismatic", synchronous=True)
         answer = await caller()
         result = await caller.follow(answer)
+        (execution,) = await store.executions(
+            api.bed.organization_id, ExecutionFilter(), before=None, limit=9
+        )
 
     assert (answer.status, answer.body, answer.headers["content-length"]) == (303, b"", "0")
+    assert prismatic.parse_execution_id(answer.headers["prismatic-executionid"]) == execution.id
+    assert answer.headers["access-control-allow-methods"] == "POST"
+    assert "content-type" in answer.headers["access-control-allow-headers"]
+    assert result.headers["prismatic-executionid"] == answer.headers["prismatic-executionid"]
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["location"].startswith(f"{PUBLIC_URL}/results/prismatic/exec_")
     assert (result.status, result.body) == (200, WIDGETS)
@@ -299,6 +304,7 @@ async def test_prismatic_a_thrown_error_is_400_with_its_message(store: Store) ->
     assert answer.status == 400
     assert answer.body == b'{"error":"The widget requested is not in the database"}'
     assert answer.headers["content-length"] == "55"
+    assert answer.headers["prismatic-executionid"]
 
 
 async def test_prismatic_a_longer_run_is_a_303_to_what_says_202_until_done(store: Store) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from hookline.api import prismatic
 from hookline.api.errors import Answer, error_body
 from hookline.api.inbound import query_parameters
 from hookline.core.content import JSON, content_of
@@ -64,8 +65,13 @@ async def result(site: Site, request: Inbound) -> Answer:
             raise MissingError("There is no result any more.")
         return still_running(site, execution_id, str(found.status), profile=profile)
     if ending.status is not ExecutionStatus.SUCCEEDED:
-        return failed(ending, profile=profile)
-    return _sent(ending, request.headers)
+        answer = failed(ending, profile=profile)
+    else:
+        answer = _sent(ending, request.headers)
+    if profile != "prismatic":
+        return answer
+    more = prismatic.headers_of(execution_id, request.method)
+    return msgspec.structs.replace(answer, headers=(*answer.headers, *more))
 
 
 def _verified(site: Site, request: Inbound) -> tuple[str, Key]:
@@ -117,7 +123,7 @@ def failed(ending: Ending, *, profile: str) -> Answer:
     error = ending.error
     message = error.message if error is not None else "The execution did not succeed."
     if profile == "prismatic":
-        return Answer(400, msgspec.json.encode({"error": message}))
+        return Answer(400, prismatic.thrown(message))
     code = error.code if error is not None else str(ending.status).upper()
     told = msgspec.json.decode(error_body(HooklineError(message, code=code)))
     told["execution_id"] = public("execution", ending.execution_id)

@@ -7,11 +7,11 @@ answer is the id: 202, which is not a failure.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from hookline.api import prismatic
 from hookline.api.errors import Answer
 from hookline.api.publish import REPLAYED, other_request
 from hookline.api.results import LONGEST_WAIT, failed, inline, result_url, still_running
@@ -93,8 +93,10 @@ async def answer(
         first = execution_in(vault.open(outcome.answer, ANSWER))
         outcome = await _wait_again(site, request, first, wish)
         headers = (REPLAYED,)
-    answer = native(site, outcome, wish) if profile == "native" else prismatic(site, outcome)
-    return with_headers(answer, *headers)
+    if profile == "prismatic":
+        headers += prismatic.headers_of(outcome.execution_id, request.method)
+        return with_headers(_led(site, outcome), *headers)
+    return with_headers(_told(site, outcome, wish), *headers)
 
 
 async def _run_and_wait(
@@ -132,7 +134,7 @@ def execution_in(answer: bytes) -> Key:
     """Return the execution that a first answer names, in the words of either profile."""
     told = msgspec.json.decode(answer)
     if "executionId" in told:
-        found = parse("execution", b64decode(told["executionId"]).decode().partition(":")[2])
+        found = prismatic.parse_execution_id(told["executionId"])
     else:
         found = parse("execution", told["execution_id"])
     if found is None:
@@ -156,7 +158,7 @@ async def _outcome(site: Site, execution_id: Key, ending: Ending | None) -> Outc
 # --- answers ------------------------------------------------------------------------------------------------
 
 
-def native(site: Site, outcome: Outcome, wish: Wish) -> Answer:
+def _told(site: Site, outcome: Outcome, wish: Wish) -> Answer:
     """The result itself, 202 while it runs, 500 or 504 when it failed (CONTRACT section 3)."""
     ending = outcome.ending
     if ending is None:
@@ -171,11 +173,8 @@ def native(site: Site, outcome: Outcome, wish: Wish) -> Answer:
     return with_headers(answer, *more)
 
 
-def prismatic(site: Site, outcome: Outcome) -> Answer:
-    """303 to the result, which answers 202 until there is one; 400 with what was thrown (PR-4, PR-6, PR-X5).
-
-    The headers that all answers of the profile carry are added by whoever words those.
-    """
+def _led(site: Site, outcome: Outcome) -> Answer:
+    """303 to the result, which answers 202 until there is one; 400 with what was thrown (PR-4, PR-6, PR-X5)."""
     ending = outcome.ending
     if ending is not None and ending.status is not ExecutionStatus.SUCCEEDED:
         return failed(ending, profile="prismatic")
