@@ -11,12 +11,14 @@ from ended_runs import published
 from engine_bed import ORDERS, SUPPORT, parsed, running
 
 from hookline.core.matching import Mismatch
+from hookline.errors import StorageError
 from hookline.model.executions import Automation, Failure, JournalEntry, ScriptFacts
 from hookline.model.states import DeliveryState, Kind
 from hookline.ports_runner import EmitDraft, Failed, LogDraft, Succeeded, TimedOut
 from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
+    from hookline.model.executions import Execution
     from hookline.ports import Store
     from hookline.ports_runner import Outcome, RunJob, RunListener
     from hookline.ports_sender import Answer, Outgoing
@@ -180,6 +182,40 @@ async def test_a_body_is_the_same_after_a_failed_attempt_and_an_edit(store: Stor
     first, second = sender.sent
     assert first.body == second.body
     assert b"robotId" not in first.body
+
+
+async def test_a_batch_is_plain_json_whatever_stands_in_it(store: Store) -> None:
+    """AF-X7: the frame of a batch is ours; inside, each event is worded as it would be alone."""
+    async with running(store) as bed:
+        await bed.webhook(dialect="cloudevents", batch={"max_events": 2, "max_wait_seconds": 60})
+        await bed.publish(data=b'{"n":1}')
+        await bed.publish(data=b'{"n":2}')
+        (request,) = await bed.sender.received(1)
+
+    assert dict(request.headers)["Content-Type"] == "application/json"
+    assert [one["data"] for one in parsed(request.body)["events"]] == [{"n": 1}, {"n": 2}]
+
+
+async def test_a_store_that_is_away_while_a_body_is_worded_is_no_poison(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P22 is for our own code: the delivery waits for the store, and its attempts stay for the receiver."""
+    read, refusals = store.execution, iter(range(5))
+
+    async def execution(id_: bytes, *, organization_id: bytes | None) -> Execution | None:
+        if organization_id is not None and next(refusals, None) is not None:
+            raise StorageError("The database is away.")
+        return await read(id_, organization_id=organization_id)
+
+    monkeypatch.setattr(store, "execution", execution)
+    async with running(store, work={ORDERS: order}) as bed:
+        await bed.webhook(dialect="phantombuster", events=("workflow.*",))
+        await bed.start()
+        (delivery,) = await bed.until_deliveries(all_succeeded)
+
+    assert next(refusals, None) is None
+    assert (delivery.crashes, delivery.attempts_made) == (0, 1)
+    assert parsed(bed.sender.sent[0].body)["agentName"] == "Orders"
 
 
 async def test_phantombuster_may_follow_two_redirects_and_the_others_none(store: Store) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from hookline.core.canonical import type_name
 from hookline.dialects.agenticflow import AgenticFlow
 from hookline.dialects.base import (
+    BATCH_CONTENT_TYPE,
     Dialect,
     Recipient,
     Trim,
@@ -27,6 +28,7 @@ from hookline.dialects.standard import Standard
 from hookline.errors import InputError
 
 __all__ = [
+    "BATCH_CONTENT_TYPE",
     "DEFAULT",
     "NAMES",
     "Dialect",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Trim = Callable[[Any], Any]
 """A compiled filter (``core.filters``): decoded data to what the webhook gets of it."""
 
+BATCH_CONTENT_TYPE: Final = "application/json"
+"""Of a batch in every dialect: its frame is ours, whatever stands inside."""
+
 HeaderList = list[tuple[str, str]]
 
 quoted: Final = msgspec.json.Encoder().encode

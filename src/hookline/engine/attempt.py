@@ -68,7 +68,7 @@ def header(answer: Answer, name: str) -> str | None:
 def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgoing:
     """The request of an attempt, signed for its instant."""
     event = claim.owed.event
-    headers = target.signed_headers(message_id(claim.owed), at, body)
+    headers = target.signed_headers(message_id(claim.owed), at, body, is_batch=event is None)
     if event is not None:
         headers = (*headers, *target.dialect.event_headers(event))
         if event.sequence:

@@ -11,7 +11,7 @@ from hookline.core.filters import compile_filter
 from hookline.core.matching import Mismatch, compile_patterns
 from hookline.core.retry import RetrySchedule, from_list, from_policy
 from hookline.core.signing import Signer
-from hookline.dialects import Recipient
+from hookline.dialects import BATCH_CONTENT_TYPE, Recipient
 from hookline.dialects import get as get_dialect
 from hookline.engine.vault import AUTHENTICATION, SIGNING_SECRET
 from hookline.model.ids import public
@@ -150,8 +150,10 @@ class Target:
         """Word the event: a pure function of event, revision and the event's execution, which has ended."""
         return self.dialect.body(event, self._recipient, execution)
 
-    def signed_headers(self, message_id: str, at: datetime, body: bytes) -> tuple[tuple[str, str], ...]:
-        """All headers of one attempt, signed for its instant."""
+    def signed_headers(
+        self, message_id: str, at: datetime, body: bytes, *, is_batch: bool = False
+    ) -> tuple[tuple[str, str], ...]:
+        """All headers of one attempt, signed for its instant. is_batch: the body is a batch's, whose frame is ours."""
         until = self.webhook.previous_secret_until
         previous = self._previous_signer if until is not None and at < until else None
         signatures = self.dialect.signature_headers(
@@ -161,7 +163,8 @@ class Target:
             timestamp=int(at.timestamp()),
             body=body,
         )
-        return (("Content-Type", self.dialect.content_type), *self.headers, *signatures)
+        content_type = BATCH_CONTENT_TYPE if is_batch else self.dialect.content_type
+        return (("Content-Type", content_type), *self.headers, *signatures)
 
 
 def schedule_of(policy: RetryPolicy) -> RetrySchedule:
