@@ -159,6 +159,36 @@ async def test_an_agents_turn_ends_once(store: Store) -> None:
     assert (told["agentName"], told["resultObject"]) == ("Support", "Hello!")
 
 
+@pytest.mark.parametrize("is_success", [True, False])
+async def test_a_webhook_for_conversations_alone_is_told_how_they_end(store: Store, is_success: bool) -> None:
+    """A conversation whose turn failed is no success, in any dialect."""
+
+    async def answer(_: RunJob, __: RunListener) -> Outcome:
+        if is_success:
+            return Succeeded(output=b'"Hello!"')
+        return Failed(failure=Failure(code="FAILED", message="no", type="ValueError", stack="at 7"))
+
+    async with running(store, work={SUPPORT: answer}) as bed:
+        for dialect in ENDS:
+            await bed.webhook(
+                dialect=dialect,
+                events=("agent.conversation.completed",),
+                url=f"http://receiver.test/{dialect}",
+            )
+        await bed.start(SUPPORT, b'{"message":"hi","user_id":"u1"}')
+        await bed.until_deliveries(lambda found: len(found) == 4 and all_succeeded(found))
+        told = {name: one for name, (one,) in by_url(bed.sender.sent).items()}
+
+    assert told["phantombuster"]["agentName"] == "Support"
+    assert told["phantombuster"]["exitCode"] == (0 if is_success else 1)
+    assert told["maxun-src"]["data"]["status"] == ("success" if is_success else "failed")
+    if is_success:
+        assert told["phantombuster"]["resultObject"]["user_id"] == "u1"
+    else:
+        assert told["maxun"]["data"]["error"] == {"message": "no", "type": "ValueError", "stack": "at 7"}
+        assert told["phantomflow"]["error"] == {"code": "FAILED", "message": "no"}
+
+
 async def test_a_body_is_the_same_after_a_failed_attempt_and_an_edit(store: Store) -> None:
     """CONTRACT section 5: frozen at the first attempt, options of the dialect too."""
     release = asyncio.Event()

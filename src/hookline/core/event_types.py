@@ -6,9 +6,12 @@ execution carry a ``sequence`` from 1 on; published ones have 0.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hookline.model.states import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STARTED: Final = {
     Kind.WORKFLOW: "workflow.execution.started",
@@ -28,21 +31,27 @@ ENDED: Final = {
 }
 """Terminal event of a kind: when it succeeded, and otherwise (CONTRACT section 5). One per execution."""
 
-KIND_ENDED_BY: Final = {type_: kind for kind, types in ENDED.items() for type_ in types}
+CONVERSATION_ENDED: Final = "agent.conversation.completed"
+"""Comes with the end of a turn, right behind its terminal event."""
+
+KIND_ENDED_BY: Final = {
+    **{type_: kind for kind, types in ENDED.items() for type_ in types},
+    CONVERSATION_ENDED: Kind.AGENT,
+}
 
 _ON_THE_WAY: Final = frozenset({*STARTED.values(), "workflow.step.completed", "agent.message.received"})
 """Started and step events, and what opens an agent's turn."""
 
-_BESIDE_AN_END: Final = frozenset({"agent.conversation.completed"})
-"""Comes with the end of a turn, whose terminal event says the same: told too, one run would end twice (PB-2)."""
 
+def is_told_by_ends(event_type: str, accepts: Callable[[str], bool], *, is_of_execution: bool) -> bool:
+    """Say whether a webhook of a system that only speaks of ends (PB-2, MX-1, PF-2) hears of an event.
 
-def is_told_by_ends(event_type: str, *, is_of_execution: bool) -> bool:
-    """Say whether a system that only speaks of ends (PB-2, MX-1, PF-2) hears of an event.
-
-    is_of_execution: an execution made the event; False for published ones. What a run emits under a type of its own
-    is told like something published.
+    accepts: whether the webhook's patterns fit a type.  is_of_execution: an execution made the event; False for
+    published ones. What a run emits under a type of its own is told like something published.
     """
     if event_type in _ON_THE_WAY:
         return False
-    return not (is_of_execution and event_type in _BESIDE_AN_END)
+    if is_of_execution and event_type == CONVERSATION_ENDED:
+        # The turn's own end says the same: to a webhook that gets every such end, one run would end twice (PB-2).
+        return not all(map(accepts, ENDED[Kind.AGENT]))
+    return True

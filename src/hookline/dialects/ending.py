@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.core.canonical import parse
-from hookline.core.event_types import ENDED, KIND_ENDED_BY
+from hookline.core.event_types import CONVERSATION_ENDED, KIND_ENDED_BY
 from hookline.core.times import parse_rfc3339
 from hookline.errors import InputError
 from hookline.model.ids import Key, bare
@@ -107,7 +107,7 @@ def is_end(event: Event, execution: Execution | None) -> bool:
         return True
     # The last event, but for that of the conversation which a turn may end with.
     is_last = event.sequence >= execution.event_sequence - 1
-    return execution.status.is_terminal and is_last and event.type in ENDED[execution.kind]
+    return execution.status.is_terminal and is_last and KIND_ENDED_BY[event.type] is execution.kind
 
 
 def ending_of(event: Event, execution: Execution | None, trim: Callable[[Any], Any] | None) -> Ending:
@@ -116,9 +116,9 @@ def ending_of(event: Event, execution: Execution | None, trim: Callable[[Any], A
     if not is_end(event, execution):
         return _published(event, data if trim is None else trim(data), data)
     facts = data if isinstance(data, dict) else {}
-    if execution is not None and execution.error is not None and isinstance(facts.get("error"), dict):
+    if execution is not None and execution.error is not None:
         # Part of the data for the filter's sake: whoever excludes "error" does not get the stack either.
-        facts = {**facts, "error": {**facts["error"], "stack": execution.error.stack}}
+        facts = {**facts, "error": msgspec.structs.asdict(execution.error)}
     left = facts if trim is None else trim(facts)
     shown = left if isinstance(left, dict) else {}
     ending = _of_data(event, facts, shown)
@@ -162,17 +162,18 @@ def _of_data(event: Event, facts: JsonObject, shown: JsonObject) -> Ending:
         started_at=_instant(facts.get("started_at")),
         ended_at=event.occurred_at,
         credits_used=_float(facts.get("credits_used")),
-        result=(shown.get("message") if _is_turn(kind, facts) else shown.get("output_data"))
-        if is_success
-        else None,
+        result=_result(event.type, shown) if is_success else None,
         error=None if is_success else _error(error or {}, shown.get("error")),
         facts=facts,
     )
 
 
-def _is_turn(kind: Kind, facts: JsonObject) -> bool:
-    """A turn answers with its message."""
-    return kind is Kind.AGENT and "output_data" not in facts
+def _result(event_type: str, shown: JsonObject) -> Any:
+    """A run's output, a turn's message, or the whole of a conversation."""
+    if event_type == CONVERSATION_ENDED:
+        return shown
+    is_turn = KIND_ENDED_BY[event_type] is Kind.AGENT and "output_data" not in shown
+    return shown.get("message" if is_turn else "output_data")
 
 
 def _with_execution(ending: Ending, execution: Execution) -> Ending:

@@ -127,7 +127,9 @@ class Target:
         """Say by which rule no event of a type is owed, None if one may be. is_of_execution: an execution made it."""
         if not self._accepts(event_type):
             return Mismatch.PATTERN
-        if self.dialect.tells_ends_only and not is_told_by_ends(event_type, is_of_execution=is_of_execution):
+        if self.dialect.tells_ends_only and not is_told_by_ends(
+            event_type, self._accepts, is_of_execution=is_of_execution
+        ):
             return Mismatch.DIALECT
         return None
 
