@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookline.testing.crashtest.run import Order, Outcome, counts_of, run
+from hookline.testing.crashtest.script import failpoints_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,19 @@ def test_nothing_is_lost_made_up_changed_or_stuck_when_nodes_are_killed(database
     assert outcome.is_pass, (counts_of(outcome), outcome.counts.examples)
     assert outcome.counts.acked > 200
     assert outcome.kills == 3
+
+
+@pytest.mark.parametrize("database", [None, "postgres"], ids=["sqlite", "postgresql"])
+def test_every_failpoint_kills_and_nothing_comes_of_it(database: str | None) -> None:
+    """PROMISES section 3: K1 to K12, each point of the code that a kill could hurt is hit (K10: also migrations)."""
+    events = 1600
+    points = failpoints_of(nodes=1 if database is None else 2, events=events)
+    order = Order(kills=len(points), events=events, seed=15, database=database, failpoints=tuple(points))
+
+    outcome = run(order, told=ignore)
+
+    assert outcome.is_pass, (counts_of(outcome), outcome.counts.examples)
+    assert set(outcome.hits) == set(points)
 
 
 def test_nothing_is_lost_when_the_power_goes() -> None:

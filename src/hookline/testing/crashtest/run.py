@@ -13,11 +13,12 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.testing.crashtest import ledgers
 from hookline.testing.crashtest.account import quiesce, read_account
-from hookline.testing.crashtest.script import Fault, endpoints_of, faults_of, wanted_by
+from hookline.testing.crashtest.script import Fault, endpoints_of, faults_of, passing_of, wanted_by
 from hookline.testing.crashtest.verdict import Counts, judge
 from hookline.testing.nodes import NodeProcess
 from hookline.testing.places import open_place
@@ -53,6 +54,7 @@ class Order:
     module: what is started in place of ``hookline``; a broken engine, when the test is tested.
     server_settings: of a PostgreSQL that is started for it.
     fault_kinds: None for the script's mixture, else these in turn (``database``: a PostgreSQL of our own only).
+    failpoints: None for the script's mixture, else every fault is one of these, in turn.
     """
 
     kills: int
@@ -61,6 +63,7 @@ class Order:
     database: str | None = None
     module: tuple[str, ...] = ("hookline",)
     fault_kinds: tuple[FaultKind, ...] | None = None
+    failpoints: tuple[str, ...] | None = None
     server_settings: dict[str, str] | None = None
     quiesce_seconds: float = _QUIESCE_SECONDS
 
@@ -213,7 +216,16 @@ class _Run:
             events=order.events,
             can_stop_database=self._place.server is not None,
         )
-        kinds = order.fault_kinds
+        kinds, points = order.fault_kinds, order.failpoints
+        if points is not None:
+            # Soon, so that each is passed before its share of the load is through.
+            draw = Random(f"{order.seed}/failpoints")  # noqa: S311 -- a script that can be repeated, no secret
+            return tuple(
+                replace(
+                    fault, kind="failpoint", failpoint=passing_of(points[index % len(points)], draw, most=6)
+                )
+                for index, fault in enumerate(faults)
+            )
         if kinds is None:
             return faults
         return tuple(

@@ -35,7 +35,7 @@ _NODE_FAILPOINTS: Final = (
     "before_finish",
 )
 _WIDE_FAILPOINTS: Final = ("before_fanout", "in_fanout")
-_SOON: Final = {"before_fanout": 1, "in_fanout": 1, "before_start": 4, "before_finish": 4}
+_SOON: Final = {"before_fanout": 1, "in_fanout": 1, "before_start": 4, "before_finish": 4, "in_checkpoint": 1}
 """The latest passing to choose of points that are passed rarely."""
 
 
@@ -167,14 +167,29 @@ class Fault:
     delay: float = 0.0
 
 
+def failpoints_of(*, nodes: int, events: int) -> list[str]:
+    """Where a node of such a run can kill itself. Migrations are killed by a test of their own: no run has any."""
+    points = [*_NODE_FAILPOINTS, *(_WIDE_FAILPOINTS if events >= _WIDE_FROM_EVENTS else ())]
+    if nodes > 1:
+        points.remove("in_settle")  # PostgreSQL settles in one statement: there is nothing in between
+    elif events >= _WIDE_FROM_EVENTS:
+        points.append(
+            "in_checkpoint"
+        )  # PostgreSQL's is its own process's; SQLite's needs a log worth copying
+    return points
+
+
+def passing_of(name: str, draw: Random, *, most: int = 60) -> str:
+    """A failpoint armed for one of its first ``most`` passings, as HOOKLINE_FAILPOINTS takes it."""
+    return f"{name}:kill@{draw.randint(1, min(most, _SOON.get(name, most)))}"
+
+
 def faults_of(
     seed: int, kills: int, *, nodes: int, events: int, can_stop_database: bool
 ) -> tuple[Fault, ...]:
     """The faults of a run, in order. Several nodes share a PostgreSQL, and only there a pause proves anything."""
     draw = Random(f"{seed}/faults")  # noqa: S311 -- a script that can be repeated, no secret
-    points = [*_NODE_FAILPOINTS, *(_WIDE_FAILPOINTS if events >= _WIDE_FROM_EVENTS else ())]
-    if nodes > 1:
-        points.remove("in_settle")  # PostgreSQL settles in one statement: there is nothing in between
+    points = failpoints_of(nodes=nodes, events=events)
     faults = []
     for index in range(kills):
         kind: FaultKind = draw.choice(("kill", "failpoint"))
@@ -183,15 +198,14 @@ def faults_of(
             kind = "pause"
         elif can_stop_database and index % 10 == 5:
             kind = "database"
-        name = draw.choice(points)
-        passing = draw.randint(1, _SOON.get(name, 60))
+        failpoint = passing_of(draw.choice(points), draw)
         faults.append(
             Fault(
                 kind=kind,
                 at=(index + draw.uniform(0.0, 0.8)) / kills,
                 upto=(index + 1) / kills,
                 node=index % nodes,
-                failpoint=f"{name}:kill@{passing}" if kind == "failpoint" else None,
+                failpoint=failpoint if kind == "failpoint" else None,
                 delay=draw.uniform(0.0, 0.15),
             )
         )
