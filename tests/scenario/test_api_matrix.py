@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from api_bed import Api, serving
+from api_bed import WORK, Api, echo, serving
 from fastapi.routing import APIRoute
+from instance_bed import ACME, ACME_ORDERS
 
 from hookline.api.app import ROUTERS
 from hookline.api.reply import Need
@@ -34,6 +35,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "automation": {"kind": "workflow", "id": "orders"},
         "auth": {"type": "token"},
     },
+    ("POST", "/api/v1/instances"): {"integration": "acme", "customer": {"external_id": "new"}},
+    ("PATCH", "/api/v1/instances/{instance_id}"): {"name": "Changed"},
+    ("POST", "/api/v1/instances/{instance_id}/keys"): {"flow": "orders"},
+    ("POST", "/api/v1/instances/{instance_id}/keys/revoke"): {"flow": "orders"},
     ("POST", "/api/v1/webhooks"): {"url": "https://example.com/", "events": ["*"]},
     ("POST", "/api/v1/executions/{execution_id}/resume"): {"name": "approval", "data": 1},
     ("POST", "/api/v1/backup"): {"target": "relative"},
@@ -62,6 +67,7 @@ PREFIXES = {
     "delivery_id": "dlv_",
     "event_id": "evt_",
     "request_id": "req_",
+    "instance_id": "inst_",
 }
 
 
@@ -91,7 +97,7 @@ BY_ID = [
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     store = SqliteStore(tmp_path / "hookline.db", clock=SystemClock())
     await store.open()
-    async with serving(store) as api:
+    async with serving(store, work=WORK | {ACME_ORDERS: echo}, integrations=(ACME,)) as api:
         yield api
     await store.close()
 
@@ -99,7 +105,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 def with_ids(path: str, ids: dict[str, str]) -> str:
     return path.format_map(
         {name: ids.get(name, prefix + bare(new_key())) for name, prefix in PREFIXES.items()}
-        | {"workflow_id": "orders", "agent_id": "support"}
+        | {"workflow_id": "orders", "agent_id": "support", "integration_id": "acme"}
     )
 
 
@@ -119,6 +125,8 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
                 break
             await asyncio.sleep(0.01)
     requests = await owner("GET", "/api/v1/requests")
+    new = {"integration": "acme", "customer": {"external_id": "c"}}
+    instance = await owner("POST", "/api/v1/instances", new)
     return {
         "organization_id": organization,
         "member_id": member.json["id"],
@@ -129,6 +137,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
         "delivery_id": found.json["deliveries"][0]["id"],
         "event_id": found.json["deliveries"][0]["event_id"],
         "request_id": requests.json["requests"][0]["id"],
+        "instance_id": instance.json["id"],
     }
 
 
@@ -191,7 +200,16 @@ async def test_an_admin_key_sees_the_organization_it_acts_for_and_no_other(api: 
 async def test_lists_hold_nothing_of_others(api: Api) -> None:
     await belongings(api, await api.organization("Theirs"))
     client = await api.client("write", organization=await api.organization("Ours"))
-    for path in ("webhooks", "triggers", "members", "executions", "deliveries", "events", "requests"):
+    for path in (
+        "webhooks",
+        "triggers",
+        "members",
+        "executions",
+        "deliveries",
+        "events",
+        "requests",
+        "instances",
+    ):
         answer = await client("GET", f"/api/v1/{path}")
         assert answer.json[path] == [], path
 

@@ -89,12 +89,15 @@ async def serving(
     sender: FakeSender | None = None,
     work: dict[Automation, Work] | None = None,
     key: str | None = None,
+    **bed_settings: Any,
 ) -> AsyncIterator[Api]:
     """Start a node over an open store, and the API over it.
 
-    key: the admin key, when another node over the same database has printed it.
+    key: the admin key, when another node over the same database has printed it.  bed_settings: as of ``running``.
     """
-    async with running(store, sender=sender, work=WORK if work is None else work) as bed:
+    async with running(
+        store, sender=sender, work=WORK if work is None else work, public_url=PUBLIC_URL, **bed_settings
+    ) as bed:
         made = await first_start(store, bed.node.vault, clock=bed.node.clock)
         admin_key = made or key
         assert admin_key is not None

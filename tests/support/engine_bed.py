@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from hookline.model.events import Delivery
     from hookline.model.executions import Execution
     from hookline.model.ids import Key
+    from hookline.model.integrations import Handler, Integration
     from hookline.ports import Store
-    from hookline.testing.fakes import Work
+    from hookline.testing.fakes import Answerer, Work
 
 VAULT = Vault("a key that only tests know")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -136,11 +137,13 @@ async def running(
     roles: tuple[str, ...] = ROLES,
     clock: SystemClock | None = None,
     public_url: str = "",
+    integrations: tuple[Integration, ...] = (),
+    handlers: dict[Handler, Answerer] | None = None,
 ) -> AsyncIterator[Bed]:
     """A started node over an open store. stop=False leaves it as a kill would: its tasks just cease."""
     clock = clock if clock is not None else SystemClock()
     sender = sender if sender is not None else FakeSender()
-    runner = FakeRunner(clock, work)
+    runner = FakeRunner(clock, work, integrations=integrations, handlers=handlers)
     node = Node(
         name="test",
         store=store,
@@ -180,7 +183,7 @@ def kill(node: Node) -> None:
             task.cancel()
 
 
-_PARTS = {"Committer", "Endings", "Deliverer", "Executor", "Supervisor", "Outbox", "FakeRunner"}
+_PARTS = {"Committer", "Endings", "Deliverer", "Executor", "Supervisor", "Outbox", "FakeRunner", "Deployer"}
 
 
 def policy(retries: int, multiplier: float = 1.0) -> RetryPolicy:

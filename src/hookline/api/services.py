@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from hookline.engine.contexts import Contexts
+    from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
     from hookline.engine.node import TestResult
     from hookline.engine.publish import EventDraft, PublishedEvent
@@ -90,6 +92,14 @@ class Services(Protocol):
     @property
     def endings(self) -> Endings:
         """Who waits for the end of an execution."""
+
+    @property
+    def contexts(self) -> Contexts:
+        """What the app declares of integrations, and what is told of their instances."""
+
+    @property
+    def deployer(self) -> Deployer:
+        """Carries out deployments."""
 
     @property
     def epoch(self) -> Epoch: ...

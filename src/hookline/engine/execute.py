@@ -23,6 +23,8 @@ from hookline.ports import AdoptExecutions, Cancel, Cancelling, ClaimExecutions,
 from hookline.ports_runner import Failed, Lost, RunJob, Suspended, TimedOut
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hookline.engine.commit import Committer
     from hookline.engine.history import RunTimes
     from hookline.engine.lease import Lease
@@ -54,6 +56,7 @@ class Executor:
         lease: Lease,
         clock: Clock,
         history: RunTimes,
+        private: Callable[[Execution], Awaitable[bytes | None]],
         max_running: int,
     ) -> None:
         self._runner = runner
@@ -63,6 +66,7 @@ class Executor:
         self._lease = lease
         self._clock = clock
         self._history = history
+        self._private = private
         self._max_running = max_running
         self._automations: dict[tuple[Kind, str], Automation] = {}
         self._queues: dict[tuple[Kind, str], deque[tuple[Execution, Epoch]]] = {}
@@ -215,6 +219,7 @@ class Executor:
             automation_id=execution.automation_id,
             input=execution.input,
             trigger=execution.trigger,
+            private=await self._private(execution),
             journal=journal,
             attempt=execution.attempt + 1,
         )

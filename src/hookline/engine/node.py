@@ -14,7 +14,9 @@ import structlog
 
 from hookline.engine.batch import Batcher
 from hookline.engine.commit import Committer
+from hookline.engine.contexts import Contexts
 from hookline.engine.deliver import Deliverer
+from hookline.engine.deploy import Deployer
 from hookline.engine.directory import Directory
 from hookline.engine.endings import Endings
 from hookline.engine.execute import Executor
@@ -106,6 +108,12 @@ class Node:
         self.committer = Committer(store)
         self.directory = Directory(store, vault, base_url=public_url)
         self.history = RunTimes(store)
+        self.contexts = Contexts(
+            integrations=lambda: runner.integrations,
+            directory=self.directory,
+            vault=vault,
+            public_url=public_url,
+        )
         self.endings = Endings(archive=store, committer=self.committer, lease=self.lease, clock=clock)
         self.deliverer = Deliverer(
             committer=self.committer,
@@ -149,6 +157,7 @@ class Node:
             lease=self.lease,
             clock=clock,
             history=self.history,
+            private=self.contexts.private_of,
             max_running=limits.max_executions,
         )
         self._receiver = Receiver(
@@ -159,6 +168,15 @@ class Node:
             lease=self.lease,
             clock=clock,
         )
+        self.deployer = Deployer(
+            store=store,
+            runner=runner,
+            contexts=self.contexts,
+            directory=self.directory,
+            lease=self.lease,
+            clock=clock,
+            start=self._receiver.start,
+        )
         self._supervisor = Supervisor(
             store=store,
             lease=self.lease,
@@ -168,6 +186,7 @@ class Node:
             outbox=self._outbox,
             batcher=self._batcher if "deliver" in self._roles else None,
             endings=self.endings,
+            deployer=self.deployer,
             reconciler=Reconciler(
                 archive=store,
                 committer=self.committer,
@@ -199,6 +218,7 @@ class Node:
         self.is_ready = False
         self.endings.close()
         grace = self._limits.grace_seconds
+        await self.deployer.close(grace)
         await self.executor.close(grace)
         if "deliver" in self._roles:
             await self._batcher.close(grace)

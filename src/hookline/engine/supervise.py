@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hookline.engine.batch import Batcher
     from hookline.engine.deliver import Deliverer
+    from hookline.engine.deploy import Deployer
     from hookline.engine.directory import Directory
     from hookline.engine.endings import Endings
     from hookline.engine.execute import Executor
@@ -52,6 +53,7 @@ class Supervisor:
         outbox: Outbox,
         batcher: Batcher | None,
         endings: Endings,
+        deployer: Deployer,
         reconciler: Reconciler,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class Supervisor:
         self._outbox = outbox
         self._batcher = batcher
         self._endings = endings
+        self._deployer = deployer
         self._reconciler = reconciler
         self._tasks: list[asyncio.Task[None]] = []
         self.lease_losses = 0
@@ -115,6 +118,7 @@ class Supervisor:
             self._deliverer.rescan()
         await self._executor.adopt()
         await self._outbox.resume_fan_outs()
+        await self._deployer.look()
 
     async def _reconcile(self) -> None:
         await self._reconciler.look()

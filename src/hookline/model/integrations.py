@@ -159,7 +159,11 @@ class Instance(Document, frozen=True, kw_only=True):
 class Deployment(Document, frozen=True, kw_only=True):
     """An instance is being deployed, disabled or removed. Written first and deleted last, so that whoever finds one
     whose node is dead goes on with it.
+
+    is_creation: the instance is stored after it.  skips_handlers: a removal that calls no ``on_remove``.
     """
 
     kind: ClassVar[str] = "deployment"
     instance_id: Key
+    is_creation: bool = False
+    skips_handlers: bool = False

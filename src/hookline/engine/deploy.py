@@ -1,0 +1,429 @@
+"""Deploy, disable and remove instances: call their handlers one by one, and survive a crash between any two steps.
+
+Every change is noted first (a ``Deployment``) and the note is deleted last; a reservation by this node's epoch keeps
+others from doing the same work. Whoever finds a note whose node is dead goes on: each step looks at what is stored
+and does what is missing, so doing it again changes nothing. Only a handler may be called twice: when its process
+ended and what it returned was not stored yet.
+
+    deploying   triggers, on_deploy of each flow in order, deploy-time flows   → active, or withdrawn → failed
+    disabling   on_remove of each deployed flow, last one first                → disabled, or failed
+    removing    on_remove as above, triggers, the instance itself              → gone, or failed
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from hookline.core.times import rfc3339
+from hookline.engine.contexts import WHOLE
+from hookline.engine.manage import instances as manage
+from hookline.engine.receive import ExecutionStart
+from hookline.engine.vault import INSTANCE_STATES
+from hookline.errors import ConflictError, HooklineError, MissingError, StorageError
+from hookline.model.ids import new_key, public
+from hookline.model.integrations import Deployment, Endpoint, Handler, Instance, InstanceStatus
+from hookline.model.states import Kind
+from hookline.ports import Once
+from hookline.ports_runner import CallJob
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hookline.engine.contexts import Contexts
+    from hookline.engine.directory import Directory
+    from hookline.engine.lease import Lease
+    from hookline.model.configuration import Stored
+    from hookline.model.executions import Failure
+    from hookline.model.ids import Key
+    from hookline.model.integrations import Flow, Integration
+    from hookline.ports import Clock, Store
+    from hookline.ports_runner import Runner
+
+_log = structlog.get_logger("hookline.deploy")
+
+_LOCK: Final = "deployment"
+_LOCK_TIME: Final = timedelta(days=1)
+"""A reservation outlives any deployment: 60 s a flow. It ends with the deployment or with its node's lease."""
+
+_YOUNG: Final = timedelta(minutes=1)
+"""A note this young whose instance is not there yet may belong to a node that is about to store it."""
+
+_ONCE_TIME: Final = timedelta(days=30)
+
+_UNDER_WAY: Final = frozenset({InstanceStatus.DEPLOYING, InstanceStatus.DISABLING, InstanceStatus.REMOVING})
+
+
+class _HandlerFailedError(Exception):
+    """A handler did not do its work. The text says which one and why."""
+
+
+class Deployer:
+    """One per node. start: stores an execution that will run."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runner: Runner,
+        contexts: Contexts,
+        directory: Directory,
+        lease: Lease,
+        clock: Clock,
+        start: Callable[[ExecutionStart], Awaitable[object]],
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._contexts = contexts
+        self._directory = directory
+        self._lease = lease
+        self._clock = clock
+        self._start_execution = start
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._is_open = True
+
+    def __repr__(self) -> str:
+        return f"Deployer(under_way={len(self._tasks)})"
+
+    # --- life ---
+
+    async def close(self, grace: float) -> None:
+        """Give what is under way ``grace`` seconds, then leave it to whoever finds its note."""
+        self._is_open = False
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=grace)
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def look(self) -> None:
+        """Go on with what dead nodes left behind."""
+        for note in await self._store.list(Deployment, organization_id=None):
+            if note.document.instance_id not in self._tasks and self._is_open:
+                await self._take_over(note)
+
+    async def _take_over(self, note: Stored[Deployment]) -> None:
+        instance_id = note.document.instance_id
+        lock, epoch = self._lock(instance_id), self._lease.epoch
+        if await self._store.reserve(lock, epoch) is not True:
+            return
+        instance = await self._store.get(Instance, instance_id, organization_id=None)
+        is_young = self._clock.now() - note.created_at < _YOUNG
+        if instance is None and note.document.is_creation and is_young:
+            await self._store.forget(lock, epoch)
+            return
+        _log.info("deployment_resumed", instance=public("instance", instance_id))
+        self._begin(note, lock, epoch)
+
+    # --- beginning ---
+
+    async def begin(
+        self,
+        organization_id: Key,
+        instance_id: Key,
+        write: manage.Write,
+        *,
+        is_creation: bool = False,
+        skips_handlers: bool = False,
+    ) -> Stored[Instance]:
+        """Store a change of an instance's status and begin to carry it out. write: stores it; what it raises is
+        passed on.  is_creation, skips_handlers: see ``Deployment``.
+
+        Raises ConflictError while another change is under way.
+        """
+        lock, epoch = self._lock(instance_id), self._lease.epoch
+        if await self._store.reserve(lock, epoch) is not True:
+            raise ConflictError(
+                "This instance is being changed; try again when that is done.", code="DEPLOYMENT_UNDER_WAY"
+            )
+        note = None
+        try:
+            note = await self._store.add(
+                Deployment,
+                id=new_key(),
+                organization_id=organization_id,
+                document=Deployment(
+                    instance_id=instance_id, is_creation=is_creation, skips_handlers=skips_handlers
+                ),
+                names=(),
+                at=self._clock.now(),
+            )
+            stored = await write()
+        except HooklineError:
+            await self._give_up(note, lock, epoch)
+            raise
+        await self._directory.refresh()
+        self._begin(note, lock, epoch)
+        return stored
+
+    async def _give_up(self, note: Stored[Deployment] | None, lock: Once, epoch: int) -> None:
+        """Nothing was stored, or it is unknown; in doubt the note stays and is looked at later."""
+        try:
+            if note is not None:
+                found = await self._store.get(
+                    Instance, note.document.instance_id, organization_id=note.organization_id
+                )
+                if found is None or found.document.status not in _UNDER_WAY:
+                    await self._delete_note(note)
+            await self._store.forget(lock, epoch)
+        except StorageError as exc:
+            _log.warning("deployment_not_given_up", reason=exc.message)
+
+    async def wait(self, instance_id: Key, seconds: float) -> None:
+        """Wait until a change under way here is done, at most so long."""
+        task = self._tasks.get(instance_id)
+        if task is not None:
+            await asyncio.wait([task], timeout=seconds)
+
+    def _begin(self, note: Stored[Deployment], lock: Once, epoch: int) -> None:
+        instance_id = note.document.instance_id
+        task = asyncio.create_task(self._work(note, lock, epoch), name=f"deploy-{instance_id.hex()}")
+        self._tasks[instance_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(instance_id, None))
+
+    def _lock(self, instance_id: Key) -> Once:
+        expires_at = self._clock.now() + _LOCK_TIME
+        return Once(scope=instance_id, name=_LOCK, digest=b"", answer=b"", expires_at=expires_at)
+
+    async def _delete_note(self, note: Stored[Deployment]) -> None:
+        await self._store.delete(
+            Deployment, note.id, organization_id=note.organization_id, at=self._clock.now()
+        )
+
+    # --- the work ---
+
+    async def _work(self, note: Stored[Deployment], lock: Once, epoch: int) -> None:
+        try:
+            await self._carry_out(note.document)
+            await self._delete_note(note)
+        except (StorageError, ConflictError, MissingError) as exc:
+            _log.warning("deployment_interrupted", reason=exc.message)
+        except Exception:  # noqa: BLE001 -- a defect of ours leaves the note, and with it a next try
+            _log.exception("deployment_crashed")
+        finally:
+            try:
+                await self._store.forget(lock, epoch)
+                await self._directory.refresh()
+            except StorageError as exc:
+                _log.warning("reservation_not_given_back", reason=exc.message)
+
+    async def _carry_out(self, note: Deployment) -> None:
+        stored = await self._store.get(Instance, note.instance_id, organization_id=None)
+        if stored is None or stored.document.status not in _UNDER_WAY:
+            return
+        integration = self._contexts.integration(stored.document.integration_id)
+        match stored.document.status:
+            case InstanceStatus.DEPLOYING if integration is None:
+                await self._fail(stored, "the app no longer declares this integration")
+            case InstanceStatus.DEPLOYING:
+                assert integration is not None
+                await self._deploy(stored, integration)
+            case InstanceStatus.DISABLING:
+                await self._withdraw_or_fail(stored, integration, then=self._disabled)
+            case _ if note.skips_handlers:
+                await self._removed(stored)
+            case _:
+                await self._withdraw_or_fail(stored, integration, then=self._removed)
+
+    async def _deploy(self, stored: Stored[Instance], integration: Integration) -> None:
+        try:
+            stored = await self._prepare(stored, integration)
+        except ConflictError as exc:
+            await self._fail(stored, exc.message)
+            return
+        await self._directory.refresh()
+        try:
+            for flow in integration.flows:
+                stored = await self._deploy_flow(stored, integration, flow)
+        except _HandlerFailedError as exc:
+            left = await self._withdraw(stored, integration)
+            await self._fail(stored, "; ".join([str(exc), *left]))
+            return
+        for flow in integration.flows:
+            if flow.runs_on_deploy:
+                await self._run_on_deploy(stored, integration, flow)
+        await self._change(
+            stored,
+            lambda instance: msgspec.structs.replace(
+                instance,
+                status=InstanceStatus.ACTIVE,
+                status_reason=None,
+                deployed_at=self._clock.now(),
+            ),
+        )
+
+    async def _prepare(self, stored: Stored[Instance], integration: Integration) -> Stored[Instance]:
+        """Give the instance its names, places and triggers."""
+        now = self._clock.now()
+        places = manage.new_places(stored.document.places, integration)
+        if integration.endpoint is Endpoint.SHARED:
+            places[WHOLE] = await manage.shared_place(
+                self._store, stored.organization_id, integration, now=now
+            )
+        stored = await manage.change_instance(
+            self._store,
+            stored.organization_id,
+            stored.id,
+            lambda instance: msgspec.structs.replace(instance, places=places),
+            names=manage.names_of(stored.document, stored.organization_id, integration),
+            now=now,
+        )
+        await manage.add_triggers(self._store, stored, integration, now=now)
+        return stored
+
+    async def _deploy_flow(
+        self, stored: Stored[Instance], integration: Integration, flow: Flow
+    ) -> Stored[Instance]:
+        if not {Handler.ON_DEPLOY, Handler.ON_REMOVE} & set(flow.handlers):
+            return stored
+        state = None
+        if Handler.ON_DEPLOY in flow.handlers:
+            state = msgspec.json.decode(await self._call(stored, integration, flow, Handler.ON_DEPLOY))
+        return await self._set_state(stored, flow.name, state)
+
+    async def _run_on_deploy(self, stored: Stored[Instance], integration: Integration, flow: Flow) -> None:
+        """Start a deploy-time flow, once for each deployment (PR-20)."""
+        now = self._clock.now()
+        id = new_key()
+        told: dict[str, Any] = self._contexts.shown(stored, integration, flow) | {
+            "execution_id": public("execution", id),
+            "started_at": rfc3339(now),
+        }
+        await self._start_execution(
+            ExecutionStart(
+                organization_id=stored.organization_id,
+                kind=Kind.WORKFLOW,
+                automation_id=flow.automation_id,
+                source="deploy",
+                trigger=msgspec.json.encode(told),
+                id=id,
+                once=Once(
+                    scope=stored.id,
+                    name=f"deploy:{stored.document.deployment}:{flow.name}",
+                    digest=b"",
+                    answer=b"",
+                    expires_at=now + _ONCE_TIME,
+                ),
+            )
+        )
+
+    # --- withdrawing ---
+
+    async def _withdraw_or_fail(
+        self,
+        stored: Stored[Instance],
+        integration: Integration | None,
+        *,
+        then: Callable[[Stored[Instance]], Awaitable[None]],
+    ) -> None:
+        left = [] if integration is None else await self._withdraw(stored, integration)
+        if left:
+            await self._fail(stored, "; ".join(left))
+        else:
+            await then(stored)
+
+    async def _withdraw(self, stored: Stored[Instance], integration: Integration) -> list[str]:
+        """Call ``on_remove`` of every deployed flow, the last one first. Returns what failed; those stay deployed."""
+        problems = []
+        for flow in reversed(integration.flows):
+            current = await self._store.get(Instance, stored.id, organization_id=stored.organization_id)
+            if current is None or flow.name not in self._contexts.states(current.document):
+                continue
+            try:
+                if Handler.ON_REMOVE in flow.handlers:
+                    await self._call(current, integration, flow, Handler.ON_REMOVE)
+                await self._forget_state(current, flow.name)
+            except _HandlerFailedError as exc:
+                problems.append(str(exc))
+        return problems
+
+    async def _disabled(self, stored: Stored[Instance]) -> None:
+        await self._change(
+            stored,
+            lambda instance: msgspec.structs.replace(
+                instance, status=InstanceStatus.DISABLED, status_reason=None, sealed_states=None
+            ),
+        )
+
+    async def _removed(self, stored: Stored[Instance]) -> None:
+        now = self._clock.now()
+        await manage.remove_triggers(self._store, stored, now=now)
+        await self._store.delete(Instance, stored.id, organization_id=stored.organization_id, at=now)
+
+    # --- small steps ---
+
+    async def _call(
+        self, stored: Stored[Instance], integration: Integration, flow: Flow, handler: Handler
+    ) -> bytes:
+        """Call a handler and return what it returned, as JSON text. Raises _HandlerFailedError."""
+        job = CallJob(
+            integration_id=integration.id,
+            flow=flow.name,
+            handler=handler,
+            context=self._contexts.for_handler(stored, integration, flow),
+        )
+        result = await self._runner.call(job)
+        for line in result.logs:
+            _log.info(
+                "handler_log",
+                handler=handler.value,
+                flow=flow.name,
+                instance=public("instance", stored.id),
+                level_said=line.level,
+                text=line.text,
+            )
+        if result.failure is not None:
+            if not self._is_open:
+                raise StorageError("The node stops; another goes on.")
+            raise _HandlerFailedError(_worded(handler, flow, result.failure))
+        return result.value or b"null"
+
+    async def _set_state(self, stored: Stored[Instance], flow: str, state: Any) -> Stored[Instance]:
+        def change(instance: Instance) -> Instance:
+            states = self._contexts.states(instance) | {flow: state}
+            return msgspec.structs.replace(
+                instance, sealed_states=self._contexts.sealed(states, INSTANCE_STATES)
+            )
+
+        return await self._change(stored, change)
+
+    async def _forget_state(self, stored: Stored[Instance], flow: str) -> None:
+        def change(instance: Instance) -> Instance:
+            states = self._contexts.states(instance)
+            states.pop(flow, None)
+            return msgspec.structs.replace(
+                instance, sealed_states=self._contexts.sealed(states, INSTANCE_STATES)
+            )
+
+        await self._change(stored, change)
+
+    async def _fail(self, stored: Stored[Instance], reason: str) -> None:
+        await self._change(
+            stored,
+            lambda instance: msgspec.structs.replace(
+                instance, status=InstanceStatus.FAILED, status_reason=reason[:2000]
+            ),
+        )
+
+    async def _change(
+        self, stored: Stored[Instance], change: Callable[[Instance], Instance]
+    ) -> Stored[Instance]:
+        """Change the instance unless it is no longer ours to change. Raises ConflictError."""
+
+        def checked(instance: Instance) -> Instance:
+            if (instance.deployment, instance.status) != (stored.document.deployment, stored.document.status):
+                raise ConflictError("The instance was changed by another node.")
+            return change(instance)
+
+        return await manage.change_instance(
+            self._store, stored.organization_id, stored.id, checked, now=self._clock.now()
+        )
+
+
+def _worded(handler: Handler, flow: Flow, failure: Failure) -> str:
+    kind = f"{failure.type}: " if failure.type else ""
+    return f"{handler} of flow '{flow.name}' failed: {kind}{failure.message}"
