@@ -28,6 +28,7 @@ PREFIXES: Final = {
     "delivery_id": "dlv_",
     "event_id": "evt_",
     "request_id": "req_",
+    "instance_id": "inst_",
 }
 MAX_BODY = 65_536
 STATUSES = {400, 401, 403, 404, 405, 409, 413, 415}
@@ -172,10 +173,13 @@ def own_ids(one: World) -> dict[str, str]:
     """Objects that exist, so that bad input is not hidden behind 404."""
     execution_id = one.start("orders", {})
     one.ended(execution_id)
+    new = {"integration": "acme", "customer": {"external_id": "own"}}
+    made = one("POST", "/api/v1/instances", new)
     return {
         "webhook_id": one.webhook("/x", ["never"])["id"],
         "trigger_id": one.trigger("orders")["id"],
         "execution_id": execution_id,
+        "instance_id": made.json["id"],
         "workflow_id": "orders",
         "agent_id": "support",
     }
@@ -242,6 +246,7 @@ def test_no_value_of_any_field_is_ever_our_fault(one: World, site: Site) -> None
             "auth": {"type": "token"},
         },
         "/api/v1/events": {"type": "never", "data": 1},
+        "/api/v1/instances": {"integration": "acme", "customer": {"external_id": "c"}},
         "/webhooks/agents/{agent_id}": {"message": "x"},
         "/api/v1/organizations": {"name": "x"},
         "/api/v1/members": {"name": "x", "email": "x@example.com"},

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hookline import App
+from hookline import App, ConfigVariable
 
 app = App()
 
@@ -139,3 +139,13 @@ def unspeakable(ctx: Any) -> Any:
 @app.workflow("surrogate")
 def surrogate(ctx: Any) -> Any:
     return "\ud800"
+
+
+acme = app.integration(
+    "acme", config={"limit": ConfigVariable(type="number"), "token": ConfigVariable(secret=True)}
+)
+
+
+@acme.flow("orders")
+async def acme_orders(ctx: Any) -> Any:
+    return {"config": ctx.config, "customer": ctx.trigger.customer.external_id}
