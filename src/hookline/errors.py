@@ -86,6 +86,19 @@ class MissingError(HooklineError):
     code = "NOT_FOUND"
 
 
+class UnroutableError(MissingError):
+    """A request came to an endpoint that many share and does not say whose it is. 404; it is kept, to be routed again.
+
+    reason: why it is kept, ``unroutable: …``; the caller is told nothing of it.
+    """
+
+    code = "UNROUTABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__("The request names no flow that is here.")
+        self.reason = f"unroutable: {why}"
+
+
 class ConflictError(HooklineError):
     """Two of us raced, or the object's state does not allow the action. 409."""
 
@@ -109,6 +122,15 @@ class RemoteError(HooklineError):
     """A receiver or a runner failed."""
 
     code = "REMOTE_FAILED"
+
+
+class HandlerFailedError(RemoteError):
+    """A function of the user's app, called before an execution, failed. 502, but where a profile has its own words.
+
+    message: what it raised.
+    """
+
+    code = "HANDLER_FAILED"
 
 
 class StorageError(HooklineError):

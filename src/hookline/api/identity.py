@@ -18,7 +18,6 @@ from hookline.model.states import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from hookline.api.services import Services
     from hookline.model.configuration import ApiKey, Stored
@@ -69,7 +68,7 @@ async def identify(services: Services, headers: Mapping[bytes, bytes]) -> Caller
     if key is None:
         raise unauthorized()
     stored = await services.api_key(token_digest(key))
-    if stored is None or not is_live(stored.document, services.clock.now()):
+    if stored is None or not stored.document.is_live(services.clock.now()):
         raise unauthorized()
     scopes = effective(stored.document.scopes)
     wanted = headers.get(b"hookline-organization")
@@ -89,10 +88,6 @@ def bearer(authorization: bytes | None) -> str | None:
         return None
     token = authorization[7:].strip().decode("latin-1")
     return token or None
-
-
-def is_live(key: ApiKey, now: datetime) -> bool:
-    return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)
 
 
 def effective(scopes: tuple[Scope, ...]) -> frozenset[Scope]:

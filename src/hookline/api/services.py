@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hookline.engine.node import TestResult
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
+    from hookline.engine.routing import Router
     from hookline.engine.vault import Vault
     from hookline.model.configuration import ApiKey, Organization, Stored, Webhook
     from hookline.model.events import Delivery
@@ -96,6 +97,10 @@ class Services(Protocol):
     @property
     def contexts(self) -> Contexts:
         """What the app declares of integrations, and what is told of their instances."""
+
+    @property
+    def router(self) -> Router:
+        """Decides which flow of which instance a request is for."""
 
     @property
     def deployer(self) -> Deployer:

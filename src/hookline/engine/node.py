@@ -26,6 +26,7 @@ from hookline.engine.publish import EventDraft, Outbox, PublishedEvent, Publishe
 from hookline.engine.receive import ExecutionStart, Receiver
 from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
+from hookline.engine.routing import Router
 from hookline.engine.supervise import Supervisor
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import ApiKey, Organization, Webhook
@@ -168,6 +169,7 @@ class Node:
             lease=self.lease,
             clock=clock,
         )
+        self.router = Router(contexts=self.contexts, directory=self.directory, runner=runner, clock=clock)
         self.deployer = Deployer(
             store=store,
             runner=runner,

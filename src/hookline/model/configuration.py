@@ -54,6 +54,10 @@ class ApiKey(Document, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 
+    def is_live(self, now: datetime) -> bool:
+        """Say whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
 
 class TriggerAuth(msgspec.Struct, frozen=True, kw_only=True):
     """How a trigger knows its callers.
