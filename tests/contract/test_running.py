@@ -716,3 +716,21 @@ async def test_waiting_for_an_end_changes_nothing_and_may_be_said_of_any_id(
     assert await store.commit(waits) == [True, True, True]
     assert await _stored(store, running) == running
     assert await store.commit([*waits, _finish(running, epoch, clock)]) == [True, True, True, True]
+
+
+async def test_an_answer_to_a_name_whose_waits_are_all_answered_is_refused(
+    store: Store, epoch: Epoch, clock: ManualClock, running: Execution
+) -> None:
+    """Found by random histories: the two stores disagreed when occurrence 0 was not there."""
+    later = entry("wait", "go", clock.now(), occurrence=1, value=None)
+    await apply(store, Record(epoch=epoch, execution_id=running.id, entries=(later,)))
+    resume = Resume(
+        organization_id=running.organization_id,
+        execution_id=running.id,
+        name="go",
+        value=b"1",
+        at=clock.now(),
+    )
+
+    assert await apply(store, resume) == "resumed"
+    assert await apply(store, resume) == "conflict"

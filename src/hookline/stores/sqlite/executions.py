@@ -92,8 +92,8 @@ _ANSWER: Final = """
 """
 _STORE_ANSWER: Final = """
     INSERT INTO journal (execution_id, op, name, occurrence, value, started_at, duration_ms)
-    VALUES (?, 'wait', ?, 0, ?, ?, 0)
-    ON CONFLICT (execution_id, op, name, occurrence) DO NOTHING
+    SELECT ?1, 'wait', ?2, 0, ?3, ?4, 0
+    WHERE NOT EXISTS (SELECT 1 FROM journal WHERE execution_id = ?1 AND op = 'wait' AND name = ?2)
 """
 _WAKE: Final = _QUEUE + " AND status = 'waiting' AND epoch IS NULL"
 
