@@ -30,6 +30,8 @@ COMMANDS: Final = (
     ("webhooks", "webhooks:app", _WORK, "Say which events go to which URL."),
     ("deliveries", "deliveries:app", _WORK, "See what was sent, and send it again."),
     ("executions", "executions:app", _WORK, "See, cancel and resume runs."),
+    ("integrations", "integrations:app", _WORK, "See the integrations that your app declares."),
+    ("instances", "instances:app", _WORK, "Deploy an integration for your customers."),
     ("keys", "keys:app", _WORK, "Create, list and revoke API keys."),
     ("orgs", "orgs:app", _WORK, "One organization for each of your customers."),
     ("backup", "backup:backup", _WORK, "Copy the database while it is in use."),
