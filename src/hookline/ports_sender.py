@@ -46,6 +46,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     timeout_seconds: from the call to the last byte kept of the answer, over all hops.
     connect_timeout_seconds: for name, connection and TLS handshake, within the above.
     tls: None for the default.  max_redirects: hops that may be followed; 0 follows none.
+    credentials: names of headers, lower-case, that no other origin than the URL's own may get.
     """
 
     url: str
@@ -56,6 +57,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     connect_timeout_seconds: float = 5.0
     tls: TlsOptions | None = None
     max_redirects: int = 0
+    credentials: frozenset[str] = frozenset()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -66,6 +68,7 @@ class Answer(msgspec.Struct, frozen=True):
     address: the IP that was dialled or refused, None if it never came to that.
     headers: as received.  body: the first 64 KiB at most, as it came, never decompressed.
     is_cut: more of the body followed, or it broke off.
+    address, headers, body and what else describes one exchange are of the last one, when redirects were followed.
     location: target of a redirect as received, None when the answer is not one or names none.
     """
 

@@ -224,18 +224,6 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
         assert unset.json[name] == blank[name], name
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("max_redirects", 2)],
-)
-async def test_a_setting_that_nothing_acts_on_is_refused(api: Api, name: str, value: Any) -> None:
-    """DEMANDS 26: a setting without effect is worse than none."""
-    made = await api.admin("POST", URL, {"url": "https://a.example.com/", "events": ["*"], name: value})
-
-    assert (made.status, made.json["error"]["code"]) == (400, "NOT_SUPPORTED_YET")
-    assert made.json["error"]["details"]["field"] == name
-
-
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"url": "ftp://a.b/"}, "url"),
     ({"url": "https://user:pw@a.b/"}, "url"),

@@ -2,7 +2,8 @@
 
 The path of an attempt: word the head, take an idle connection or open one (name, guard, connect, TLS),
 exchange, classify. Every receiver is treated as hostile: the bounds are in connection.py, the addresses in
-guard.py. It does worse than a general client: HTTP/1.1 only, no proxy, cookies, decompression or redirects.
+guard.py. It does worse than a general client: HTTP/1.1 only, no proxy, cookies or decompression; redirects only as
+redirects.py allows.
 This module never signs, never retries on a schedule and never stores.
 
 It uses httptools and the event loop directly instead of an HTTP client: over aiohttp's public interface the
@@ -32,6 +33,7 @@ from hookline.senders.connection import Connection, Ending
 from hookline.senders.dns import NameFailedError, NameMissingError, Resolver
 from hookline.senders.guard import AddressRefusedError, AddressRule, ExhaustedError, Guard
 from hookline.senders.pool import Pool
+from hookline.senders.redirects import follow
 from hookline.senders.wording import Wording
 
 if TYPE_CHECKING:
@@ -106,6 +108,11 @@ class HttpSender:
 
     async def send(self, request: Outgoing) -> Answer:
         """Send it and read the answer; see ``ports_sender.Sender``."""
+        if request.max_redirects:
+            return await follow(self._send_once, request)
+        return await self._send_once(request)
+
+    async def _send_once(self, request: Outgoing) -> Answer:
         started = time.monotonic()
         try:
             destination = self._destinations.get(request.url) or self._learn(request.url)

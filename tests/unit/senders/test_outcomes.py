@@ -49,9 +49,9 @@ async def test_an_answer_is_kept_as_it_came(send: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_a_redirect_is_shown_and_never_followed(send: Any, status: int) -> None:
+async def test_a_redirect_is_shown_and_not_followed_unless_asked_for(send: Any, status: int) -> None:
     async with Receiver() as elsewhere, Receiver(default=Reply.redirect(elsewhere.url, status)) as receiver:
-        answer = await send(receiver.url, max_redirects=5)
+        answer = await send(receiver.url)
 
     assert answer.outcome is Is.REDIRECT
     assert answer.location == elsewhere.url

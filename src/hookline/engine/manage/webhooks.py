@@ -512,23 +512,6 @@ def _required(value: Any, field: str, kind: type, expected: str) -> Any:
     return value
 
 
-def _later(name: str, value: Any, expected: str) -> InputError:
-    """A setting that this version would store and not act on is refused instead."""
-    return InputError(
-        f"'{name}' is not supported yet.",
-        code="NOT_SUPPORTED_YET",
-        field=name,
-        expected=expected,
-        received=type_name(value),
-    )
-
-
-def _no_redirects(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
-    if value:
-        raise _later("max_redirects", value, "0")
-    return {"max_redirects": value}
-
-
 _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "name": _name,
     "url": _url,
@@ -547,6 +530,6 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "max_in_flight": _plain("max_in_flight"),
     "ordered": lambda _, __, value: {"is_ordered": bool(value)},
     "timeout_seconds": _timeout,
-    "max_redirects": _no_redirects,
+    "max_redirects": _plain("max_redirects"),
 }
 """What each field of the API does to a webhook, in the order in which they are checked."""

@@ -1,0 +1,75 @@
+"""Follow redirects, as far as a webhook allows it: never as a different request, never with credentials for others.
+
+Each hop is a request of its own over the same dial site, so its address is judged like any other. All hops share one
+deadline. Only 307 and 308 are followed: after any other a client would go on with a GET without the body, and a
+receiver that answers that with 200 has received nothing (SEEDS PB-X2, RFC 9110 section 15.4).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
+
+import msgspec
+
+from hookline.core.addresses import parse_target
+from hookline.core.redact import redact_url
+from hookline.errors import InputError
+from hookline.model.states import AttemptOutcome
+from hookline.ports_sender import TlsOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hookline.ports_sender import Answer, Outgoing
+
+_KEEPS_METHOD_AND_BODY: Final = (307, 308)
+
+
+class _StayError(Exception):
+    """This redirect is not followed; the message says why."""
+
+
+async def follow(send: Callable[[Outgoing], Awaitable[Answer]], request: Outgoing) -> Answer:
+    """Send a request and up to ``max_redirects`` more. Returns the last answer, with the time of all of them."""
+    started = time.monotonic()
+    hop, followed = request, 0
+    answer = await send(hop)
+    while answer.outcome is AttemptOutcome.REDIRECT and answer.location is not None:
+        left = request.timeout_seconds - (time.monotonic() - started)
+        try:
+            hop = _next(hop, answer, left, followed=followed, most=request.max_redirects)
+        except _StayError as exc:
+            place = redact_url(answer.location)[:500]
+            error = f"The receiver answered {answer.status} and pointed to {place}, which was not followed: {exc}."
+            answer = msgspec.structs.replace(answer, error=error)
+            break
+        followed += 1
+        answer = await send(hop)
+    return msgspec.structs.replace(answer, duration_ms=round((time.monotonic() - started) * 1000))
+
+
+def _next(hop: Outgoing, answer: Answer, seconds: float, *, followed: int, most: int) -> Outgoing:
+    """Return the request that a redirect asks for. Raises _StayError."""
+    if followed >= most:
+        raise _StayError(f"it is redirect number {followed + 1}, and {most} are followed")
+    if answer.status not in _KEEPS_METHOD_AND_BODY:
+        raise _StayError(f"a {answer.status} turns a {hop.method} into a GET without its body")
+    if seconds <= 0:
+        raise _StayError("the time for this attempt is over")
+    assert answer.location is not None
+    try:
+        url = urljoin(hop.url, answer.location)
+        before, after = parse_target(hop.url), parse_target(url)
+    except (InputError, ValueError) as exc:
+        raise _StayError("it is no address that a delivery may go to") from exc
+    if before.scheme == "https" and after.scheme != "https":
+        raise _StayError("it leads from https to http")
+    changes: dict[str, object] = {"url": url, "timeout_seconds": seconds}
+    if (before.scheme, before.ascii_host, before.port) != (after.scheme, after.ascii_host, after.port):
+        changes["headers"] = tuple(
+            [(name, value) for name, value in hop.headers if name.lower() not in hop.credentials]
+        )
+        changes["tls"] = None if hop.tls is None else TlsOptions(ca_pem=hop.tls.ca_pem)
+    return msgspec.structs.replace(hop, **changes)
