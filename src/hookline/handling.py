@@ -173,12 +173,8 @@ def _encoded(body: Any) -> tuple[bytes | None, str | None]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value with bytes as ``{"$base64": …}`` and records as objects, for JSON."""
+    """Return a value with records as objects, of JSON's types and bytes."""
     match value:
-        case bytes() | bytearray():
-            from base64 import b64encode
-
-            return {"$base64": b64encode(value).decode()}
         case Part() | Record():
             return plain(value.as_dict())
         case Headers() | dict():

@@ -28,7 +28,8 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
 
     input: JSON text of ``ctx.input``, None when absent.
     trigger: JSON text of an object with the names of ``ctx.trigger`` (``headers``, ``raw_body`` …), None when
-    nothing triggered it. Bytes are written ``{"$base64": "…"}`` and come out as bytes.
+    nothing triggered it. Bytes are written as ``core.octets`` says; a ``body`` without ``data`` has those of
+    ``raw_body``. With ``"input": "body"`` the body's data are ``ctx.input``, whatever ``input`` shows to others.
     private: JSON text of an object with ``config``, ``instance_state`` and ``webhook_api_keys``: what only the running
     code may see, so it is put together at each start and never stored with the execution. None outside of flows.
     journal: what earlier processes of this execution recorded, in any order; a wait that has been answered,
@@ -55,7 +56,7 @@ class CallJob(msgspec.Struct, frozen=True, kw_only=True):
 
     flow: whose handler it is, None for the integration's own.
     context: JSON text of an object with the names of the handler's ``ctx``.  payload: JSON text of what came in, with
-    the names of ``ctx.trigger``, None for handlers without one. Bytes are written ``{"$base64": "…"}`` in both.
+    the names of ``ctx.trigger``, None for handlers without one. Bytes are written as ``core.octets`` says in both.
     timeout_ms: longest wait for a process, and then longest wall time of the call.
     """
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hookline.api.identity import bearer
 from hookline.core.times import parse_rfc3339
-from hookline.engine.manage.triggers import BASICS, TOKENS, basic_digest
+from hookline.engine.manage.credentials import BASICS, TOKENS, basic_digest
 from hookline.engine.vault import token_digest
 from hookline.model.configuration import Trigger
 
@@ -33,11 +33,11 @@ async def find_trigger(
 
     It may be one of another route, disabled or past its time: see ``is_live``.
     """
-    for token in _tokens(headers, query):
+    for token in tokens_of(headers, query):
         found = await services.directory.find(Trigger, TOKENS, token_digest(token).hex())
         if found is not None:
             return found
-    pair = _basic(headers.get(b"authorization"))
+    pair = basic_of(headers.get(b"authorization"))
     if pair is None:
         return None
     return await services.directory.find(Trigger, BASICS, basic_digest(services.vault, route, *pair))
@@ -47,17 +47,20 @@ def is_live(
     services: Services, trigger: Trigger, headers: Mapping[bytes, bytes], query: Iterable[tuple[str, str]]
 ) -> bool:
     """Say whether the credential that found a trigger is its present one, or a rotated one within its time."""
-    auth = trigger.auth
+    if trigger.auth.type != "token" or is_previous_live(services, trigger):
+        return True
+    present = trigger.auth.digests[0]
+    return any(token_digest(token) == present for token in tokens_of(headers, query))
+
+
+def is_previous_live(services: Services, trigger: Trigger) -> bool:
+    """Say whether a credential that was replaced still counts."""
     until = trigger.settings.get("previous_until")
-    if auth.type != "token" or until is None:
-        return True
-    present = auth.digests[0]
-    if any(token_digest(token) == present for token in _tokens(headers, query)):
-        return True
-    return services.clock.now() < parse_rfc3339(str(until))
+    return until is None or services.clock.now() < parse_rfc3339(str(until))
 
 
-def _tokens(headers: Mapping[bytes, bytes], query: Iterable[tuple[str, str]]) -> list[str]:
+def tokens_of(headers: Mapping[bytes, bytes], query: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the tokens that a request carries, three at most."""
     tokens = [value for name, value in query if name == "token" and value][:2]
     given = bearer(headers.get(b"authorization"))
     if given is not None:
@@ -65,7 +68,7 @@ def _tokens(headers: Mapping[bytes, bytes], query: Iterable[tuple[str, str]]) ->
     return [token for token in tokens if len(token) <= _MOST_BYTES]
 
 
-def _basic(authorization: bytes | None) -> tuple[str, str] | None:
+def basic_of(authorization: bytes | None) -> tuple[str, str] | None:
     """Return user name and password of a Basic credential (RFC 7617), else None."""
     if authorization is None or len(authorization) > _MOST_BYTES or authorization[:6].lower() != b"basic ":
         return None

@@ -58,6 +58,7 @@ _SCHEMES: Final[dict[str, Any]] = {
         "scheme": "basic",
         "description": "A trigger's user name and password.",
     },
+    "trigger_key": {"type": "apiKey", "in": "header", "name": "Api-Key"},
 }
 
 

@@ -36,6 +36,7 @@ _WITHOUT_BODY: Final = frozenset({204, 304})
 class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
     """One route beside the framework.
 
+    method: the one that is described.  others: methods that the handler takes, too; it says which of them it answers.
     path: as OpenAPI writes it.  prefix: what paths must begin with, None for an exact path.
     is_shared: other methods of this path belong to the management application.
     operation: its description for ``/openapi.json``.
@@ -44,6 +45,7 @@ class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     handler: Handler
+    others: tuple[str, ...] = ()
     prefix: str | None = None
     is_shared: bool = False
     operation: dict[str, object] = {}
@@ -118,8 +120,8 @@ class Front:
 
 
 def _check_method(scope: Scope, route: HotRoute) -> None:
-    if scope["method"] != route.method:
-        raise MethodError("This URL takes no such method.", allow=route.method)
+    if scope["method"] != route.method and scope["method"] not in route.others:
+        raise MethodError("This URL takes no such method.", allow=", ".join((route.method, *route.others)))
 
 
 def check_path(scope: Scope) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hookline.api import publish, results, webhooks_in
+from hookline.api import publish, results, trigger_in, webhooks_in
+from hookline.api.call import Gatekeeper
 from hookline.api.front import HotRoute
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def hot_routes(site: Site) -> tuple[HotRoute, ...]:
     """Return every hot route, ready to be served."""
-    gatekeeper = webhooks_in.Gatekeeper()
+    gatekeeper = Gatekeeper()
     return (
         HotRoute(
             method="POST",
@@ -36,6 +37,14 @@ def hot_routes(site: Site) -> tuple[HotRoute, ...]:
             for prefix, kind in webhooks_in.ROUTES.items()
         ),
         HotRoute(
+            method="POST",
+            others=trigger_in.OTHER_METHODS,
+            path=f"{trigger_in.PREFIX}{{path_id}}",
+            prefix=trigger_in.PREFIX,
+            handler=partial(trigger_in.receive, site, gatekeeper),
+            operation=_trigger_operation(),
+        ),
+        HotRoute(
             method="GET",
             path=f"{results.PREFIX}{{profile}}/{{execution_id}}",
             prefix=results.PREFIX,
@@ -45,7 +54,7 @@ def hot_routes(site: Site) -> tuple[HotRoute, ...]:
     )
 
 
-def _incoming(site: Site, gatekeeper: webhooks_in.Gatekeeper, prefix: str) -> Any:
+def _incoming(site: Site, gatekeeper: Gatekeeper, prefix: str) -> Any:
     def handle(request: Inbound) -> Any:
         return webhooks_in.receive(site, gatekeeper, request, prefix)
 
@@ -139,6 +148,41 @@ def _incoming_operation(kind: Kind) -> dict[str, object]:
             }
         ),
         "responses": _responses("Queued", accepted),
+    }
+
+
+def _trigger_operation() -> dict[str, object]:
+    return {
+        "operationId": "call_trigger",
+        "tags": ["incoming"],
+        "summary": "Start what a trigger starts",
+        "description": "Any method that the trigger takes, with any path below it and any body. The trigger says how "
+        "its callers are known, and whether the answer is the result.",
+        "security": [
+            {},
+            {"trigger_token": []},
+            {"trigger_bearer": []},
+            {"trigger_basic": []},
+            {"trigger_key": []},
+        ],
+        "parameters": [
+            {"name": "path_id", "in": "path", "required": True, "schema": {"type": "string"}},
+            {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}},
+            {
+                "name": "Prefer",
+                "in": "header",
+                "schema": {"type": "string"},
+                "description": "`wait=N`, in seconds: answer with the result (native profile).",
+            },
+        ],
+        "requestBody": {"content": {"*/*": {"schema": {}}}},
+        "responses": {
+            "200": {"description": "Accepted in the Prismatic profile, or the result itself"},
+            "202": {"description": "Queued, or still running"},
+            "303": {"description": "The result is at Location"},
+            "4XX": {"description": "Refused, or the run failed"},
+            "5XX": {"description": "The run failed, or nothing was stored"},
+        },
     }
 
 

@@ -31,6 +31,7 @@ MOST_HELD_BYTES: Final = 128 << 20
 
 _PICKED: Final = frozenset(
     {
+        b"api-key",
         b"authorization",
         b"content-encoding",
         b"content-length",
@@ -124,13 +125,17 @@ class Inbound:
         if declared is not None and declared.isdigit() and int(declared[:20]) > cap:
             raise too_large(cap)
 
-    def check_json(self) -> None:
-        """Raise MediaTypeError unless the body is declared as plain JSON, or not declared at all."""
+    def check_encoding(self) -> None:
+        """Raise MediaTypeError for a compressed body."""
         if self.headers.get(b"content-encoding", b"identity") != b"identity":
             # A compressed body can be a thousand times larger than what the cap counted.
             raise MediaTypeError(
                 "Compressed request bodies are not accepted.", field="Content-Encoding", expected="identity"
             )
+
+    def check_json(self) -> None:
+        """Raise MediaTypeError unless the body is declared as plain JSON, or not declared at all."""
+        self.check_encoding()
         declared = self.headers.get(b"content-type")
         if declared is None or declared in _JSON_TYPES:
             return

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from hookline.api.call import RATE_PER_SECOND
 from hookline.api.description import docs_page
 from hookline.api.metrics import metrics_text
 from hookline.api.publish import MOST_EVENTS
 from hookline.api.reply import Admin, AtSite, Body, Reader, reply
 from hookline.api.services import Site
-from hookline.api.webhooks_in import RATE_PER_SECOND
 from hookline.dialects import NAMES
 from hookline.errors import HooklineError, InputError, StorageError
 

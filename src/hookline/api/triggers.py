@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from hookline.api.identity import Caller
 from hookline.api.reply import (
     AtPage,
     AtSite,
@@ -24,21 +25,22 @@ from hookline.api.reply import (
 )
 from hookline.api.services import Site
 from hookline.engine.manage import callbacks
+from hookline.engine.manage.credentials import definition_of
 from hookline.engine.manage.organizations import check_name
+from hookline.engine.manage.trigger_settings import SETTINGS
 from hookline.engine.manage.triggers import (
     ROTATION,
-    SETTINGS,
     NewTrigger,
     create_trigger,
-    rotate_token,
     route,
     update_trigger,
 )
+from hookline.engine.manage.triggers import rotate as rotate_credential
 from hookline.errors import InputError
 from hookline.model.configuration import Stored, Trigger, Webhook
 from hookline.model.executions import TriggerRequest
 from hookline.model.ids import public
-from hookline.model.states import DeliveryState, Kind
+from hookline.model.states import DeliveryState, Kind, Scope
 
 router = APIRouter(prefix="/api/v1", tags=["triggers"])
 
@@ -57,7 +59,10 @@ class TriggerSettings(Body):
     dedupe: dict[str, Any] | None = None
     methods: list[Any] | None = None
     response: dict[str, Any] | None = None
+    max_body_bytes: int | None = None
     synchronous: bool | None = None
+    wait_seconds: int | None = None
+    debounce: dict[str, Any] | None = None
     concurrency: dict[str, Any] | None = None
     callbacks: bool | None = None
 
@@ -72,14 +77,19 @@ class TriggerChange(TriggerSettings):
     is_enabled: bool | None = None
 
 
-class TokenRotation(Body):
+class Rotation(Body):
+    """secret: the new one of a signature, made by its sender; left out for what we make ourselves."""
+
+    secret: str | None = None
     overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = int(ROTATION.total_seconds())
 
 
 Refused = Annotated[bool | None, Query(description="Only refused ones, or only accepted ones.")]
 
 
-@router.post("/triggers", status_code=201, summary="Create a trigger; its token is in this answer only")
+@router.post(
+    "/triggers", status_code=201, summary="Create a trigger; its token or key is in this answer only"
+)
 async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response:
     kind = Kind(body.automation.kind)
     if site.services.automation(kind, body.automation.id) is None:
@@ -92,7 +102,7 @@ async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response
         )
     if body.callbacks:
         callbacks.check_callers(str(body.auth.get("type")), body.auth)
-    stored, token = await create_trigger(
+    stored, shown_once = await create_trigger(
         site.services.store,
         site.services.vault,
         caller.organization_id,
@@ -112,7 +122,8 @@ async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response
             site.services.store, site.services.vault, stored, now=site.services.clock.now()
         )
     await site.services.directory.refresh()
-    return reply(view(site, stored) | _shown_once(site, stored, token) | _callback_secret(secret), 201)
+    told = view(site, caller, stored) | _shown_once(site, stored, shown_once) | _callback_secret(secret)
+    return reply(told, 201)
 
 
 @router.get("/triggers", summary="List triggers")
@@ -120,14 +131,14 @@ async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
     found = await site.services.store.list(
         Trigger, organization_id=caller.organization_id, before=page.before, limit=page.enough
     )
-    return page.reply("triggers", found, lambda stored: stored.id, lambda stored: view(site, stored))
+    return page.reply("triggers", found, lambda stored: stored.id, lambda stored: view(site, caller, stored))
 
 
 @router.get("/triggers/{trigger_id}", summary="Show a trigger")
 async def show(site: AtSite, caller: Reader, trigger_id: str) -> Response:
     id = key_in_path("trigger", trigger_id)
     stored = await site.services.store.get(Trigger, id, organization_id=caller.organization_id)
-    return reply(view(site, found_or_missing(stored, "trigger")))
+    return reply(view(site, caller, found_or_missing(stored, "trigger")))
 
 
 @router.patch("/triggers/{trigger_id}", summary="Change a trigger")
@@ -149,7 +160,7 @@ async def update(site: AtSite, caller: Writer, trigger_id: str, body: TriggerCha
     )
     stored, secret = await _switch_callbacks(site, stored)
     await site.services.directory.refresh()
-    return reply(view(site, stored) | _callback_secret(secret))
+    return reply(view(site, caller, stored) | _callback_secret(secret))
 
 
 async def _switch_callbacks(site: Site, stored: Stored[Trigger]) -> tuple[Stored[Trigger], str | None]:
@@ -188,20 +199,20 @@ async def delete(site: AtSite, caller: Writer, trigger_id: str) -> Response:
     return no_content()
 
 
-@router.post("/triggers/{trigger_id}/rotate", summary="Give a trigger a new token; the old one overlaps")
-async def rotate(
-    site: AtSite, caller: Writer, trigger_id: str, body: TokenRotation | None = None
-) -> Response:
-    wanted = body if body is not None else TokenRotation()
-    stored, token = await rotate_token(
+@router.post("/triggers/{trigger_id}/rotate", summary="Give a trigger a new credential; the old one overlaps")
+async def rotate(site: AtSite, caller: Writer, trigger_id: str, body: Rotation | None = None) -> Response:
+    wanted = body if body is not None else Rotation()
+    stored, shown_once = await rotate_credential(
         site.services.store,
+        site.services.vault,
         caller.organization_id,
         key_in_path("trigger", trigger_id),
+        secret=wanted.secret,
         overlap=timedelta(seconds=wanted.overlap_seconds),
         now=site.services.clock.now(),
     )
     await site.services.directory.refresh()
-    return reply(view(site, stored) | _shown_once(site, stored, token))
+    return reply(view(site, caller, stored) | _shown_once(site, stored, shown_once))
 
 
 @router.get("/triggers/{trigger_id}/requests", summary="List the requests that came in on a trigger")
@@ -242,29 +253,42 @@ def _settings(body: TriggerSettings) -> dict[str, Any]:
     return {name: value for name, value in body.model_dump(exclude_unset=True).items() if name in SETTINGS}
 
 
-def _shown_once(site: Site, stored: Stored[Trigger], token: str | None) -> dict[str, Any]:
-    if token is None:
+def _shown_once(site: Site, stored: Stored[Trigger], credential: str | None) -> dict[str, Any]:
+    if credential is None:
         return {}
-    return {"token": token, "url": f"{_url(site, stored.document)}?token={token}"}
+    trigger = stored.document
+    if trigger.path_id is not None:
+        return {trigger.auth.type: credential}
+    return {"token": credential, "url": f"{_url(site, trigger)}?token={credential}"}
 
 
 def _url(site: Site, trigger: Trigger) -> str:
+    if trigger.path_id is not None:
+        # As the seed prints it: "=" needs no escape in a path (RFC 3986 section 3.3).
+        return f"{site.settings.public_url}/trigger/{quote(trigger.path_id, safe='=')}"
     place = route(trigger.automation_kind, quote(trigger.automation_id, safe=""))
     return f"{site.settings.public_url}/webhooks/{place}"
 
 
-def view(site: Site, stored: Stored[Trigger]) -> dict[str, Any]:
+def view(site: Site, caller: Caller, stored: Stored[Trigger]) -> dict[str, Any]:
+    """Return what a caller may see. A path id is as good as a credential where there is no other: only who may change
+    the trigger sees it.
+    """
     trigger = stored.document
     auth: dict[str, Any] = {"type": trigger.auth.type}
     if trigger.auth.username is not None:
         auth["username"] = trigger.auth.username
+    if trigger.auth.type == "signature":
+        auth |= definition_of(trigger.auth)
+    is_shown = trigger.path_id is None or Scope.WRITE in caller.scopes
     return {
         "id": public("trigger", stored.id),
         "name": trigger.name,
         "automation": {"kind": trigger.automation_kind, "id": trigger.automation_id},
         "profile": trigger.profile,
         "auth": auth,
-        "url": _url(site, trigger),
+        "url": _url(site, trigger) if is_shown else None,
+        "path_id": trigger.path_id if is_shown else None,
         "is_enabled": trigger.is_enabled,
         "created_at": when(stored.created_at),
         "updated_at": when(stored.updated_at),

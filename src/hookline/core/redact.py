@@ -94,8 +94,7 @@ def redact_query(query: str, secret_names: Collection[str] = ()) -> str:
 
 def redact_url(url: str, secret_names: Collection[str] = ()) -> str:
     """Return a URL or path with its secret parameters, any password and any trigger's path id replaced."""
-    if "/trigger/" in url:
-        url = _TRIGGER_PATH.sub(REDACTED, url)
+    url = redact_path(url)
     address, question, query = url.partition("?")
     if "@" in address:
         address = _without_userinfo(address)
@@ -103,6 +102,11 @@ def redact_url(url: str, secret_names: Collection[str] = ()) -> str:
         return address
     query, hash_, fragment = query.partition("#")
     return f"{address}?{redact_query(query, secret_names)}{hash_}{fragment}"
+
+
+def redact_path(path: str) -> str:
+    """Return a path with a trigger's path id replaced."""
+    return _TRIGGER_PATH.sub(REDACTED, path) if "/trigger/" in path else path
 
 
 def _without_userinfo(address: str) -> str:

@@ -9,6 +9,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hookline.core.octets import wrapped
 from hookline.handling import HandlerContext, Payload, plain, route_answer, trigger_answer
 from hookline.model.integrations import Handler
 from hookline.ports_runner import LogDraft
@@ -37,7 +38,7 @@ class CallServer:
         """Call a handler and send what it returned, or why it failed."""
         self._sequence = 0
         try:
-            value = values.encode(plain(self._called(call)), f"what {call.handler} returned")
+            value = values.encode(wrapped(plain(self._called(call))), f"what {call.handler} returned")
             flush_output()
             self._link.send(Finished(call.run, value, None))
         except (Exception, SystemExit) as exc:  # noqa: BLE001 -- whatever ended it is the answer

@@ -131,7 +131,11 @@ class RunSession:
         trigger = values.decode_trigger(start.trigger)
         if keys := private.get("webhook_api_keys"):
             trigger["webhook_api_keys"] = keys
+        if trigger:
+            trigger["execution_id"] = self.execution_id
         self.trigger = Trigger(trigger)
+        if trigger.get("input") == "body":
+            self.input = self.trigger.body.data
         self.config: dict[str, Any] = private.get("config") or {}
         self.instance_state: Any = private.get("instance_state")
         self.resolution: dict[str, Any] | None = None

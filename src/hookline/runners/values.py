@@ -7,11 +7,12 @@ never end a run. Loaded into every child process.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from typing import Any, Final
 
 import msgspec
 
+from hookline.core.octets import unwrapped
 from hookline.model.executions import Failure
 
 MAX_MESSAGE: Final = 8 * 1024
@@ -86,18 +87,13 @@ def decode(text: bytes | None) -> Any:
 
 
 def decode_trigger(text: bytes | None) -> dict[str, Any]:
-    """Return what ``ctx.trigger`` shows, with ``{"$base64": …}`` as bytes."""
-    value = _with_bytes(decode(text))
-    return value if isinstance(value, dict) else {}
-
-
-def _with_bytes(value: Any) -> Any:
-    if isinstance(value, dict):
-        if len(value) == 1 and isinstance(value.get("$base64"), str):
-            return b64decode(value["$base64"])
-        return {name: _with_bytes(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_with_bytes(item) for item in value]
+    """Return what ``ctx.trigger`` shows, with bytes as bytes. A body without data has those of the raw body."""
+    value = unwrapped(decode(text))
+    if not isinstance(value, dict):
+        return {}
+    body, raw = value.get("body"), value.get("raw_body")
+    if isinstance(body, dict) and isinstance(raw, dict) and "data" not in body:
+        body["data"] = raw.get("data")
     return value
 
 

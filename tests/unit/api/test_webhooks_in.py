@@ -331,10 +331,12 @@ async def test_no_credential_reaches_the_record_or_the_code(world: World) -> Non
 
 async def test_a_rotated_token_works_on_for_its_time(world: World) -> None:
     stored, old = await trigger(world)
-    _, new = await triggers.rotate_token(
+    _, new = await triggers.rotate(
         world.services.store,
+        world.services.vault,
         world.organization_id,
         stored.id,
+        secret=None,
         overlap=timedelta(seconds=60),
         now=world.services.clock.now(),
     )

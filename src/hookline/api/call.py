@@ -1,0 +1,217 @@
+"""One request to a trigger, from whichever route: what is known of it, what it may take, and what is kept of it.
+
+A refused request is kept with its reason: under its trigger when that is known; else, some a second only, under the
+installation's first organization, since an unknown caller must not fill anyone's database.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hookline.api.errors import status_of
+from hookline.core.rate import SlidingWindow
+from hookline.core.redact import redact_headers, redact_path, redact_query
+from hookline.core.times import rfc3339
+from hookline.engine.manage.start import default_organization
+from hookline.errors import ForbiddenError, HooklineError, StorageError, ThrottledError
+from hookline.model.executions import TriggerRequest
+from hookline.model.ids import new_key
+
+if TYPE_CHECKING:
+    from hookline.api.inbound import Inbound
+    from hookline.api.services import Site
+    from hookline.core.bodies import Body
+    from hookline.model.configuration import Stored, Trigger
+    from hookline.model.ids import Key
+
+RATE_PER_SECOND: Final = 50.0
+"""Requests a second that one trigger takes on one node unless it says otherwise (CONTRACT section 3)."""
+
+_KEPT_PER_SECOND: Final = 5
+"""Refused requests that are kept a second: of one trigger, and of all unknown callers together."""
+
+_MOST_KEPT_BYTES: Final = 64 * 1024
+_MOST_WINDOWS: Final = 10_000
+
+_write: Final = msgspec.json.Encoder().encode
+
+
+class Gatekeeper:
+    """Counts the requests of each trigger on this node. One per node."""
+
+    def __init__(self) -> None:
+        self._passing: dict[tuple[Key, float], SlidingWindow] = {}
+        self._keeping: dict[Key, SlidingWindow] = {}
+
+    def __repr__(self) -> str:
+        return f"Gatekeeper(triggers={len(self._passing)})"
+
+    def check_rate(self, trigger: Stored[Trigger], now: float) -> None:
+        """Raise ThrottledError when the trigger has had its share of the last second."""
+        rate = rate_of(trigger.document)
+        place = (trigger.id, rate)
+        window = self._passing.get(place)
+        if window is None:
+            if len(self._passing) >= _MOST_WINDOWS:
+                self._passing.clear()
+            limit = max(1, int(rate))
+            window = self._passing[place] = SlidingWindow(limit, limit / rate)
+        wait = window.ask(now)
+        if wait > 0:
+            raise ThrottledError(
+                f"This URL takes {rate:g} requests a second.", retry_after_seconds=max(1, int(wait + 0.999))
+            )
+
+    def may_keep(self, source: Key, now: float) -> bool:
+        """Say whether one more refused request of this source is kept."""
+        if len(self._keeping) >= _MOST_WINDOWS:
+            self._keeping.clear()
+        return self._keeping.setdefault(source, SlidingWindow(_KEPT_PER_SECOND)).ask(now) <= 0
+
+
+class Call:
+    """One request on its way through the steps: what is known of it so far, for the record.
+
+    request_id: of the record.  path_fragment: what follows the trigger's own path.
+    """
+
+    __slots__ = (
+        "_headers",
+        "body",
+        "parameters",
+        "path_fragment",
+        "request",
+        "request_id",
+        "trigger",
+    )
+
+    def __init__(self, request: Inbound) -> None:
+        self.request = request
+        self.request_id = new_key()
+        self.parameters: list[tuple[str, str]] = []
+        self.path_fragment = ""
+        self.body = b""
+        self.trigger: Stored[Trigger] | None = None
+        self._headers: tuple[tuple[str, str], ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"Call({self.request!r})"
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers without credentials."""
+        if self._headers is None:
+            self._headers = redact_headers(
+                [
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in self.request.scope["headers"]
+                ]
+            )
+        return self._headers
+
+    @property
+    def joined_headers(self) -> dict[str, str]:
+        """The headers without credentials by name in lower case; the values of a repeated one joined."""
+        joined: dict[str, str] = {}
+        for name, value in self.headers:
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
+        return joined
+
+    @property
+    def shown_parameters(self) -> dict[str, str]:
+        """The query parameters without the credential; of a repeated one the last value."""
+        return {name: value for name, value in self.parameters if name != "token"}
+
+
+def rate_of(trigger: Trigger) -> float:
+    """Return how many requests a second a trigger takes."""
+    return float(trigger.settings.get("rate_per_second", RATE_PER_SECOND))
+
+
+def check_address(trigger: Trigger, address: str) -> None:
+    """Raise ForbiddenError when the trigger lists addresses and this is none of them."""
+    allowed = trigger.settings.get("ip_allowlist")
+    if allowed and not _is_listed(address, allowed):
+        raise ForbiddenError("Requests from this address are not allowed here.", code="ADDRESS_NOT_ALLOWED")
+
+
+def _is_listed(address: str, networks: list[str]) -> bool:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    return any(ip in ip_network(network) for network in networks)
+
+
+# --- what is stored -----------------------------------------------------------------------------------------
+
+
+def trigger_json(site: Site, call: Call, body: Body, **more: Any) -> bytes:
+    """Return what ``ctx.trigger`` shows. The credential is not part of it: the code needs none of it.
+
+    more: what else it shows, or shows instead.
+    """
+    request = call.request
+    declared = request.headers.get(b"content-type")
+    content_type = None if declared is None else declared.decode("latin-1")
+    shown_body: dict[str, Any] = {"content_type": content_type}
+    if not body.is_raw:  # else its data are those of raw_body, which are carried once
+        shown_body["data"] = msgspec.Raw(body.text or b"null")
+    return _write(
+        {
+            "method": request.method,
+            "headers": call.joined_headers,
+            "query_parameters": call.shown_parameters,
+            "path_fragment": call.path_fragment,
+            "raw_body": {"data": {"$base64": b64encode(call.body).decode()}, "content_type": content_type},
+            "body": shown_body,
+            "invoke_url": f"{site.settings.public_url}{request.path}",
+            "started_at": rfc3339(site.services.clock.now()),
+            **more,
+        }
+    )
+
+
+def record_of(
+    site: Site, call: Call, organization_id: Key, *, status: int, reason: str | None = None
+) -> TriggerRequest:
+    """Return the request for the record: accepted whole, refused capped, never with a credential."""
+    request = call.request
+    return TriggerRequest(
+        id=call.request_id,
+        organization_id=organization_id,
+        trigger_id=call.trigger.id if call.trigger is not None else None,
+        execution_id=None,
+        received_at=site.services.clock.now(),
+        method=request.method,
+        path=redact_path(request.path)[:1024],
+        query=redact_query(request.scope.get("query_string", b"").decode("latin-1"))[:4096],
+        headers=call.headers,
+        body=call.body if reason is None else call.body[:_MOST_KEPT_BYTES],
+        remote_address=request.remote_address,
+        status=status,
+        reason=reason,
+    )
+
+
+async def keep_refused(site: Site, gatekeeper: Gatekeeper, call: Call, error: HooklineError) -> None:
+    """Keep a refused request with its reason, if there is room for one more."""
+    if isinstance(error, StorageError):
+        return  # nothing can be kept now, and the caller was told to come again
+    trigger = call.trigger
+    source = b"" if trigger is None else trigger.id
+    if not gatekeeper.may_keep(source, site.services.clock.elapsed()):
+        return
+    if trigger is not None:
+        organization_id: Key | None = trigger.organization_id
+    else:
+        organization_id = await default_organization(site.services.store)
+    if organization_id is not None:
+        reason = f"{error.code}: {error.message}"
+        await site.services.keep_request(
+            record_of(site, call, organization_id, status=status_of(error), reason=reason)
+        )

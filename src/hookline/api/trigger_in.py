@@ -1,0 +1,168 @@
+"""``ANY /trigger/{path_id}[/path…]``: triggers with a URL of their own (SEEDS PR-1 to PR-21), and native ones.
+
+The path alone selects the trigger: unknown and disabled ones are the same 404. Then, in this order: method, declared
+size, rate, addresses, credential, body, signature; request and execution are stored together, and only then there is
+an answer, in the words of the trigger's profile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hookline.api import trigger_answers
+from hookline.api.call import Call, check_address, keep_refused, record_of, trigger_json
+from hookline.api.errors import Answer, MethodError, UnavailableError
+from hookline.api.inbound import query_parameters
+from hookline.api.once import once_of
+from hookline.api.trigger_auth import answer_handshake, authenticate, scheme_with, verify_signature
+from hookline.core.bodies import read_body
+from hookline.engine.manage.callbacks import callback_of
+from hookline.engine.manage.trigger_settings import METHODS
+from hookline.engine.manage.triggers import PATHS
+from hookline.engine.receive import ExecutionStart
+from hookline.errors import HooklineError, MissingError
+from hookline.model.configuration import Trigger
+from hookline.model.states import Kind
+
+if TYPE_CHECKING:
+    from hookline.api.call import Gatekeeper
+    from hookline.api.inbound import Inbound
+    from hookline.api.services import Site
+    from hookline.core.bodies import Body
+    from hookline.model.configuration import Stored
+    from hookline.ports import Once
+
+PREFIX: Final = "/trigger/"
+
+OTHER_METHODS: Final = (*METHODS[1:], "HEAD", "OPTIONS")
+"""What the route takes besides POST. Only METHODS start anything."""
+
+DEFAULT_METHODS: Final = {"prismatic": METHODS, "native": METHODS[:-1]}
+"""PR-X6: link previews and scanners GET URLs, so a native trigger takes GET only when it says so."""
+
+DEFAULT_BODY_BYTES: Final = 6_000_000
+"""Largest body unless the trigger says otherwise (PR-20)."""
+
+_MOST_ID_CHARACTERS: Final = 64
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """What a request starts. shown: what ``ctx.trigger`` shows of it beside the request."""
+
+    kind: Kind
+    id: str
+    shown: dict[str, Any] = {}
+
+
+async def receive(site: Site, gatekeeper: Gatekeeper, request: Inbound) -> Answer:
+    """The hot route."""
+    call = Call(request)
+    try:
+        found = await _find(site, call)
+        return await _accept(site, gatekeeper, call, found)
+    except HooklineError as error:
+        await keep_refused(site, gatekeeper, call, error)
+        return trigger_answers.refusal(error, call)
+
+
+async def _find(site: Site, call: Call) -> Stored[Trigger]:
+    """Return the trigger that the path names. Raises MissingError, with the same words for any that takes nothing."""
+    path_id, _, fragment = call.request.path[len(PREFIX) :].partition("/")
+    call.path_fragment = fragment.strip("/")
+    if len(path_id) <= _MOST_ID_CHARACTERS:
+        found = await site.services.directory.find(Trigger, PATHS, path_id)
+        if found is not None:
+            call.trigger = found
+            if found.document.is_enabled:
+                return found
+    raise MissingError("There is no such trigger.")
+
+
+async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[Trigger]) -> Answer:
+    request, trigger, services = call.request, found.document, site.services
+    allowed = tuple(trigger.settings.get("methods") or DEFAULT_METHODS[trigger.profile])
+    if request.method == "OPTIONS":
+        return trigger_answers.options(trigger, allowed)
+    scheme = scheme_with(trigger)
+    # Some senders ask with GET whether the URL is ours, whatever a trigger's methods are.
+    if request.method not in allowed and (scheme is None or scheme.handshake is None):
+        raise _other_method(allowed)
+    cap = int(trigger.settings.get("max_body_bytes", DEFAULT_BODY_BYTES))
+    request.check_declared_size(cap)
+    gatekeeper.check_rate(found, services.clock.elapsed())
+    check_address(trigger, request.remote_address)
+    call.parameters = query_parameters(request.scope.get("query_string", b""))
+    authenticate(site, call, trigger)
+    request.check_encoding()
+    call.body = await request.body(cap)
+    dedupe_id = None
+    if scheme is not None:
+        told = answer_handshake(site, call, trigger, scheme)
+        if told is not None:
+            return told
+        if request.method not in allowed:
+            raise _other_method(allowed)
+        dedupe_id = verify_signature(site, call, trigger, scheme).dedupe_id
+    if request.method == "HEAD":
+        return Answer(200, b"")
+    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+    body = read_body(call.body, content_type)
+    flow = await _resolve_flow(site, call, found, body)
+    early = await _before_start(site, call, found, flow, body)
+    if early is not None:
+        return early
+    once = once_of(found, request, body.data, call.body, services.clock.now(), default=dedupe_id)
+    return await _answer(site, call, trigger, _start_of(site, call, found, flow, body, once))
+
+
+def _other_method(allowed: tuple[str, ...]) -> MethodError:
+    return MethodError("This trigger takes no such method.", allow=", ".join(allowed))
+
+
+def _start_of(
+    site: Site, call: Call, found: Stored[Trigger], flow: Flow, body: Body, once: Once | None
+) -> ExecutionStart:
+    """Return what is stored. Raises InputError or UnavailableError."""
+    request, trigger = call.request, found.document
+    if site.services.automation(flow.kind, flow.id) is None:
+        raise UnavailableError(
+            "The automation behind this URL is not available now.", code="AUTOMATION_UNAVAILABLE"
+        )
+    callback_id, callback_url = callback_of(
+        trigger, request.headers.get(b"hookline-callback"), body.data, site.addresses
+    ) or (None, None)
+    return ExecutionStart(
+        organization_id=found.organization_id,
+        kind=flow.kind,
+        automation_id=flow.id,
+        input=body.text if body.is_json else None,
+        source="trigger",
+        trigger=trigger_json(site, call, body, input="body", **flow.shown),
+        trigger_id=found.id,
+        request=record_of(site, call, found.organization_id, status=trigger_answers.accepted_status(trigger)),
+        once=once,
+        callback_id=callback_id,
+        callback_url=callback_url,
+    )
+
+
+# --- what others plug in ------------------------------------------------------------------------------------
+
+
+async def _resolve_flow(_site: Site, _call: Call, found: Stored[Trigger], _body: Body) -> Flow:
+    """Return what the request starts: the trigger's own automation."""
+    return Flow(found.document.automation_kind, found.document.automation_id)
+
+
+async def _before_start(
+    _site: Site, _call: Call, _found: Stored[Trigger], _flow: Flow, _body: Body
+) -> Answer | None:
+    """Return an answer that is given instead of an execution, None to go on."""
+    return None
+
+
+async def _answer(site: Site, call: Call, trigger: Trigger, start: ExecutionStart) -> Answer:
+    """Store, and answer in the profile's words."""
+    return await trigger_answers.answer(site, call, trigger, start)

@@ -1,0 +1,187 @@
+"""Read a request's body as its Content-Type says: JSON, a form, a multipart form, else the bytes (SEEDS PR-X1, PR-10).
+
+Pure and total: whatever a caller sends is a ``Body`` or an InputError, within bounds on parts, headers and depth.
+What was sent is data only: a file's name is never a path. A repeated name of a form has a list of its values.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from multipart import MultipartError, ParserLimitReached, PushMultipartParser, parse_options_header
+
+from hookline.core.canonical import decode
+from hookline.core.octets import must_be_wrapped, wrapped
+from hookline.errors import InputError
+
+MOST_FIELDS: Final = 1_000
+"""Fields of a form, parts of a multipart form."""
+
+_MOST_PART_HEADERS: Final = 8
+_MOST_PART_HEADER_BYTES: Final = 4_096
+_MOST_BOUNDARY_CHARACTERS: Final = 70
+"""RFC 2046 section 5.1.1."""
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_MULTIPART: Final = "multipart/form-data"
+_write: Final = msgspec.json.Encoder().encode
+
+
+class MalformedJsonError(InputError):
+    """The body says that it is JSON and is not (PR-5)."""
+
+    code = "INVALID_JSON"
+
+
+class Body(msgspec.Struct, frozen=True):
+    """A body as code sees it.
+
+    data: the JSON value; a form's fields; a multipart form's parts, each an object with ``data`` (JSON value or
+    bytes), ``content_type`` and ``filename``; None for an empty body, and when ``is_raw``.
+    text: ``data`` as JSON text in which bytes are written as ``core.octets`` says; None when ``is_raw``.
+    is_raw: nothing is parsed: the data are the bytes.  is_json: ``text`` is the JSON that came.
+    """
+
+    data: Any
+    text: bytes | None
+    is_raw: bool = False
+    is_json: bool = False
+
+
+_NOTHING: Final = Body(None, b"null")
+_RAW: Final = Body(None, None, is_raw=True)
+
+
+def read_body(body: bytes, content_type: str | None) -> Body:
+    """Return the body as its type says. Raises MalformedJsonError, or InputError for a form that cannot be read."""
+    declared = content_type or ""
+    kind = declared.partition(";")[0].strip().lower()
+    if is_json(kind):
+        return _json(body) if body else _NOTHING
+    if kind == _FORM:
+        return _form(body)
+    if kind == _MULTIPART:
+        return _multipart(body, declared)
+    return _RAW if body else _NOTHING
+
+
+def is_json(kind: str) -> bool:
+    """Say whether a media type, without parameters and in lower case, is JSON's."""
+    return kind == "application/json" or (kind.endswith("+json") and "/" in kind)
+
+
+def _json(body: bytes) -> Body:
+    value = _decoded(body)
+    return Body(value, carried(body, value), is_json=True)
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return decode(text)
+    except InputError as exc:
+        raise MalformedJsonError(exc.message, code=exc.code, field=exc.field, expected=exc.expected) from exc
+
+
+def carried(text: bytes, value: Any) -> bytes:
+    """Return JSON text in which nothing passes for bytes (``core.octets``): nearly always the text itself.
+
+    value: what the text decodes to.
+    """
+    # Names may be spelt with escapes; only what might hold one of ours is walked.
+    if (b"$" in text or b"\\u" in text) and must_be_wrapped(value):
+        return json.dumps(wrapped(value), ensure_ascii=False, separators=(",", ":")).encode()
+    return text
+
+
+def _form(body: bytes) -> Body:
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"
+        )
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            "The form is not valid UTF-8.", code="INVALID_UTF8", field="body", expected="UTF-8"
+        ) from exc
+    except ValueError as exc:
+        raise InputError(
+            f"The form has more than {MOST_FIELDS} fields.",
+            code="TOO_MANY_FIELDS",
+            field="body",
+            expected=f"at most {MOST_FIELDS} fields",
+        ) from exc
+    fields = _gathered(pairs)
+    return Body(fields, _write(wrapped(fields)))
+
+
+def _multipart(body: bytes, declared: str) -> Body:
+    parts = _gathered(_parts(body, _boundary(declared)))
+    # Not msgspec: integers have no bounds here.
+    return Body(parts, json.dumps(wrapped(parts), ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _boundary(declared: str) -> str:
+    # mypy: the library has types, this function has none.
+    boundary = str(parse_options_header(declared)[1].get("boundary", ""))  # type: ignore[no-untyped-call]
+    if not 0 < len(boundary) <= _MOST_BOUNDARY_CHARACTERS or not boundary.isascii():
+        raise _malformed("its Content-Type names no boundary")
+    return boundary
+
+
+def _parts(body: bytes, boundary: str) -> list[tuple[str, dict[str, Any]]]:
+    found: list[tuple[str, dict[str, Any]]] = []
+    chunks: list[bytes] = []
+    segment: Any = None
+    try:
+        with PushMultipartParser(
+            boundary,
+            content_length=len(body),
+            max_header_size=_MOST_PART_HEADER_BYTES,
+            max_header_count=_MOST_PART_HEADERS,
+            max_segment_count=MOST_FIELDS,
+            strict=True,
+        ) as parser:
+            for event in parser.parse(body):
+                if event is None:
+                    found.append((segment.name or "", _part(segment, b"".join(chunks))))
+                    chunks = []
+                elif isinstance(event, bytes | bytearray):
+                    chunks.append(bytes(event))
+                else:
+                    segment = event
+    except ParserLimitReached as exc:
+        raise InputError(
+            "The multipart form has too many parts, or too many or too long headers.",
+            code="TOO_MANY_PARTS",
+            field="body",
+            expected=f"at most {MOST_FIELDS} parts",
+        ) from exc
+    except (MultipartError, UnicodeDecodeError, LookupError) as exc:
+        raise _malformed("its parts cannot be told apart") from exc
+    return found
+
+
+def _part(segment: Any, data: bytes) -> dict[str, Any]:
+    declared = segment.header("Content-Type")
+    kind = (declared or "").partition(";")[0].strip().lower()
+    value: Any = _decoded(data) if is_json(kind) and data else data
+    return {"data": value, "content_type": declared, "filename": segment.filename}
+
+
+def _malformed(why: str) -> InputError:
+    return InputError(
+        f"The multipart form is malformed: {why}.",
+        code="MALFORMED_MULTIPART",
+        field="body",
+        expected="multipart/form-data as RFC 7578 has it",
+    )
+
+
+def _gathered(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the values by name; a name that is there more than once has a list."""
+    found: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
