@@ -6,7 +6,7 @@ from typing import Literal
 
 from hookline.cli.options import Json
 
-Scenario = Literal["deliver", "trigger", "trigger-only", "backlog", "fair", "webhooks"]
+Scenario = Literal["deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks"]
 
 
 def crashtest(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hookline.testing.bench.stand import Stand
 
-SCENARIOS: Final = ("deliver", "trigger", "trigger-only", "backlog", "fair", "webhooks")
+SCENARIOS: Final = ("deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks")
 _APP: Final = Path(__file__).with_name("bench_app.py")
 _KEY: Final = (("Authorization", f"Bearer {ADMIN_KEY}"),)
 _WAITING_WEBHOOKS: Final = 100
