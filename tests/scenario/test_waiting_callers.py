@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
-from world import call, world
+from world import call, until, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,3 +82,27 @@ def test_a_node_killed_mid_wait_loses_no_result(place: str, tmp_path: Path, pool
     assert answer.json["status"] == "succeeded"
     assert answer.json["output"] == {"attempt": answer.json["attempt"]}
     assert answer.json["attempt"] > 1
+
+
+def test_a_caller_killed_mid_wait_cancels_nothing(place: str, tmp_path: Path) -> None:
+    """P20: its connection is gone, the execution is durable and ends as it would have."""
+    with world(place, tmp_path) as one:
+        trigger = one.trigger("slow", profile="native", synchronous=True)
+        request = (
+            f"POST {urlsplit(trigger['url']).path} HTTP/1.1\r\nHost: a\r\n"
+            f"Authorization: Bearer {trigger['token']}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 3\r\n\r\n1.5"
+        )
+        with socket.create_connection(("127.0.0.1", one.nodes[0].port)) as caller:
+            caller.sendall(request.encode())
+            (started,) = until(lambda: one.get("/api/v1/executions")["executions"])
+            one.in_state(started["id"], "running")
+            # An abrupt end, as of a process that was killed: a reset, not a goodbye.
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ended = one.ended(started["id"])
+        again = call(
+            one.nodes[0].port, "POST", urlsplit(trigger["url"]).path, 0.01, key=trigger["token"], seconds=20
+        )
+
+    assert (ended["status"], ended["output"]) == ("succeeded", "done")
+    assert (again.status, again.json) == (200, "done")
