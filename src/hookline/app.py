@@ -120,6 +120,7 @@ class Server:
                 source_ips=tuple(str(address) for address in settings.source_ips),
                 retry_time_scale=settings.retry_time_scale,
                 max_body_bytes=settings.max_body_bytes,
+                trusted_proxies=settings.trusted_proxies,
             ),
             policy,
         )

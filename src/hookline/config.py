@@ -187,6 +187,12 @@ class Settings(BaseModel):
         "metadata addresses always are.",
         (),
     )
+    trusted_proxies: Annotated[tuple[Network, ...], _List] = _setting(
+        "a list of CIDRs such as 10.1.0.0/16",
+        "Reverse proxies in front of this node. `X-Forwarded-For` is believed from these alone, for the address that a "
+        "trigger's `ip_allowlist` is compared with and that is kept with a request.",
+        (),
+    )
     source_ips: Annotated[tuple[Address, ...], _List] = _setting(
         "a list of IP addresses",
         "Addresses that deliveries come from, shown by `GET /api/v1/meta` so that receivers can allow them.",

@@ -165,7 +165,26 @@ BAD_TRIGGERS: list[tuple[dict[str, Any], str]] = [
     ({"auth": {"type": "basic", "username": "u", "password": "short"}}, "auth.password"),
     ({"auth": {"type": "token", "token": "short"}}, "auth.token"),
     ({"auth": {"type": "token", "extra": 1}}, "auth.extra"),
-    ({"profile": "native"}, "profile"),
+    ({"profile": "native", "auth": {"type": "magic"}}, "auth.type"),
+    ({"profile": "native", "auth": {"type": "signature", "preset": "github"}}, "auth.secret"),
+    ({"profile": "native", "auth": {"type": "signature", "preset": "x", "secret": "s"}}, "auth.preset"),
+    ({"profile": "native", "auth": {"type": "none", "extra": 1}}, "auth.extra"),
+    ({"profile": "native", "auth": {"type": "api_key", "api_key": "short"}}, "auth.api_key"),
+    ({"profile": "native", "methods": []}, "methods"),
+    ({"profile": "native", "methods": ["TRACE"]}, "methods"),
+    ({"profile": "native", "wait_seconds": 91}, "wait_seconds"),
+    ({"profile": "native", "max_body_bytes": 1 << 40}, "max_body_bytes"),
+    ({"profile": "native", "response": {"status": 101}}, "response.status"),
+    ({"profile": "native", "response": {"status": 204, "body": "x"}}, "response.body"),
+    ({"profile": "native", "response": {"headers": {"Set-Cookie": "a=b"}}}, "response.headers.Set-Cookie"),
+    ({"profile": "native", "response": {"headers": {"X-A": "b\r\nc: d"}}}, "response.headers.X-A"),
+    ({"profile": "native", "response": {"body": "x", "content_type": "html"}}, "response.content_type"),
+    ({"profile": "native", "response": {"body": "x" * 40_000}}, "response.body"),
+    ({"concurrency": {"limit": 0}}, "concurrency.limit"),
+    ({"concurrency": {"limit": 1, "mode": "drop"}}, "concurrency.mode"),
+    ({"concurrency": {"limit": 1, "key": "tenant"}}, "concurrency.key"),
+    ({"debounce": {"delay_seconds": 0}}, "debounce.delay_seconds"),
+    ({"debounce": {"max_seconds": 1}}, "debounce"),
     ({"profile": "smoke"}, "profile"),
     ({"automation": {"kind": "workflow", "id": "nothing"}}, "automation.id"),
     ({"automation": {"kind": "poem", "id": "x"}}, "automation.kind"),
@@ -468,16 +487,19 @@ async def test_the_description_holds_every_route(api: Api) -> None:
     hot = [(route.method.lower(), route.path) for route in api.front.routes]
 
     assert document["openapi"].startswith("3.1")
-    assert {"/api/v1/events", "/webhooks/agents/{agent_id}", "/results/{profile}/{execution_id}"} <= {
-        p for _, p in hot
-    }
+    assert {
+        "/api/v1/events",
+        "/webhooks/agents/{agent_id}",
+        "/trigger/{path_id}",
+        "/results/{profile}/{execution_id}",
+    } <= {p for _, p in hot}
     for method, path in hot:
         assert method in document["paths"][path]
     assert "get" in document["paths"]["/api/v1/events"]
     assert "422" not in json.dumps(document)
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert ("security" in operation) == path.startswith(("/api/v1", "/webhooks")), path
+            assert ("security" in operation) == path.startswith(("/api/v1", "/webhooks", "/trigger")), path
             assert operation["summary"]
 
 

@@ -158,8 +158,8 @@ def writing_routes(one: World) -> list[tuple[str, str, dict[str, Any]]]:
     found = []
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            if method not in {"post", "put", "patch"}:
-                continue
+            if method not in {"post", "put", "patch"} or path.startswith("/trigger/"):
+                continue  # a trigger takes any body (test_trigger_bad_input)
             content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             schema = content.get("schema", {})
             fields: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.api.errors import status_of
+from hookline.core.forwarded import client_address
 from hookline.core.rate import SlidingWindow
 from hookline.core.redact import redact_headers, redact_path, redact_query
 from hookline.core.times import rfc3339
@@ -76,7 +77,8 @@ class Gatekeeper:
 class Call:
     """One request on its way through the steps: what is known of it so far, for the record.
 
-    request_id: of the record.  path_fragment: what follows the trigger's own path.
+    remote_address: of the caller, behind the operator's own proxies.  request_id: of the record.
+    path_fragment: what follows the trigger's own path.
     """
 
     __slots__ = (
@@ -84,13 +86,15 @@ class Call:
         "body",
         "parameters",
         "path_fragment",
+        "remote_address",
         "request",
         "request_id",
         "trigger",
     )
 
-    def __init__(self, request: Inbound) -> None:
+    def __init__(self, site: Site, request: Inbound) -> None:
         self.request = request
+        self.remote_address = _remote_address(site, request)
         self.request_id = new_key()
         self.parameters: list[tuple[str, str]] = []
         self.path_fragment = ""
@@ -125,6 +129,25 @@ class Call:
     def shown_parameters(self) -> dict[str, str]:
         """The query parameters without the credential; of a repeated one the last value."""
         return {name: value for name, value in self.parameters if name != "token"}
+
+    def payload(self, body: Body) -> dict[str, Any]:
+        """Return what a field of ``core.routing`` leads into."""
+        return {
+            "headers": self.joined_headers,
+            "query_parameters": self.shown_parameters,
+            "path_fragment": self.path_fragment,
+            "body": {"data": body.data},
+        }
+
+
+def _remote_address(site: Site, request: Inbound) -> str:
+    trusted = site.settings.trusted_proxies
+    if not trusted:
+        return request.remote_address
+    forwarded = [
+        value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"
+    ]
+    return client_address(request.remote_address, forwarded, trusted)
 
 
 def rate_of(trigger: Trigger) -> float:
@@ -192,7 +215,7 @@ def record_of(
         query=redact_query(request.scope.get("query_string", b"").decode("latin-1"))[:4096],
         headers=call.headers,
         body=call.body if reason is None else call.body[:_MOST_KEPT_BYTES],
-        remote_address=request.remote_address,
+        remote_address=call.remote_address,
         status=status,
         reason=reason,
     )

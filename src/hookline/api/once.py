@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.api.inbound import idempotency_key
 from hookline.api.publish import ONCE_WINDOW
+from hookline.core.routing import resolve
 from hookline.ports import Once
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from hookline.api.inbound import Inbound
     from hookline.model.configuration import Stored, Trigger
+    from hookline.model.executions import Automation
     from hookline.model.ids import Key
 
 _BY_KEY: Final = "key "
@@ -37,8 +39,8 @@ def once_of(
 ) -> Once | None:
     """Return what makes this request happen once, None when nothing does. Raises InputError.
 
-    value: the parsed body, for a dedupe by path.  default: the sender's own id as its signature scheme has it, for a
-    trigger that does not say what it dedupes by.
+    value: the parsed body, for a dedupe by path.  default: the sender's own id as its signature scheme or
+    the flow's queue has it, for a trigger that does not say what it dedupes by.
     """
     key = idempotency_key(request.headers.get(b"idempotency-key"))
     if key is not None:
@@ -57,6 +59,14 @@ def once_of(
         return None
     window = timedelta(seconds=dedupe.get("window_seconds") or ONCE_WINDOW.total_seconds())
     return named(trigger.id, mark, now + window)
+
+
+def queue_name(automation: Automation, payload: Callable[[], Mapping[str, Any]]) -> str | None:
+    """Return what a flow's queue takes once (PR-19), None when it or the request names nothing."""
+    if automation.queue is None or automation.queue.dedupe_id is None:
+        return None
+    found = resolve(automation.queue.dedupe_id, payload())
+    return None if found is None else f"{automation.kind} {automation.id} {found}"
 
 
 def named(scope: Key, name: str, expires_at: datetime) -> Once:

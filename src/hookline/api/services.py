@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
+from hookline.core.forwarded import Network
 from hookline.model.configuration import Document
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the API needs of the settings.
 
     public_url: where callers reach this server, without a final slash.  admin_key: only whether one is fixed matters
-    here; it is stored as a key at the first start.  retry_time_scale: shown when it is not 1.
+    here; it is stored as a key at the first start.  retry_time_scale: shown when it is not 1.  trusted_proxies: whose
+    X-Forwarded-For is believed.
     """
 
     version: str
@@ -46,6 +48,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     source_ips: tuple[str, ...] = ()
     retry_time_scale: float = 1.0
     max_body_bytes: int = 1 << 20
+    trusted_proxies: tuple[Network, ...] = ()
 
     def __repr__(self) -> str:
         return f"ApiSettings({self.public_url!r}, version={self.version!r})"

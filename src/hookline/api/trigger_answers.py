@@ -74,7 +74,7 @@ async def answer(site: Site, call: Call, trigger: Trigger, start: ExecutionStart
 
 
 def _queued(execution: Execution) -> bytes:
-    return _write({"execution_id": public("execution", execution.id), "status": "queued"})
+    return _write({"execution_id": public("execution", execution.id), "status": str(execution.status)})
 
 
 def _executed(execution: Execution) -> bytes:

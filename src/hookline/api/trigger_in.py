@@ -7,6 +7,7 @@ an answer, in the words of the trigger's profile.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,9 +16,10 @@ from hookline.api import trigger_answers
 from hookline.api.call import Call, check_address, keep_refused, record_of, trigger_json
 from hookline.api.errors import Answer, MethodError, UnavailableError
 from hookline.api.inbound import query_parameters
-from hookline.api.once import once_of
+from hookline.api.once import once_of, queue_name
 from hookline.api.trigger_auth import answer_handshake, authenticate, scheme_with, verify_signature
 from hookline.core.bodies import read_body
+from hookline.core.turns import place_of, turn_of
 from hookline.engine.manage.callbacks import callback_of
 from hookline.engine.manage.trigger_settings import METHODS
 from hookline.engine.manage.triggers import PATHS
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from hookline.api.services import Site
     from hookline.core.bodies import Body
     from hookline.model.configuration import Stored
-    from hookline.ports import Once
 
 PREFIX: Final = "/trigger/"
 
@@ -49,16 +50,21 @@ _MOST_ID_CHARACTERS: Final = 64
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """What a request starts. shown: what ``ctx.trigger`` shows of it beside the request."""
+    """What a request starts.
+
+    place: where its turns count; None for this trigger and this automation.  shown: what ``ctx.trigger`` shows of it
+    beside the request.
+    """
 
     kind: Kind
     id: str
+    place: bytes | None = None
     shown: dict[str, Any] = {}
 
 
 async def receive(site: Site, gatekeeper: Gatekeeper, request: Inbound) -> Answer:
     """The hot route."""
-    call = Call(request)
+    call = Call(site, request)
     try:
         found = await _find(site, call)
         return await _accept(site, gatekeeper, call, found)
@@ -92,7 +98,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     cap = int(trigger.settings.get("max_body_bytes", DEFAULT_BODY_BYTES))
     request.check_declared_size(cap)
     gatekeeper.check_rate(found, services.clock.elapsed())
-    check_address(trigger, request.remote_address)
+    check_address(trigger, call.remote_address)
     call.parameters = query_parameters(request.scope.get("query_string", b""))
     authenticate(site, call, trigger)
     request.check_encoding()
@@ -113,8 +119,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     early = await _before_start(site, call, found, flow, body)
     if early is not None:
         return early
-    once = once_of(found, request, body.data, call.body, services.clock.now(), default=dedupe_id)
-    return await _answer(site, call, trigger, _start_of(site, call, found, flow, body, once))
+    return await _answer(site, call, trigger, _start_of(site, call, found, flow, body, dedupe_id))
 
 
 def _other_method(allowed: tuple[str, ...]) -> MethodError:
@@ -122,22 +127,32 @@ def _other_method(allowed: tuple[str, ...]) -> MethodError:
 
 
 def _start_of(
-    site: Site, call: Call, found: Stored[Trigger], flow: Flow, body: Body, once: Once | None
+    site: Site, call: Call, found: Stored[Trigger], flow: Flow, body: Body, dedupe_id: str | None
 ) -> ExecutionStart:
-    """Return what is stored. Raises InputError or UnavailableError."""
+    """Return what is stored. dedupe_id: as the signature's scheme has it. Raises InputError or UnavailableError."""
     request, trigger = call.request, found.document
-    if site.services.automation(flow.kind, flow.id) is None:
+    automation = site.services.automation(flow.kind, flow.id)
+    if automation is None:
         raise UnavailableError(
             "The automation behind this URL is not available now.", code="AUTOMATION_UNAVAILABLE"
         )
     callback_id, callback_url = callback_of(
         trigger, request.headers.get(b"hookline-callback"), body.data, site.addresses
     ) or (None, None)
+    payload, place = partial(call.payload, body), flow.place or place_of(found.id, automation)
+    once = once_of(
+        found,
+        request,
+        body.data,
+        call.body,
+        site.services.clock.now(),
+        default=dedupe_id or queue_name(automation, payload),
+    )
     return ExecutionStart(
         organization_id=found.organization_id,
         kind=flow.kind,
         automation_id=flow.id,
-        input=body.text if body.is_json else None,
+        input=body.input,
         source="trigger",
         trigger=trigger_json(site, call, body, input="body", **flow.shown),
         trigger_id=found.id,
@@ -145,6 +160,7 @@ def _start_of(
         once=once,
         callback_id=callback_id,
         callback_url=callback_url,
+        turn=turn_of(place, trigger.settings, automation, payload),
     )
 
 

@@ -8,6 +8,7 @@ node with the right code may come back, and the caller's retry then finds it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,12 +18,13 @@ from hookline.api.credentials import find_trigger, is_live
 from hookline.api.errors import Answer, UnavailableError, missing_field
 from hookline.api.identity import unauthorized
 from hookline.api.inbound import query_parameters
-from hookline.api.once import once_of
+from hookline.api.once import once_of, queue_name
 from hookline.api.publish import repeated
 from hookline.api.shape import Field, check_field, not_an_object
 from hookline.core.bodies import Body, carried
 from hookline.core.canonical import decode
 from hookline.core.times import rfc3339
+from hookline.core.turns import place_of, turn_of
 from hookline.engine.manage.callbacks import callback_of
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.vault import ANSWER
@@ -74,7 +76,7 @@ _write: Final = msgspec.json.Encoder().encode
 
 async def receive(site: Site, gatekeeper: Gatekeeper, request: Inbound, prefix: str) -> Answer:
     """The hot route. prefix: the key of ROUTES under which it was found."""
-    call = Call(request)
+    call = Call(site, request)
     try:
         return await _accept(site, gatekeeper, call, ROUTES[prefix], request.path[len(prefix) :])
     except HooklineError as error:
@@ -98,20 +100,25 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, kind: Kind, ta
     callback_id, callback_url = callback_of(
         trigger.document, request.headers.get(b"hookline-callback"), value, site.addresses
     ) or (None, None)
-    once = once_of(trigger, request, value, body, services.clock.now())
     expected_at = rfc3339(await services.estimated_completion(kind, target))
+    seen = Body(value, carried(body, value))
+    payload = partial(call.payload, seen)
+    once = once_of(
+        trigger, request, value, body, services.clock.now(), default=queue_name(automation, payload)
+    )
     start = ExecutionStart(
         organization_id=trigger.organization_id,
         kind=kind,
         automation_id=target,
         input=body if kind is Kind.AGENT else bytes(_read_workflow(body).input_data) or None,
         source="trigger",
-        trigger=trigger_json(site, call, Body(value, carried(body, value))),
+        trigger=trigger_json(site, call, seen),
         trigger_id=trigger.id,
         request=record_of(site, call, trigger.organization_id, status=202),
         once=once,
         callback_id=callback_id,
         callback_url=callback_url,
+        turn=turn_of(place_of(trigger.id, automation), trigger.document.settings, automation, payload),
     )
     return await _start(site, start, lambda execution: _accepted(execution, expected_at))
 
@@ -131,7 +138,7 @@ async def _authenticate(site: Site, call: Call, kind: Kind, target: str) -> Stor
     call.trigger = found
     if not trigger.is_enabled or not is_live(site.services, trigger, request.headers, call.parameters):
         raise unauthorized()
-    check_address(trigger, request.remote_address)
+    check_address(trigger, call.remote_address)
     return found
 
 

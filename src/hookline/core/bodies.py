@@ -42,13 +42,14 @@ class Body(msgspec.Struct, frozen=True):
     data: the JSON value; a form's fields; a multipart form's parts, each an object with ``data`` (JSON value or
     bytes), ``content_type`` and ``filename``; None for an empty body, and when ``is_raw``.
     text: ``data`` as JSON text in which bytes are written as ``core.octets`` says; None when ``is_raw``.
-    is_raw: nothing is parsed: the data are the bytes.  is_json: ``text`` is the JSON that came.
+    is_raw: nothing is parsed: the data are the bytes.  input: the data as JSON text for people, for JSON the text that
+    came; None where bytes are among them.
     """
 
     data: Any
     text: bytes | None
     is_raw: bool = False
-    is_json: bool = False
+    input: bytes | None = None
 
 
 _NOTHING: Final = Body(None, b"null")
@@ -75,7 +76,7 @@ def is_json(kind: str) -> bool:
 
 def _json(body: bytes) -> Body:
     value = _decoded(body)
-    return Body(value, carried(body, value), is_json=True)
+    return Body(value, carried(body, value), input=body)
 
 
 def _decoded(text: bytes) -> Any:
@@ -113,7 +114,7 @@ def _form(body: bytes) -> Body:
             expected=f"at most {MOST_FIELDS} fields",
         ) from exc
     fields = _gathered(pairs)
-    return Body(fields, _write(wrapped(fields)))
+    return Body(fields, _write(wrapped(fields)), input=_write(fields))
 
 
 def _multipart(body: bytes, declared: str) -> Body:

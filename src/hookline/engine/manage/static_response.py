@@ -12,7 +12,7 @@ from typing import Any, Final
 from hookline.core.canonical import type_name
 from hookline.errors import InputError
 
-MOST_BYTES: Final = 64 * 1024
+MOST_BYTES: Final = 32 * 1024
 """Of the body, as UTF-8 or JSON text."""
 
 _MOST_HEADERS: Final = 20
