@@ -149,3 +149,28 @@ acme = app.integration(
 @acme.flow("orders")
 async def acme_orders(ctx: Any) -> Any:
     return {"config": ctx.config, "customer": ctx.trigger.customer.external_id}
+
+
+def _deploy(ctx: Any) -> Any:
+    path = ctx.config["path"]
+    note(path, f"deploying {ctx.flow.name}")
+    if ctx.flow.name == "second" and len(Path(path).read_text().splitlines()) == 2:
+        time.sleep(60)
+    return {"n": len(Path(path).read_text().splitlines())}
+
+
+def _remove(ctx: Any) -> None:
+    note(ctx.config["path"], f"removing {ctx.flow.name} {ctx.instance_state['n']}")
+
+
+halting = app.integration("halting", config={"path": ConfigVariable(required=True)})
+
+
+@halting.flow("first", on_deploy=_deploy, on_remove=_remove)
+def first_of_halting(ctx: Any) -> Any:
+    return ctx.config
+
+
+@halting.flow("second", on_deploy=_deploy, on_remove=_remove)
+def second_of_halting(ctx: Any) -> Any:
+    return ctx.config

@@ -280,6 +280,8 @@ class Deployer:
     ) -> Stored[Instance]:
         if not {Handler.ON_DEPLOY, Handler.ON_REMOVE} & set(flow.handlers):
             return stored
+        if flow.name in stored.document.deployed_flows:
+            return stored
         state = None
         if Handler.ON_DEPLOY in flow.handlers:
             state = msgspec.json.decode(await self._call(stored, integration, flow, Handler.ON_DEPLOY))
@@ -386,7 +388,9 @@ class Deployer:
         def change(instance: Instance) -> Instance:
             states = self._contexts.states(instance) | {flow: state}
             return msgspec.structs.replace(
-                instance, sealed_states=self._contexts.sealed(states, INSTANCE_STATES)
+                instance,
+                sealed_states=self._contexts.sealed(states, INSTANCE_STATES),
+                deployed_flows=(*instance.deployed_flows, flow),
             )
 
         return await self._change(stored, change)

@@ -133,6 +133,7 @@ class Instance(Document, frozen=True, kw_only=True):
     sealed_keys: JSON object, flow name to its keys.  key_digests: SHA-256 of those keys, by flow name.
     sealed_states: JSON object, flow name to what its ``on_deploy`` returned; a flow without an entry is not deployed.
     places: URLs by flow name, by ``""`` when all flows share one.  deployment: counts deployments, 1 for the first.
+    deployed_flows: those whose part of this deployment is done, so that whoever goes on with it leaves them out.
     """
 
     kind: ClassVar[str] = "instance"
@@ -148,6 +149,7 @@ class Instance(Document, frozen=True, kw_only=True):
     sealed_states: bytes | None = None
     places: dict[str, Place] = msgspec.field(default_factory=dict)
     deployment: int = 1
+    deployed_flows: tuple[str, ...] = ()
     deployed_at: datetime | None = None
 
     @property

@@ -138,7 +138,7 @@ def customer_name(organization_id: Key, integration_id: str, external_id: str) -
 
 def deploying(instance: Instance) -> Instance:
     """Return the instance as it is while it is deployed once more."""
-    return _at(instance, InstanceStatus.DEPLOYING, deployment=instance.deployment + 1)
+    return _at(instance, InstanceStatus.DEPLOYING, deployment=instance.deployment + 1, deployed_flows=())
 
 
 def disabling(instance: Instance) -> Instance:
