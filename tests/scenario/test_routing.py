@@ -35,7 +35,7 @@ async def destination(
     trigger = await node.directory.find(Trigger, PATHS, url.rpartition("/")[2])
     assert trigger is not None
     payload = {"headers": headers or {}, "body": {"data": data, "content_type": "application/json"}}
-    request = Request(payload=payload, text=msgspec.json.encode(payload), api_key=key, url=url)
+    request = Request(payload=payload, text=lambda: msgspec.json.encode(payload), api_key=key, url=url)
     return await node.router.destination(trigger, request)
 
 

@@ -18,7 +18,7 @@ from hookline.core.rate import SlidingWindow
 from hookline.core.redact import redact_headers, redact_path, redact_query
 from hookline.core.times import rfc3339
 from hookline.engine.manage.start import default_organization
-from hookline.errors import ForbiddenError, HooklineError, StorageError, ThrottledError
+from hookline.errors import ForbiddenError, HooklineError, StorageError, ThrottledError, UnroutableError
 from hookline.model.executions import TriggerRequest
 from hookline.model.ids import new_key
 
@@ -36,6 +36,8 @@ _KEPT_PER_SECOND: Final = 5
 """Refused requests that are kept a second: of one trigger, and of all unknown callers together."""
 
 _MOST_KEPT_BYTES: Final = 64 * 1024
+MOST_UNROUTABLE_BYTES: Final = 1 << 20
+"""Bytes kept of the body of a request that cannot be routed: nearly always all of it."""
 _MOST_WINDOWS: Final = 10_000
 
 _write: Final = msgspec.json.Encoder().encode
@@ -200,7 +202,13 @@ def trigger_json(site: Site, call: Call, body: Body, **more: Any) -> bytes:
 
 
 def record_of(
-    site: Site, call: Call, organization_id: Key, *, status: int, reason: str | None = None
+    site: Site,
+    call: Call,
+    organization_id: Key,
+    *,
+    status: int,
+    reason: str | None = None,
+    most_bytes: int = _MOST_KEPT_BYTES,
 ) -> TriggerRequest:
     """Return the request for the record: accepted whole, refused capped, never with a credential."""
     request = call.request
@@ -214,7 +222,7 @@ def record_of(
         path=redact_path(request.path)[:1024],
         query=redact_query(request.scope.get("query_string", b"").decode("latin-1"))[:4096],
         headers=call.headers,
-        body=call.body if reason is None else call.body[:_MOST_KEPT_BYTES],
+        body=call.body if reason is None else call.body[:most_bytes],
         remote_address=call.remote_address,
         status=status,
         reason=reason,
@@ -223,8 +231,8 @@ def record_of(
 
 async def keep_refused(site: Site, gatekeeper: Gatekeeper, call: Call, error: HooklineError) -> None:
     """Keep a refused request with its reason, if there is room for one more."""
-    if isinstance(error, StorageError):
-        return  # nothing can be kept now, and the caller was told to come again
+    if isinstance(error, StorageError | UnroutableError):
+        return  # nothing can be kept now, and the caller was told to come again; or it is kept already
     trigger = call.trigger
     source = b"" if trigger is None else trigger.id
     if not gatekeeper.may_keep(source, site.services.clock.elapsed()):
@@ -238,3 +246,20 @@ async def keep_refused(site: Site, gatekeeper: Gatekeeper, call: Call, error: Ho
         await site.services.keep_request(
             record_of(site, call, organization_id, status=status_of(error), reason=reason)
         )
+
+
+async def keep_unroutable(site: Site, call: Call, found: Stored[Trigger], error: UnroutableError) -> None:
+    """Keep a request that names no flow that is here, to be routed again (PR-X8). Raises StorageError: its sender
+    must come again.
+
+    However many there are, they are kept: the trigger's rate bounds them, as it does those that start something.
+    """
+    record = record_of(
+        site,
+        call,
+        found.organization_id,
+        status=status_of(error),
+        reason=error.reason,
+        most_bytes=MOST_UNROUTABLE_BYTES,
+    )
+    await site.services.keep_request(record, is_owed=True)

@@ -61,12 +61,15 @@ def once_of(
     return named(trigger.id, mark, now + window)
 
 
-def queue_name(automation: Automation, payload: Callable[[], Mapping[str, Any]]) -> str | None:
-    """Return what a flow's queue takes once (PR-19), None when it or the request names nothing."""
+def queue_name(automation: Automation, place: bytes, payload: Callable[[], Mapping[str, Any]]) -> str | None:
+    """Return what a flow's queue takes once (PR-19), None when it or the request names nothing.
+
+    place: where its turns count: customers who share a URL have ids of their own.
+    """
     if automation.queue is None or automation.queue.dedupe_id is None:
         return None
     found = resolve(automation.queue.dedupe_id, payload())
-    return None if found is None else f"{automation.kind} {automation.id} {found}"
+    return None if found is None else f"{place.hex()} {found}"
 
 
 def named(scope: Key, name: str, expires_at: datetime) -> Once:

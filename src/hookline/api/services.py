@@ -144,8 +144,8 @@ class Services(Protocol):
     async def resume(self, organization_id: Key, execution_id: Key, name: str, value: bytes, /) -> str:
         """``resumed``, ``stored``, ``conflict`` or ``missing``."""
 
-    async def keep_request(self, request: TriggerRequest, /) -> None:
-        """Keep a refused request; never raises because the store is away."""
+    async def keep_request(self, request: TriggerRequest, /, *, is_owed: bool = False) -> None:
+        """Keep a refused request; raises because the store is away only when it is owed."""
 
     async def send_test(
         self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes, /

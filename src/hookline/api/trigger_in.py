@@ -1,20 +1,19 @@
 """``ANY /trigger/{path_id}[/path…]``: triggers with a URL of their own (SEEDS PR-1 to PR-21), and native ones.
 
 The path alone selects the trigger: unknown and disabled ones are the same 404. Then, in this order: method, declared
-size, rate, addresses, credential, body, signature; request and execution are stored together, and only then there is
-an answer, in the words of the trigger's profile.
+size, rate, addresses, credential, body, signature, the flow of an integration and its ``on_trigger``; request and
+execution are stored together, and only then there is an answer, in the words of the trigger's profile.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from hookline.api import trigger_answers
-from hookline.api.call import Call, check_address, keep_refused, record_of, trigger_json
+from hookline.api.call import Call, check_address, keep_refused, keep_unroutable, record_of
 from hookline.api.errors import Answer, MethodError, UnavailableError
+from hookline.api.flows_in import before_start, check_in_service, flow_of, trigger_and_input
 from hookline.api.inbound import query_parameters
 from hookline.api.once import once_of, queue_name
 from hookline.api.trigger_auth import answer_handshake, authenticate, scheme_with, verify_signature
@@ -24,12 +23,12 @@ from hookline.engine.manage.callbacks import callback_of
 from hookline.engine.manage.trigger_settings import METHODS
 from hookline.engine.manage.triggers import PATHS
 from hookline.engine.receive import ExecutionStart
-from hookline.errors import HooklineError, MissingError
+from hookline.errors import HooklineError, MissingError, UnroutableError
 from hookline.model.configuration import Trigger
-from hookline.model.states import Kind
 
 if TYPE_CHECKING:
     from hookline.api.call import Gatekeeper
+    from hookline.api.flows_in import Flow
     from hookline.api.inbound import Inbound
     from hookline.api.services import Site
     from hookline.core.bodies import Body
@@ -47,19 +46,6 @@ DEFAULT_BODY_BYTES: Final = 6_000_000
 """Largest body unless the trigger says otherwise (PR-20)."""
 
 _MOST_ID_CHARACTERS: Final = 64
-
-
-class Flow(msgspec.Struct, frozen=True):
-    """What a request starts.
-
-    place: where its turns count; None for this trigger and this automation.  shown: what ``ctx.trigger`` shows of it
-    beside the request.
-    """
-
-    kind: Kind
-    id: str
-    place: bytes | None = None
-    shown: dict[str, Any] = {}
 
 
 async def receive(site: Site, gatekeeper: Gatekeeper, request: Inbound) -> Answer:
@@ -82,6 +68,7 @@ async def _find(site: Site, call: Call) -> Stored[Trigger]:
         if found is not None:
             call.trigger = found
             if found.document.is_enabled:
+                await check_in_service(site, found.document)
                 return found
     raise MissingError("There is no such trigger.")
 
@@ -115,11 +102,16 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
         return Answer(200, b"")
     content_type = request.headers.get(b"content-type", b"").decode("latin-1")
     body = read_body(call.body, content_type)
-    flow = await _resolve_flow(site, call, found, body)
-    early = await _before_start(site, call, found, flow, body)
-    if early is not None:
-        return early
-    return await _answer(site, call, trigger, _start_of(site, call, found, flow, body, dedupe_id))
+    try:
+        flow = await flow_of(site, call, found, body)
+    except UnroutableError as error:
+        await keep_unroutable(site, call, found, error)
+        raise
+    flow = await before_start(site, call, flow, body)
+    if not flow.before.runs:
+        return trigger_answers.instead_of_running(trigger, flow)
+    start = _start_of(site, call, found, flow, body, dedupe_id)
+    return await trigger_answers.answer(site, call, trigger, start, flow)
 
 
 def _other_method(allowed: tuple[str, ...]) -> MethodError:
@@ -139,46 +131,28 @@ def _start_of(
     callback_id, callback_url = callback_of(
         trigger, request.headers.get(b"hookline-callback"), body.data, site.addresses
     ) or (None, None)
-    payload, place = partial(call.payload, body), flow.place or place_of(found.id, automation)
+    shown, input_ = trigger_and_input(site, call, flow, body)
+    status = trigger_answers.accepted_status(trigger, flow)
+    payload, place = partial(flow.payload, call, body), flow.place or place_of(found.id, automation)
     once = once_of(
         found,
         request,
         body.data,
         call.body,
         site.services.clock.now(),
-        default=dedupe_id or queue_name(automation, payload),
+        default=dedupe_id or queue_name(automation, place, payload),
     )
     return ExecutionStart(
         organization_id=found.organization_id,
         kind=flow.kind,
         automation_id=flow.id,
-        input=body.input,
+        input=input_,
         source="trigger",
-        trigger=trigger_json(site, call, body, input="body", **flow.shown),
+        trigger=shown,
         trigger_id=found.id,
-        request=record_of(site, call, found.organization_id, status=trigger_answers.accepted_status(trigger)),
+        request=record_of(site, call, found.organization_id, status=status),
         once=once,
         callback_id=callback_id,
         callback_url=callback_url,
         turn=turn_of(place, trigger.settings, automation, payload),
     )
-
-
-# --- what others plug in ------------------------------------------------------------------------------------
-
-
-async def _resolve_flow(_site: Site, _call: Call, found: Stored[Trigger], _body: Body) -> Flow:
-    """Return what the request starts: the trigger's own automation."""
-    return Flow(found.document.automation_kind, found.document.automation_id)
-
-
-async def _before_start(
-    _site: Site, _call: Call, _found: Stored[Trigger], _flow: Flow, _body: Body
-) -> Answer | None:
-    """Return an answer that is given instead of an execution, None to go on."""
-    return None
-
-
-async def _answer(site: Site, call: Call, trigger: Trigger, start: ExecutionStart) -> Answer:
-    """Store, and answer in the profile's words."""
-    return await trigger_answers.answer(site, call, trigger, start)

@@ -102,9 +102,9 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, kind: Kind, ta
     ) or (None, None)
     expected_at = rfc3339(await services.estimated_completion(kind, target))
     seen = Body(value, carried(body, value))
-    payload = partial(call.payload, seen)
+    payload, place = partial(call.payload, seen), place_of(trigger.id, automation)
     once = once_of(
-        trigger, request, value, body, services.clock.now(), default=queue_name(automation, payload)
+        trigger, request, value, body, services.clock.now(), default=queue_name(automation, place, payload)
     )
     start = ExecutionStart(
         organization_id=trigger.organization_id,
@@ -118,7 +118,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, kind: Kind, ta
         once=once,
         callback_id=callback_id,
         callback_url=callback_url,
-        turn=turn_of(place_of(trigger.id, automation), trigger.document.settings, automation, payload),
+        turn=turn_of(place, trigger.document.settings, automation, payload),
     )
     return await _start(site, start, lambda execution: _accepted(execution, expected_at))
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from hookline.core.octets import wrapped
 from hookline.core.turns import digest
 from hookline.engine.vault import INSTANCE_CONFIG, INSTANCE_KEYS, INSTANCE_STATES
 from hookline.model.ids import parse, public
@@ -143,9 +144,9 @@ class Contexts:
         }
 
     def for_handler(self, stored: Stored[Instance], integration: Integration, flow: Flow) -> bytes:
-        """Return the context of a handler, as JSON text."""
+        """Return the context of a handler, as JSON text (``core.octets``)."""
         told = self.shown(stored, integration, flow) | self.private(stored.document, flow.name)
-        return msgspec.json.encode(told)
+        return msgspec.json.encode(wrapped(told))
 
     async def private_of(self, execution: Execution) -> bytes | None:
         """Return what an execution of a flow may see besides what is stored with it, as JSON text; None when it is

@@ -281,11 +281,16 @@ class Node:
     async def resume(self, organization_id: Key, execution_id: Key, name: str, value: bytes) -> str:
         return await self.executor.resume(organization_id, execution_id, name, value)
 
-    async def keep_request(self, request: TriggerRequest) -> None:
-        """Keep a refused request; a store that is away must not turn a 401 into a 503."""
+    async def keep_request(self, request: TriggerRequest, *, is_owed: bool = False) -> None:
+        """Keep a refused request; a store that is away must not turn a 401 into a 503.
+
+        is_owed: its sender is told that it is kept, so a store that is away raises StorageError.
+        """
         try:
             await self.committer.commit(KeepRequest(request=request))
         except StorageError as exc:
+            if is_owed:
+                raise
             _log.warning("refused_request_not_kept", reason=exc.message)
 
     # --- deliveries ---

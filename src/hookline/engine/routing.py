@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -39,12 +39,12 @@ _STARTERS: Final = frozenset({Scope.ADMIN, Scope.WRITE, Scope.TRIGGER})
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a routing decision looks at.
 
-    payload: what ``ctx.trigger`` would show, as Python values.  text: the same as JSON text, bytes as ``{"$base64"}``.
+    payload: what ``ctx.trigger`` would show, as Python values.  text: makes the same as JSON text (``core.octets``).
     api_key: of the header ``Api-Key``, None without one.  url: the URL that was called.
     """
 
     payload: Mapping[str, Any]
-    text: bytes
+    text: Callable[[], bytes]
     api_key: str | None
     url: str
 
@@ -56,6 +56,11 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
     instance: Stored[Instance]
     shown: dict[str, Any]
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether the flow has an ``on_trigger``."""
+        return Handler.ON_TRIGGER in self.flow.handlers
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +146,7 @@ class Router:
         if endpoint.flow is not None:
             return Route(endpoint.flow)
         if integration.has_route:
-            return await self._asked(integration, request.text)
+            return await self._asked(integration, request.text())
         if integration.flow_name_field is None:  # the app declares another endpoint now
             raise MissingError("There is no such trigger.")
         customer = integration.customer_id_field
@@ -197,7 +202,7 @@ class Router:
         Raises HandlerFailedError with what it raised.
         """
         flow = destination.flow
-        if Handler.ON_TRIGGER not in flow.handlers:
+        if not destination.asks_first:
             return _UNTOUCHED
         job = CallJob(
             integration_id=destination.integration.id,

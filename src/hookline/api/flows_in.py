@@ -1,0 +1,110 @@
+"""Which automation a request to a trigger starts, and what the flow's ``on_trigger`` makes of the request before.
+
+A trigger of an integration leads to a flow of an instance (engine/routing.py decides); any other to its own automation.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hookline.api.call import trigger_json
+from hookline.core.octets import BYTES
+from hookline.core.turns import digest
+from hookline.engine.routing import Before, Destination, Request, with_members
+from hookline.errors import MissingError
+from hookline.model.integrations import Instance
+from hookline.model.states import Kind
+
+if TYPE_CHECKING:
+    from hookline.api.call import Call
+    from hookline.api.services import Site
+    from hookline.core.bodies import Body
+    from hookline.engine.routing import Answered
+    from hookline.model.configuration import Stored, Trigger
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request starts.
+
+    place: where its turns count; None for the trigger and the automation.  shown: what ``ctx.trigger`` shows of it
+    beside the request.  destination: None when it is no flow of an integration.  before: what its ``on_trigger``
+    decided.
+    """
+
+    kind: Kind
+    id: str
+    place: bytes | None = None
+    shown: dict[str, Any] = {}
+    destination: Destination | None = None
+    before: Before = Before()
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether every caller waits for the result."""
+        return self.destination is not None and self.destination.flow.is_synchronous
+
+    @property
+    def answer(self) -> Answered | None:
+        """What ``on_trigger`` wants the caller to be told, None for the answer that names the execution."""
+        return self.before.answer
+
+    def payload(self, call: Call, body: Body) -> dict[str, Any]:
+        """Return what the fields of its queue and retries lead into: the request as ``on_trigger`` left it."""
+        replaced = {name: msgspec.json.decode(text) for name, text in self.before.replaced.items()}
+        return call.payload(body) | replaced
+
+
+async def check_in_service(site: Site, trigger: Trigger) -> None:
+    """Raise MissingError when a trigger's instance takes no requests, in the words for a trigger that is not there."""
+    if trigger.endpoint is None or trigger.endpoint.instance_id is None:
+        return
+    stored = await site.services.directory.get(Instance, trigger.endpoint.instance_id)
+    if stored is None or not stored.document.takes_requests:
+        raise MissingError("There is no such trigger.")
+
+
+async def flow_of(site: Site, call: Call, found: Stored[Trigger], body: Body) -> Flow:
+    """Return what the request starts. Raises as ``Router.destination`` does."""
+    trigger = found.document
+    if trigger.endpoint is None:
+        return Flow(kind=trigger.automation_kind, id=trigger.automation_id)
+    key = call.request.headers.get(b"api-key")
+    request = Request(
+        payload=call.payload(body),
+        text=partial(trigger_json, site, call, body),
+        api_key=None if key is None else key.decode("latin-1"),
+        url=site.services.contexts.url(trigger.path_id or ""),
+    )
+    destination = await site.services.router.destination(found, request)
+    return Flow(
+        kind=Kind.WORKFLOW,
+        id=destination.flow.automation_id,
+        place=digest(destination.instance.id, destination.flow.name),
+        shown=destination.shown,
+        destination=destination,
+    )
+
+
+async def before_start(site: Site, call: Call, flow: Flow, body: Body) -> Flow:
+    """Return the flow with what its ``on_trigger`` decided. Raises HandlerFailedError."""
+    if flow.destination is None or not flow.destination.asks_first:
+        return flow
+    text = trigger_json(site, call, body, **flow.shown)
+    before = await site.services.router.before_start(flow.destination, text)
+    return msgspec.structs.replace(flow, before=before)
+
+
+def trigger_and_input(site: Site, call: Call, flow: Flow, body: Body) -> tuple[bytes, bytes | None]:
+    """Return what ``ctx.trigger`` shows and the execution's input, both as JSON text."""
+    text = trigger_json(site, call, body, input="body", **flow.shown)
+    input_, replaced = body.input, flow.before.replaced
+    if not replaced:
+        return text, input_
+    if "body" in replaced:
+        data = msgspec.json.decode(replaced["body"], type=dict[str, msgspec.Raw]).get("data")
+        # Bytes are shown by the trigger alone, as those of a request are.
+        input_ = None if data is None or BYTES.encode() in bytes(data)[:16] else bytes(data)
+    return with_members(text, replaced), input_

@@ -1,0 +1,276 @@
+"""Requests to the URLs of instances, through the whole API: routed, admitted, asked first, kept when none fits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from api_bed import PUBLIC_URL
+from instance_bed import ACME, ACME_ORDERS, ALL, SHARED, SINGLE, Instances, integrated
+
+from hookline.errors import StorageError
+from hookline.model.ids import parse
+from hookline.model.integrations import Handler, Security
+from hookline.ports_runner import Succeeded
+
+if TYPE_CHECKING:
+    from asgi import Reply
+
+    from hookline.model.executions import Execution
+    from hookline.ports import Store
+    from hookline.ports_runner import CallJob, RunJob, RunListener
+
+pytestmark = pytest.mark.asyncio
+
+
+async def send(acme: Instances, url: str, body: Any = b"", method: str = "POST", **headers: str) -> Reply:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await acme.api.anyone(method, url.removeprefix(PUBLIC_URL), body, headers=named)
+
+
+async def executions(acme: Instances, flow: str = "orders") -> list[Execution]:
+    """The runs of a flow as they are stored, newest first, once they have ended."""
+    async with asyncio.timeout(8):
+        while True:
+            runs = [run for run in await acme.runs() if run["automation"]["id"] == f"acme.{flow}"]
+            if all(run["status"] in {"succeeded", "failed"} for run in runs):
+                break
+            await asyncio.sleep(0.01)
+    found = []
+    for run in runs:
+        stored = await acme.api.bed.node.store.execution(
+            parse("execution", run["id"]) or b"", organization_id=None
+        )
+        assert stored is not None
+        found.append(stored)
+    return found
+
+
+async def kept(acme: Instances) -> list[dict[str, Any]]:
+    listed = (await acme.api.admin("GET", "/api/v1/requests?refused=true")).json["requests"]
+    return [(await acme.api.admin("GET", f"/api/v1/requests/{one['id']}")).json for one in listed]
+
+
+async def test_a_flow_sees_its_customer_instance_and_urls(store: Store) -> None:
+    """PR-2, PR-11, PR-15: the answer is the execution's id; ``ctx.trigger`` shows where the request belongs."""
+    async with integrated(store) as acme:
+        made = await acme.made(customer={"external_id": "c-1", "name": "One"})
+        answer = await send(acme, made["webhook_urls"]["orders"] + "/a/b?x=1", {"id": 17})
+        (run,) = await executions(acme)
+
+    shown = msgspec.json.decode(run.trigger or b"")
+    assert (answer.status, set(answer.json)) == (200, {"executionId"})
+    assert (run.input, run.output) == (b'{"id": 17}', b'{"id": 17}')
+    assert {name: shown["customer"][name] for name in ("external_id", "name")} == {
+        "external_id": "c-1",
+        "name": "One",
+    }
+    assert (shown["instance"]["id"], shown["flow"]["name"]) == (made["id"], "orders")
+    assert shown["webhook_urls"] == made["webhook_urls"]
+    assert shown["invoke_url"] == made["webhook_urls"]["orders"]
+    assert (shown["path_fragment"], shown["query_parameters"]) == ("a/b", {"x": "1"})
+
+
+async def test_an_instances_url_takes_the_flow_from_a_header(store: Store) -> None:
+    """PR-8, PR-16: instance specific."""
+    async with integrated(store, SINGLE) as acme:
+        made = await acme.made()
+        url = made["webhook_urls"]["orders"]
+        answers = [await send(acme, url, {}, X_Flow=flow) for flow in ("orders", "invoices", "other")]
+        runs = [len(await executions(acme, flow)) for flow in ("orders", "invoices")]
+
+    assert [answer.status for answer in answers] == [200, 200, 404]
+    assert runs == [1, 1]
+
+
+async def test_a_shared_url_takes_customer_and_flow_from_the_request(store: Store) -> None:
+    """PR-8, PR-16: shared: the run belongs to the customer's instance, with that one's config."""
+    seen: list[Any] = []
+
+    async def look(job: RunJob, _: RunListener) -> Succeeded:
+        seen.append(msgspec.json.decode(job.private or b""))
+        return Succeeded(output=b"null")
+
+    async with integrated(store, SHARED, work={ACME_ORDERS: look}) as acme:
+        await acme.made("c-1", config={"token": "one"})
+        two = await acme.made("c-2", config={"token": "two"})
+        answer = await send(acme, two["invoke_url"], {"tenant": "c-2"}, X_Flow="orders")
+        (run,) = await executions(acme)
+
+    assert answer.status == 200
+    assert msgspec.json.decode(run.trigger or b"")["customer"]["external_id"] == "c-2"
+    assert [private["config"]["token"] for private in seen] == ["two"]
+    assert b"two" not in (run.trigger or b"")
+
+
+async def test_what_cannot_be_routed_is_404_and_kept_whole(store: Store) -> None:
+    """PR-X8: never a 200 without an execution; the request is there to be routed again, with the reason."""
+    body = {"tenant": "nobody", "data": "x" * 200_000}
+    async with integrated(store, SHARED) as acme:
+        made = await acme.made("c-1")
+        answer = await send(acme, made["invoke_url"], body, X_Flow="orders")
+        many = await asyncio.gather(
+            *(send(acme, made["invoke_url"], {"tenant": number}, X_Flow="orders") for number in range(20))
+        )
+        requests = await kept(acme)
+        runs = await executions(acme)
+
+    assert (answer.status, answer.code) == (404, "UNROUTABLE")
+    assert {one.status for one in many} == {404}
+    assert runs == []
+    assert len(requests) == 21
+    first = requests[-1]
+    assert first["reason"] == "unroutable: there is no instance of customer 'nobody'"
+    assert (first["status"], json.loads(first["body"])) == (404, body)
+
+
+async def test_an_unroutable_request_that_cannot_be_kept_is_503(store: Store) -> None:
+    """P1, PR-X8: the sender is told to come again, since nothing remembers the request."""
+    async with integrated(store, SHARED) as acme:
+        made = await acme.made("c-1")
+
+        async def away(*_: Any, **__: Any) -> Any:
+            raise StorageError("The database is away.")
+
+        acme.api.bed.node.committer.commit = away  # type: ignore[method-assign]
+        answer = await send(acme, made["invoke_url"], {}, X_Flow="orders")
+        del acme.api.bed.node.committer.commit
+
+    assert answer.status == 503
+    assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"])
+async def test_a_disabled_instance_is_as_if_it_were_not_there(store: Store, method: str) -> None:
+    """PR-X8: unknown, disabled and removed are one 404, whatever the method."""
+    async with integrated(store) as acme:
+        made = await acme.made()
+        url = made["webhook_urls"]["orders"]
+        await acme.act(made, "disable")
+        disabled = await send(acme, url, {}, method)
+        await acme.act(made, method="DELETE")
+        removed = await send(acme, url, {}, method)
+        unknown = await send(acme, f"{PUBLIC_URL}/trigger/AAAAAAAAAAAAAAAAAAAAAA==", {}, method)
+
+    assert disabled.status == removed.status == unknown.status == 404
+    assert disabled.body == removed.body == unknown.body
+
+
+async def test_a_flows_key_is_asked_for(store: Store) -> None:
+    """PR-11, PR-17: header ``Api-Key``; missing and wrong are 401; the key stands in nothing that is stored."""
+    async with integrated(store, msgspec.structs.replace(ACME, security=Security.CUSTOMER_REQUIRED)) as acme:
+        made = await acme.made()
+        url, key = made["webhook_urls"]["orders"], made["api_keys"]["orders"][0]
+        none = await send(acme, url, {})
+        wrong = await send(acme, url, {}, Api_Key=made["api_keys"]["invoices"][0])
+        right = await send(acme, url, {}, Api_Key=key)
+        (run,) = await executions(acme)
+        requests = (await acme.api.admin("GET", "/api/v1/requests")).json["requests"]
+
+    assert (none.status, wrong.status, right.status) == (401, 401, 200)
+    assert none.body == wrong.body
+    assert key.encode() not in (run.trigger or b"")
+    assert len(requests) == 3
+
+
+def asked(**answers: Any) -> Any:
+    """An ``on_trigger`` that answers by the body's ``do``."""
+
+    async def on_trigger(job: CallJob) -> bytes:
+        assert job.payload is not None
+        what = answers[msgspec.json.decode(job.payload)["body"]["data"]["do"]]
+        if isinstance(what, Exception):
+            raise what
+        return msgspec.json.encode(what)
+
+    return on_trigger
+
+
+ASKING = msgspec.structs.replace(
+    ACME, flows=(msgspec.structs.replace(ACME.flows[0], handlers=ALL), *ACME.flows[1:])
+)
+TEXT = {"status": 201, "content_type": "text/plain", "headers": {"X-A": "b"}, "body": {"$base64": "Yy0xNw=="}}
+HTML = TEXT | {"status": 200, "content_type": "text/html", "headers": {}}
+
+
+async def test_on_trigger_answers_and_replaces(store: Store) -> None:
+    """PR-3, PR-12: a challenge runs nothing; a replaced body is the input; an answer without a body is the id's."""
+    handler = asked(
+        challenge={"runs": False, "payload": None, "response": TEXT},
+        both={"runs": True, "payload": {"body": {"data": {"n": 2}}}, "response": TEXT},
+        default={"runs": True, "payload": None, "response": TEXT | {"body": None, "content_type": None}},
+        binary={"runs": True, "payload": {"body": {"data": {"$base64": "AP8="}}}, "response": None},
+        page={"runs": False, "payload": None, "response": HTML},
+    )
+    async with integrated(store, ASKING, handlers={Handler.ON_TRIGGER: handler}) as acme:
+        url = (await acme.made())["webhook_urls"]["orders"]
+        challenge = await send(acme, url, {"do": "challenge"})
+        before = await executions(acme)
+        both = await send(acme, url, {"do": "both"})
+        (replaced,) = await executions(acme)
+        default = await send(acme, url, {"do": "default"})
+        await send(acme, url, {"do": "binary"})
+        binary = (await executions(acme))[0]
+        page = await send(acme, url, {"do": "page"})
+
+    assert (challenge.status, challenge.headers["content-type"], challenge.body) == (
+        201,
+        "text/plain",
+        b"c-17",
+    )
+    assert (challenge.headers["x-a"], before) == ("b", [])
+    assert "prismatic-executionid" not in challenge.headers
+    assert (both.status, both.body) == (201, b"c-17")
+    assert "prismatic-executionid" in both.headers
+    assert (replaced.input, msgspec.json.decode(replaced.trigger or b"")["body"]) == (
+        b'{"n":2}',
+        {"data": {"n": 2}},
+    )
+    assert (default.status, set(default.json)) == (201, {"executionId"})
+    assert binary.input is None
+    assert msgspec.json.decode(binary.trigger or b"")["body"]["data"] == {"$base64": "AP8="}
+    assert "sandbox" in page.headers["content-security-policy"]
+
+
+async def test_what_on_trigger_raises_is_told_and_runs_nothing(store: Store) -> None:
+    """PR-6, PR-X4: 400 with the thrown message in this profile; the request is kept."""
+    handler = asked(bad=ValueError("The widget requested is not in the database"))
+    async with integrated(store, ASKING, handlers={Handler.ON_TRIGGER: handler}) as acme:
+        url = (await acme.made())["webhook_urls"]["orders"]
+        answer = await send(acme, url, {"do": "bad"})
+        requests = await kept(acme)
+        runs = await executions(acme)
+
+    assert (answer.status, answer.body) == (
+        400,
+        b'{"error":"The widget requested is not in the database"}',
+    )
+    assert runs == []
+    assert [one["reason"] for one in requests] == [
+        "HANDLER_FAILED: The widget requested is not in the database"
+    ]
+
+
+async def test_a_synchronous_flow_is_waited_for(store: Store) -> None:
+    """PR-4, PR-14: ``isSynchronous`` of a flow: 303 to its result without asking for it."""
+    flows = (msgspec.structs.replace(ACME.flows[0], is_synchronous=True), *ACME.flows[1:])
+    async with integrated(store, msgspec.structs.replace(ACME, flows=flows)) as acme:
+        made = await acme.made()
+        waited = await send(acme, made["webhook_urls"]["orders"], {"id": 1})
+        quick = await send(acme, made["webhook_urls"]["invoices"], {"id": 1})
+        result = await send(acme, waited.headers["location"], method="GET")
+
+    assert (waited.status, waited.body, quick.status) == (303, b"", 200)
+    assert result.json == {"id": 1}
+
+
+async def test_malformed_json_is_the_profiles_own_answer(store: Store) -> None:
+    """PR-5: before anything is routed."""
+    async with integrated(store, SHARED) as acme:
+        made = await acme.made("c-1")
+        answer = await send(acme, made["invoke_url"], b"{bad-data", Content_Type="application/json")
+
+    assert (answer.status, answer.body) == (400, b'{"error":"Received malformed JSON payload."}')
