@@ -34,8 +34,9 @@ def _release(folder: Path, newest: int) -> Path:
     """A folder of migrations as release ``newest`` ships it."""
     shipped = folder / f"release-{newest}"
     shipped.mkdir(exist_ok=True)
-    first = MIGRATIONS / "0001_first.sql"
-    (shipped / first.name).write_bytes(first.read_bytes())
+    # What this code writes needs all of today's schema: that is release 1 here.
+    today = b"\n".join(path.read_bytes() for path in sorted(MIGRATIONS.glob("*.sql")))
+    (shipped / "0001_first.sql").write_bytes(today)
     for version in range(2, newest + 1):
         (shipped / f"{version:04}_step.sql").write_text(STEPS[version])
     return shipped

@@ -14,6 +14,7 @@ import msgspec
 
 from hookline.api.errors import status_of
 from hookline.core.forwarded import client_address
+from hookline.core.hops import hops_in, shown
 from hookline.core.rate import SlidingWindow
 from hookline.core.redact import redact_headers, redact_path, redact_query
 from hookline.core.times import rfc3339
@@ -23,6 +24,8 @@ from hookline.model.executions import TriggerRequest
 from hookline.model.ids import new_key
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hookline.api.inbound import Inbound
     from hookline.api.services import Site
     from hookline.core.bodies import Body
@@ -178,7 +181,7 @@ def _is_listed(address: str, networks: list[str]) -> bool:
 def trigger_json(site: Site, call: Call, body: Body, **more: Any) -> bytes:
     """Return what ``ctx.trigger`` shows. The credential is not part of it: the code needs none of it.
 
-    more: what else it shows, or shows instead.
+    more: what else it shows, or shows instead.  Raises ConflictError when it came in a circle.
     """
     request = call.request
     declared = request.headers.get(b"content-type")
@@ -188,6 +191,7 @@ def trigger_json(site: Site, call: Call, body: Body, **more: Any) -> bytes:
         shown_body["data"] = msgspec.Raw(body.text or b"null")
     return _write(
         {
+            **shown(hops_in(request.headers.get(b"hookline-hops"))),
             "method": request.method,
             "headers": call.joined_headers,
             "query_parameters": call.shown_parameters,
@@ -229,8 +233,17 @@ def record_of(
     )
 
 
-async def keep_refused(site: Site, gatekeeper: Gatekeeper, call: Call, error: HooklineError) -> None:
-    """Keep a refused request with its reason, if there is room for one more."""
+async def keep_refused(
+    site: Site,
+    gatekeeper: Gatekeeper,
+    call: Call,
+    error: HooklineError,
+    explain: Callable[[], Awaitable[str]] | None = None,
+) -> None:
+    """Keep a refused request with its reason, if there is room for one more.
+
+    explain: says more than the error's message, at a cost that is paid for kept ones only.
+    """
     if isinstance(error, StorageError | UnroutableError):
         return  # nothing can be kept now, and the caller was told to come again; or it is kept already
     trigger = call.trigger
@@ -242,7 +255,7 @@ async def keep_refused(site: Site, gatekeeper: Gatekeeper, call: Call, error: Ho
     else:
         organization_id = await default_organization(site.services.store)
     if organization_id is not None:
-        reason = f"{error.code}: {error.message}"
+        reason = f"{error.code}: {error.message if explain is None else await explain()}"
         await site.services.keep_request(
             record_of(site, call, organization_id, status=status_of(error), reason=reason)
         )

@@ -38,6 +38,7 @@ _PICKED: Final = frozenset(
         b"content-type",
         b"hookline-organization",
         b"hookline-callback",
+        b"hookline-hops",
         b"idempotency-key",
         b"if-none-match",
         b"if-range",

@@ -6,13 +6,15 @@ rotated credential lives on until its time is over.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from hookline.api.credentials import basic_of, is_previous_live, tokens_of
 from hookline.api.errors import Answer
 from hookline.api.identity import unauthorized
-from hookline.core.inbound import handshake, verify
+from hookline.core.inbound import diagnose, handshake, verify
 from hookline.engine.manage.credentials import basic_digest, path_place, scheme_of, secrets_of
 from hookline.engine.vault import token_digest
 
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
     from hookline.api.call import Call
     from hookline.api.services import Site
     from hookline.core.inbound import Scheme, Verified
+    from hookline.errors import VerificationError
     from hookline.model.configuration import Trigger
+
+_MOST_EXPLAINED_BYTES: Final = 256 * 1024
+"""Of a body: explaining hashes it again and again."""
+_MOST_REASON_CHARACTERS: Final = 2_000
 
 
 def authenticate(site: Site, call: Call, trigger: Trigger) -> None:
@@ -88,6 +95,22 @@ def verify_signature(site: Site, call: Call, trigger: Trigger, scheme: Scheme) -
     """Return what a request with a good signature says; else raise VerificationError."""
     secrets = _live(site, trigger, secrets_of(site.services.vault, trigger.auth).secrets)
     return verify(scheme, secrets, now=site.services.clock.now(), **_signed(site, call, trigger))
+
+
+async def explain(site: Site, call: Call, error: VerificationError) -> str:
+    """Return why a signature does not verify, in sentences for the owner of its secret."""
+    assert call.trigger is not None
+    trigger = call.trigger.document
+    scheme = scheme_with(trigger)
+    if scheme is None or len(call.body) > _MOST_EXPLAINED_BYTES:
+        return error.message
+    secrets = _live(site, trigger, secrets_of(site.services.vault, trigger.auth).secrets)
+    asked = partial(diagnose, scheme, secrets, now=site.services.clock.now(), **_signed(site, call, trigger))
+    # It tries a hundred variants of the body.
+    found = await asyncio.to_thread(asked)
+    if found.is_valid:  # a handshake that is refused for something else
+        return error.message
+    return " ".join(found.findings)[:_MOST_REASON_CHARACTERS]
 
 
 def _live(site: Site, trigger: Trigger, secrets: tuple[str, ...]) -> tuple[str, ...]:

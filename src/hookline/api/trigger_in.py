@@ -16,14 +16,14 @@ from hookline.api.errors import Answer, MethodError, UnavailableError
 from hookline.api.flows_in import before_start, check_in_service, flow_of, trigger_and_input
 from hookline.api.inbound import query_parameters
 from hookline.api.once import once_of, queue_name
-from hookline.api.trigger_auth import answer_handshake, authenticate, scheme_with, verify_signature
+from hookline.api.trigger_auth import answer_handshake, authenticate, explain, scheme_with, verify_signature
 from hookline.core.bodies import read_body
 from hookline.core.turns import place_of, turn_of
 from hookline.engine.manage.callbacks import callback_of
 from hookline.engine.manage.trigger_settings import METHODS
 from hookline.engine.manage.triggers import PATHS
 from hookline.engine.receive import ExecutionStart
-from hookline.errors import HooklineError, MissingError, UnroutableError
+from hookline.errors import HooklineError, MissingError, UnroutableError, VerificationError
 from hookline.model.configuration import Trigger
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ async def receive(site: Site, gatekeeper: Gatekeeper, request: Inbound) -> Answe
     try:
         found = await _find(site, call)
         return await _accept(site, gatekeeper, call, found)
+    except VerificationError as error:
+        await keep_refused(site, gatekeeper, call, error, partial(explain, site, call, error))
+        return trigger_answers.refusal(error, call)
     except HooklineError as error:
         await keep_refused(site, gatekeeper, call, error)
         return trigger_answers.refusal(error, call)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hookline.core.hops import HEADER
 from hookline.core.redact import redact_headers, redact_url
 from hookline.model.events import Attempt
 from hookline.model.ids import new_key, public
@@ -72,7 +73,7 @@ def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgo
     if event is not None:
         headers = (*headers, *target.dialect.event_headers(event))
         if event.sequence:
-            headers = (*headers, ("Hookline-Sequence", str(event.sequence)))
+            headers = (*headers, ("Hookline-Sequence", str(event.sequence)), (HEADER, str(event.hops + 1)))
     return Outgoing(
         url=claim.owed.delivery.url or target.webhook.url,
         headers=headers,

@@ -16,6 +16,7 @@ import msgspec
 
 from hookline import failpoints
 from hookline.core.event_types import ENDED, STARTED
+from hookline.core.hops import hops_of
 from hookline.core.lifecycle import move_execution
 from hookline.core.times import rfc3339
 from hookline.dialects import payloads
@@ -67,6 +68,7 @@ def execution_event(execution: Execution, type_: str, data: bytes, sequence: int
         received_at=at,
         execution_id=execution.id,
         sequence=sequence,
+        hops=hops_of(execution.trigger),
     )
 
 

@@ -19,6 +19,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sequence: counts the events of one execution from 1; 0 where there is no execution.
     occurred_at: when it happened, as the publisher says, else received_at. received_at: when we took it.
     target_id: a single webhook this event is for (a test, a callback), or None for all that match.
+    hops: how many deliveries of ours led to the execution that it is of (``core.hops``).
     """
 
     key: Key
@@ -32,6 +33,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int = 0
     ordering_key: str | None = None
     target_id: Key | None = None
+    hops: int = 0
 
     @property
     def public_id(self) -> str:

@@ -66,7 +66,7 @@ def maybe_at(ms: int | None) -> datetime | None:
 
 EVENT: Final = (
     "key", "organization_id", "own_id", "type", "data", "occurred_at", "received_at", "execution_id", "sequence",
-    "ordering_key", "target_id",
+    "ordering_key", "target_id", "hops",
 )  # fmt: skip
 DELIVERY: Final = (
     "id", "organization_id", "webhook_id", "event_key", "event_type", "batch_id", "state", "state_reason", "lane",
@@ -135,6 +135,7 @@ def event_row(event: Event) -> Row:
         event.sequence,
         event.ordering_key,
         event.target_id,
+        event.hops,
     )
 
 
@@ -151,6 +152,7 @@ def event_from(row: Sequence[Any]) -> Event:
         sequence=row[8],
         ordering_key=row[9],
         target_id=row[10],
+        hops=row[11],
     )
 
 

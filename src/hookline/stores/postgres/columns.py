@@ -25,7 +25,7 @@ _BIGINT: Final = frozenset({
 })  # fmt: skip
 _INTEGER: Final = frozenset({
     "sequence", "webhook_revision", "attempts_made", "failures", "crashes", "interruptions", "last_status", "number",
-    "status_code", "occurrence", "attempt", "steps", "event_sequence", "message_count", "gate_limit",
+    "status_code", "occurrence", "attempt", "steps", "event_sequence", "message_count", "gate_limit", "hops",
 })  # fmt: skip
 _OTHER: Final = {
     "lane": "smallint",
