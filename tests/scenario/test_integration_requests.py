@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from api_bed import PUBLIC_URL
+from api_bed import PUBLIC_URL, echo
 from instance_bed import ACME, ACME_ORDERS, ALL, SHARED, SINGLE, Instances, integrated
 
 from hookline.errors import StorageError
+from hookline.model.executions import QueueRule
 from hookline.model.ids import parse
 from hookline.model.integrations import Handler, Security
 from hookline.ports_runner import Succeeded
@@ -274,3 +275,59 @@ async def test_malformed_json_is_the_profiles_own_answer(store: Store) -> None:
         answer = await send(acme, made["invoke_url"], b"{bad-data", Content_Type="application/json")
 
     assert (answer.status, answer.body) == (400, b'{"error":"Received malformed JSON payload."}')
+
+
+async def test_customers_of_a_shared_url_have_queues_of_their_own(store: Store) -> None:
+    """PR-19: ``dedupeIdField`` names a request within one flow of one instance: equal ids of two customers both run."""
+    queued = msgspec.structs.replace(ACME_ORDERS, queue=QueueRule(limit=1, dedupe_id="body.data.id"))
+    async with integrated(store, SHARED, work={queued: echo}) as acme:
+        url = (await acme.made("c-1"))["invoke_url"]
+        await acme.made("c-2")
+        answers = [
+            await send(acme, url, {"tenant": tenant, "id": 7}, X_Flow="orders")
+            for tenant in ("c-1", "c-2", "c-1")
+        ]
+        runs = await executions(acme)
+
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert answers[0].json == answers[2].json != answers[1].json
+    assert len(runs) == 2
+
+
+async def test_a_replaced_payload_names_the_request(store: Store) -> None:
+    """PR-12, PR-19: what ``on_trigger`` parsed is what the queue looks into."""
+    queued = msgspec.structs.replace(ACME_ORDERS, queue=QueueRule(limit=1, dedupe_id="body.data.parsed.id"))
+    handler = asked(
+        same={"runs": True, "payload": {"body": {"data": {"parsed": {"id": "n-1"}}}}, "response": None}
+    )
+    async with integrated(store, ASKING, work={queued: echo}, handlers={Handler.ON_TRIGGER: handler}) as acme:
+        url = (await acme.made())["webhook_urls"]["orders"]
+        answers = [await send(acme, url, {"do": "same"}) for _ in range(2)]
+        runs = await executions(acme)
+
+    assert answers[0].json == answers[1].json
+    assert len(runs) == 1
+
+
+async def test_the_triggers_of_an_instance_are_limited_but_not_deleted(store: Store) -> None:
+    """PR-7, PR-8: a URL's settings may be changed; the URL itself goes with its instance."""
+    async with integrated(store) as acme:
+        made = await acme.made()
+        listed = (await acme.api.admin("GET", "/api/v1/triggers")).json["triggers"]
+        orders = next(one for one in listed if one["integration"]["flow"] == "orders")
+        place = f"/api/v1/triggers/{orders['id']}"
+        deleted = await acme.api.admin("DELETE", place)
+        rotated = await acme.api.admin("POST", f"{place}/rotate")
+        callbacks = await acme.api.admin("PATCH", place, {"callbacks": True})
+        changed = await acme.api.admin("PATCH", place, {"ip_allowlist": ["198.51.100.0/24"]})
+        elsewhere = await send(acme, made["webhook_urls"]["orders"], {})
+        await acme.act(made, "deploy")
+        after = (await acme.api.admin("GET", place)).json
+
+    assert orders["integration"] == {"id": "acme", "instance_id": made["id"], "flow": "orders"}
+    assert orders["url"] == made["webhook_urls"]["orders"]
+    assert (deleted.status, deleted.code) == (409, "OWNED_BY_INTEGRATION")
+    assert (rotated.status, rotated.code) == (409, "NOT_ROTATABLE")
+    assert callbacks.status == 400
+    assert (changed.status, elsewhere.status) == (200, 403)
+    assert after["ip_allowlist"] == ["198.51.100.0/24"]

@@ -36,8 +36,8 @@ from hookline.engine.manage.triggers import (
     update_trigger,
 )
 from hookline.engine.manage.triggers import rotate as rotate_credential
-from hookline.errors import InputError
-from hookline.model.configuration import Stored, Trigger, Webhook
+from hookline.errors import ConflictError, InputError
+from hookline.model.configuration import Stored, Trigger, TriggerEndpoint, Webhook
 from hookline.model.executions import TriggerRequest
 from hookline.model.ids import public
 from hookline.model.states import DeliveryState, Kind, Scope
@@ -191,6 +191,11 @@ async def delete(site: AtSite, caller: Writer, trigger_id: str) -> Response:
     id = key_in_path("trigger", trigger_id)
     now = site.services.clock.now()
     stored = await site.services.store.get(Trigger, id, organization_id=caller.organization_id)
+    if stored is not None and stored.document.endpoint is not None:
+        raise ConflictError(
+            "This URL belongs to an integration: disable or delete the instance, or disable the trigger.",
+            code="OWNED_BY_INTEGRATION",
+        )
     if not await site.services.store.delete(Trigger, id, organization_id=caller.organization_id, at=now):
         raise missing("trigger")
     if stored is not None:
@@ -289,11 +294,20 @@ def view(site: Site, caller: Caller, stored: Stored[Trigger]) -> dict[str, Any]:
         "auth": auth,
         "url": _url(site, trigger) if is_shown else None,
         "path_id": trigger.path_id if is_shown else None,
+        "integration": _endpoint(trigger.endpoint),
         "is_enabled": trigger.is_enabled,
         "created_at": when(stored.created_at),
         "updated_at": when(stored.updated_at),
         **trigger.settings,
     }
+
+
+def _endpoint(endpoint: TriggerEndpoint | None) -> dict[str, Any] | None:
+    """Return which part of an integration a trigger leads to, None when none made it."""
+    if endpoint is None:
+        return None
+    instance_id = None if endpoint.instance_id is None else public("instance", endpoint.instance_id)
+    return {"id": endpoint.integration_id, "instance_id": instance_id, "flow": endpoint.flow}
 
 
 def request_line(request: TriggerRequest) -> dict[str, Any]:

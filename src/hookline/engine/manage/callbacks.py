@@ -108,7 +108,7 @@ async def drop_target(
 
 def check_callers(auth_type: str, options: Mapping[str, Any]) -> None:
     """Raise InputError where anyone, or whoever a provider lets write, could make this server call an address."""
-    if auth_type == "none" or "preset" in options:
+    if auth_type in {"none", "integration"} or "preset" in options:
         raise InputError(
             "Callbacks need callers who prove who they are: not with auth 'none' or a signature preset.",
             field=SETTING,
