@@ -205,6 +205,21 @@ async def test_what_could_not_be_withdrawn_is_said_and_tried_again(acme: Instanc
     assert (forced.status, len(acme.remote.said)) == (204, said)
 
 
+async def test_a_state_has_a_bound(store: Store) -> None:
+    """PR-13: what ``on_deploy`` returns is read with every request: more than 64 KiB is refused in its words."""
+
+    async def much(_: Any) -> bytes:
+        return b'"' + b"x" * 65_536 + b'"'
+
+    async with integrated(store, handlers={"on_deploy": much}) as acme:
+        made = (await acme.create()).json
+
+    assert (made["status"], made["status_reason"]) == (
+        "failed",
+        "on_deploy of flow 'orders' failed: it returned 65538 bytes; at most 65536 are kept",
+    )
+
+
 async def test_only_one_change_at_a_time(store: Store) -> None:
     """While handlers run, another change is refused; keys may still be made."""
     gate = asyncio.Event()

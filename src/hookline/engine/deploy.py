@@ -21,6 +21,7 @@ import structlog
 
 from hookline.core.times import rfc3339
 from hookline.engine.contexts import WHOLE
+from hookline.engine.handlers import call_handler
 from hookline.engine.manage import instances as manage
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.vault import INSTANCE_STATES
@@ -52,6 +53,9 @@ _LOCK_TIME: Final = timedelta(days=1)
 
 _YOUNG: Final = timedelta(minutes=1)
 """A note this young whose instance is not there yet may belong to a node that is about to store it."""
+
+_MOST_STATE_BYTES: Final = 64 * 1024
+"""JSON of what one ``on_deploy`` returns: it is read with every request and every start of the instance."""
 
 _ONCE_TIME: Final = timedelta(days=30)
 
@@ -368,21 +372,16 @@ class Deployer:
             handler=handler,
             context=self._contexts.for_handler(stored, integration, flow),
         )
-        result = await self._runner.call(job)
-        for line in result.logs:
-            _log.info(
-                "handler_log",
-                handler=handler.value,
-                flow=flow.name,
-                instance=public("instance", stored.id),
-                level_said=line.level,
-                text=line.text,
-            )
+        result = await call_handler(self._runner, job, instance=public("instance", stored.id))
         if result.failure is not None:
             if not self._is_open:
                 raise StorageError("The node stops; another goes on.")
             raise _HandlerFailedError(_worded(handler, flow, result.failure))
-        return result.value or b"null"
+        value = result.value or b"null"
+        if len(value) > _MOST_STATE_BYTES:
+            what = f"it returned {len(value)} bytes; at most {_MOST_STATE_BYTES} are kept"
+            raise _HandlerFailedError(f"{handler} of flow '{flow.name}' failed: {what}")
+        return value
 
     async def _set_state(self, stored: Stored[Instance], flow: str, state: Any) -> Stored[Instance]:
         def change(instance: Instance) -> Instance:

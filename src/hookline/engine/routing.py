@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.core.routing import Route, resolve
+from hookline.engine.handlers import call_handler
 from hookline.engine.manage.instances import CUSTOMERS, customer_name
 from hookline.engine.manage.keys import DIGESTS
 from hookline.engine.vault import token_digest
 from hookline.errors import HandlerFailedError, MissingError, UnauthorizedError, UnroutableError
 from hookline.model.configuration import ApiKey, Stored, Trigger, TriggerEndpoint
+from hookline.model.ids import public
 from hookline.model.integrations import Flow, Handler, Instance, Integration, Security
 from hookline.model.states import Scope
 from hookline.ports_runner import CallJob
@@ -157,7 +159,7 @@ class Router:
 
     async def _asked(self, integration: Integration, text: bytes) -> Route:
         job = CallJob(integration_id=integration.id, flow=None, handler=Handler.ROUTE, payload=text)
-        result = await self._runner.call(job)
+        result = await call_handler(self._runner, job)
         if result.failure is None:
             return msgspec.json.decode(result.value or b"{}", type=Route)
         words = _worded(result.failure)
@@ -211,7 +213,8 @@ class Router:
             context=self._contexts.for_handler(destination.instance, destination.integration, flow),
             payload=text,
         )
-        result = await self._runner.call(job)
+        instance = public("instance", destination.instance.id)
+        result = await call_handler(self._runner, job, instance=instance)
         if result.failure is not None:
             raise HandlerFailedError(result.failure.message)
         return _before(msgspec.json.decode(result.value or b"null", type=_Result | None))

@@ -1,0 +1,78 @@
+"""docs/how-to/shared-endpoints.md, followed word by word."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "how-to" / "shared-endpoints.md").read_text(encoding="utf-8")
+(APP,) = re.findall(r"^<!-- file: app.py -->\n```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+COMMANDS = dict(re.findall(r"^<!-- run: (\w+) -->\n```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> NodeProcess:
+    (tmp_path / "app.py").write_text(APP, encoding="utf-8")
+    return NodeProcess(database=f"sqlite:///{tmp_path}/hookline.db", folder=tmp_path, app=tmp_path / "app.py")
+
+
+def type_it(name: str, folder: Path, port: int, **known: str) -> str:
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOOKLINE_URL": f"http://127.0.0.1:{port}",
+        "HOOKLINE_API_KEY": ADMIN_KEY,
+        **known,
+    }
+    done = subprocess.run(
+        ["sh", "-ec", COMMANDS[name]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ended(node: NodeProcess) -> dict[str, Any]:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        (run,) = node.api.call("GET", "/api/v1/executions")["executions"]
+        if run["status"] == "succeeded":
+            found: dict[str, Any] = node.api.call("GET", f"/api/v1/executions/{run['id']}")
+            return found
+        time.sleep(0.05)
+    raise AssertionError("the run did not end")
+
+
+def test_every_command_of_the_page_does_what_the_page_says(node: NodeProcess, tmp_path: Path) -> None:
+    """PR-8, PR-16, PR-17, PR-X8: two customers share a URL; a third one's request is kept."""
+    node.start()
+    try:
+        assert "customer_required" in type_it("create", tmp_path, node.port)
+        one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
+        url, key = two["invoke_url"], two["api_keys"]["orders"][0]
+        called = json.loads(type_it("call", tmp_path, node.port, INVOKE_URL=url, KEY=key))
+        run = ended(node)
+        said = type_it("unroutable", tmp_path, node.port, INVOKE_URL=url)
+    finally:
+        assert node.stop() == 0
+
+    assert one["invoke_url"] == url
+    assert set(called) == {"executionId"}
+    assert run["output"] == {"order": 17, "for": "customer-2", "in": "us"}
+    assert "unroutable: there is no instance of customer 'customer-3'" in said
+    assert '"UNROUTABLE"' in said
