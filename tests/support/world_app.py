@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hookline import App, ConfigVariable
+from hookline.triggered import Part
 
 app = App()
 
@@ -174,3 +175,31 @@ def first_of_halting(ctx: Any) -> Any:
 @halting.flow("second", on_deploy=_deploy, on_remove=_remove)
 def second_of_halting(ctx: Any) -> Any:
     return ctx.config
+
+
+def _described(value: Any) -> Any:
+    """A value as JSON, with bytes told from text and parts from objects."""
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, Part):
+        return {"part": {name: _described(item) for name, item in value.as_dict().items()}}
+    if isinstance(value, dict):
+        return {name: _described(item) for name, item in value.items()}
+    return [_described(item) for item in value] if isinstance(value, list) else value
+
+
+@app.workflow("mirror")
+def mirror(ctx: Any) -> Any:
+    """Returns what it sees of the request."""
+    seen = ctx.trigger
+    return {
+        "headers": dict(seen.headers),
+        "query_parameters": seen.query_parameters,
+        "path_fragment": seen.path_fragment,
+        "raw_body": _described(seen.raw_body.data),
+        "body": _described(seen.body.data),
+        "input": _described(ctx.input),
+        "execution_id": seen.execution_id,
+        "invoke_url": seen.invoke_url,
+        "started_at": seen.started_at.isoformat(),
+    }

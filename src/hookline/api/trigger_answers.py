@@ -114,7 +114,9 @@ def _accepted(trigger: Trigger, call: Call, flow: Flow, execution_id: Key, body:
         return _handlers_own(flow.answer, body if flow.answer.body is None else flow.answer.body, named)
     response = trigger.settings.get("response") or {}
     status, own = accepted_status(trigger, flow), response.get("body")
-    headers = [(name.encode(), text.encode()) for name, text in (response.get("headers") or {}).items()]
+    headers = [
+        (name.lower().encode(), text.encode()) for name, text in (response.get("headers") or {}).items()
+    ]
     content_type = b"application/json"
     if own is not None:
         body = own.encode("utf-8", "surrogatepass") if isinstance(own, str) else _write(own)
