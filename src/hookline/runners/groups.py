@@ -36,6 +36,10 @@ HEAD_START: Final = 0.002
 """Seconds between handing out a process and starting its successor: the run gets the processor first."""
 
 
+CALL_PATIENCE: Final = 0.05
+"""Seconds that calls wait for a busy process before another is started, which takes as long: most calls are short."""
+
+
 class Group(ABC):
     """Child processes of one sort, and the runs that wait for one.
 
@@ -251,8 +255,10 @@ class Pool(Group):
 
 
 class CallPool(Pool):
-    """Processes that serve one call at a time and live on. warm: how many are kept from the start on; more come as
-    more calls wait, up to ``limit``.  recycle_after: calls before one is replaced.
+    """Processes that serve one call at a time and live on.
+
+    warm: how many are kept.  limit: how many there may be while calls wait for those that are busy, or hang.
+    recycle_after: calls before one is replaced.
     """
 
     def __init__(
@@ -261,12 +267,20 @@ class CallPool(Pool):
         deadlines: Deadlines,
         loop: asyncio.AbstractEventLoop,
         *,
+        parallel: int,
         start_seconds: float,
+        warm: int,
         limit: int,
         recycle_after: int,
     ) -> None:
         super().__init__(
-            command, deadlines, loop, parallel=2, start_seconds=start_seconds, warm=1, limit=limit
+            command,
+            deadlines,
+            loop,
+            parallel=parallel,
+            start_seconds=start_seconds,
+            warm=warm,
+            limit=limit,
         )
         self._recycle_after = recycle_after
 
@@ -274,10 +288,18 @@ class CallPool(Pool):
         super().give_back(child, run)
         if child.is_gone or not run.has_started:
             return
-        if run.has_ended and child.runs_started < self._recycle_after and not self._is_closed:
+        is_wanted = self._waiting or len(self._idle) < self._warm
+        is_well = run.has_ended and child.runs_started < self._recycle_after
+        if is_well and is_wanted and not self._is_closed:
             self._place(child)
         else:
             child.kill()
+
+    def _free(self) -> Child | None:
+        return self._idle.pop() if self._idle else None  # the one whose caches are warmest
+
+    def _refill_in(self, seconds: float) -> None:
+        super()._refill_in(max(seconds, CALL_PATIENCE))
 
     def _missing(self) -> int:
         wanted = max(self._warm - len(self._children), len(self._waiting) - len(self._starting))

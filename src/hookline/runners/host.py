@@ -58,7 +58,7 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     warm: int = max(2, CORES)
     max_processes: int = 32
     shared_processes: int = 1
-    call_processes: int = max(4, CORES)
+    call_processes: int = 16
     recycle_after: int = 10_000
     env_passthrough: tuple[str, ...] = ()
     start_seconds: float = 60.0
@@ -167,7 +167,9 @@ class RunnerHost:
             self._command(app, "calls"),
             deadlines,
             loop,
+            parallel=CORES,
             start_seconds=self._settings.start_seconds,
+            warm=min(CORES, self._settings.call_processes),
             limit=self._settings.call_processes,
             recycle_after=self._settings.recycle_after,
         )

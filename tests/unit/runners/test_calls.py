@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,25 @@ async def test_a_process_serves_many_calls_one_at_a_time(call: Calls) -> None:
 
     assert len(alone) == 1
     assert 1 <= len(set(both)) <= 2
+
+
+async def test_processes_come_for_calls_that_wait_and_go_again(
+    new_runs: Callable[..., Awaitable[Any]], apps: Path, children: Callable[[], set[int]]
+) -> None:
+    """P10: handlers that hang do not hold up the others, up to the limit; afterwards few processes are kept."""
+    runs = await new_runs(apps / "handled.py", warm=1, call_processes=4)
+    calls = Calls(runs.host)
+    hanging = [asyncio.create_task(remove(calls, "hang", ms=3_000)) for _ in range(3)]
+    others = await asyncio.gather(*(remove(calls, "") for _ in range(20)))
+    many = len(children())
+    outcomes = await asyncio.gather(*hanging)
+
+    assert [each.failure for each in others] == [None] * 20
+    assert {each.failure.code for each in outcomes if each.failure is not None} == {"TIMED_OUT"}
+    async with asyncio.timeout(5):
+        while len(children()) > 1 + max(2, os.cpu_count() or 2):  # noqa: ASYNC110 -- the kernel's to say
+            await asyncio.sleep(0.05)
+    assert many >= 4
 
 
 @pytest.mark.parametrize(
