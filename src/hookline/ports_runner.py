@@ -50,6 +50,10 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
     limit: str = "agent"
 
+    def __repr__(self) -> str:
+        # Not the fields: secrets are among them (P13).
+        return f"RunJob({self.kind} {self.automation_id!r}, attempt {self.attempt})"
+
 
 class CallJob(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a handler: a function of an integration that is no execution.
@@ -66,6 +70,9 @@ class CallJob(msgspec.Struct, frozen=True, kw_only=True):
     context: bytes = b"{}"
     payload: bytes | None = None
     timeout_ms: int = 30_000
+
+    def __repr__(self) -> str:
+        return f"CallJob({self.handler} of {self.integration_id!r}, flow {self.flow!r})"
 
 
 class CallResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,10 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):
     attempt: int
     private: bytes | None = None
 
+    def __repr__(self) -> str:
+        # Not the fields: secrets are among them (P13).
+        return f"Start(run={self.run}, {self.kind} {self.automation_id!r})"
+
 
 class Journal(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A part of what earlier processes recorded for the run whose Start follows."""
@@ -90,6 +94,9 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag=5):
     handler: Handler
     context: bytes
     payload: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Call(run={self.run}, {self.handler} of {self.integration_id!r})"
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=11):

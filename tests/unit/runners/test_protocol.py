@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.model.executions import Failure, JournalEntry
-from hookline.ports_runner import OpenWait
+from hookline.model.integrations import Handler
+from hookline.model.states import Kind
+from hookline.ports_runner import CallJob, OpenWait, RunJob
 from hookline.runners.protocol import (
     JOURNAL_PART,
     MAX_FRAME,
@@ -19,6 +21,7 @@ from hookline.runners.protocol import (
     TO_NODE,
     Ack,
     Broken,
+    Call,
     Finished,
     FrameReader,
     FrameTooLargeError,
@@ -43,6 +46,25 @@ MESSAGES = [
 
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=6), st.lists(st.integers(1, 70_000), max_size=20))
+@pytest.mark.parametrize(
+    "message",
+    [
+        RunJob(
+            execution_id=bytes(16), kind=Kind.WORKFLOW, automation_id="x", input=b"s3cret", private=b"s3cret"
+        ),
+        CallJob(
+            integration_id="a", flow="x", handler=Handler.ON_DEPLOY, context=b"s3cret", payload=b"s3cret"
+        ),
+        Start(1, bytes(16), "workflow", "x", b"s3cret", b"s3cret", 1, b"s3cret"),
+        Call(1, "a", "x", Handler.ON_DEPLOY, b"s3cret", b"s3cret"),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_what_carries_secrets_does_not_show_them(message: object) -> None:
+    """P13: no secret in a repr."""
+    assert "s3cret" not in repr(message)
+
+
 def test_messages_arrive_whole_however_the_stream_is_cut(messages: list[Recorded], cuts: list[int]) -> None:
     stream = b"".join(frame(message) for message in messages)
     reader = FrameReader(TO_NODE)
