@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +12,7 @@ from instance_bed import ACME, ACME_ORDERS, ALL, SHARED, SINGLE, Instances, inte
 
 from hookline.engine.manage.instances import SHARED as SHARED_NAMES
 from hookline.engine.manage.triggers import PATHS
-from hookline.engine.routing import Answered, Before, Destination, Request, with_members
+from hookline.engine.routing import MOST_ASKED, Answered, Before, Destination, Request, with_members
 from hookline.errors import HandlerFailedError, MissingError, UnauthorizedError, UnroutableError
 from hookline.model.configuration import Trigger
 from hookline.model.integrations import Endpoint, Handler, Security
@@ -272,3 +274,33 @@ async def test_a_shared_trigger_is_found_by_organization_and_integration(store: 
     assert found == trigger
     assert trigger.document.auth.type == "integration"
     assert made["invoke_url"].endswith(f"/trigger/{trigger.document.path_id}")
+
+
+async def test_one_instance_does_not_take_every_handler_process(store: Store) -> None:
+    """P10: of one instance so many ``on_trigger`` run at once; another's are asked meanwhile."""
+    gate, under_way, most = asyncio.Event(), Counter[str](), Counter[str]()
+
+    async def hangs(job: CallJob) -> bytes:
+        who = msgspec.json.decode(job.context)["customer"]["external_id"]
+        under_way[who] += 1
+        most[who] = max(most[who], under_way[who])
+        if who == "slow":
+            await gate.wait()
+        under_way[who] -= 1
+        return b"null"
+
+    flows = (msgspec.structs.replace(ACME.flows[0], handlers=ALL),)
+    integration = msgspec.structs.replace(ACME, flows=flows)
+    async with integrated(store, integration, handlers={Handler.ON_TRIGGER: hangs}) as acme:
+        router = acme.api.bed.node.router
+        places = [
+            await destination(acme, (await acme.made(who))["webhook_urls"]["orders"])
+            for who in ("slow", "quick")
+        ]
+        waiting = [asyncio.create_task(router.before_start(places[0], b"{}")) for _ in range(MOST_ASKED + 4)]
+        await asyncio.gather(*(router.before_start(places[1], b"{}") for _ in range(4)))
+        gate.set()
+        await asyncio.gather(*waiting)
+
+    assert most["slow"] == MOST_ASKED
+    assert most["quick"] >= 1

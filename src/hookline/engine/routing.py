@@ -7,10 +7,12 @@ flow's ``on_trigger`` may change the payload or answer. Nothing here reads HTTP 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -30,12 +32,17 @@ if TYPE_CHECKING:
     from hookline.engine.contexts import Contexts
     from hookline.engine.directory import Directory
     from hookline.model.executions import Failure
+    from hookline.model.ids import Key
     from hookline.ports import Clock
-    from hookline.ports_runner import Runner
+    from hookline.ports_runner import CallResult, Runner
 
 _MOST_KEY_CHARACTERS: Final = 512
 _STARTERS: Final = frozenset({Scope.ADMIN, Scope.WRITE, Scope.TRIGGER})
 """Scopes of an organization's keys that may start executions."""
+
+
+MOST_ASKED: Final = 8
+"""Calls of ``on_trigger`` for one instance at once: half of a node's handler processes (P10)."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +123,7 @@ class Router:
         self._directory = directory
         self._runner = runner
         self._clock = clock
+        self._asking: WeakValueDictionary[Key, asyncio.Semaphore] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"Router({self._contexts!r})"
@@ -213,11 +221,26 @@ class Router:
             context=self._contexts.for_handler(destination.instance, destination.integration, flow),
             payload=text,
         )
-        instance = public("instance", destination.instance.id)
-        result = await call_handler(self._runner, job, instance=instance)
+        result = await self._ask(destination.instance.id, job)
         if result.failure is not None:
             raise HandlerFailedError(result.failure.message)
         return _before(msgspec.json.decode(result.value or b"null", type=_Result | None))
+
+    async def _ask(self, instance_id: Key, job: CallJob) -> CallResult:
+        """Call an ``on_trigger``, at most so many of one instance at once: one that hangs holds up its own."""
+        # Kept only while somebody uses it: there may be any number of instances.
+        turns = self._asking.get(instance_id)
+        if turns is None:
+            turns = self._asking[instance_id] = asyncio.Semaphore(MOST_ASKED)
+        try:
+            async with asyncio.timeout(job.timeout_ms / 1000):
+                await turns.acquire()
+        except TimeoutError:
+            raise HandlerFailedError("Too many requests wait for on_trigger of this instance.") from None
+        try:
+            return await call_handler(self._runner, job, instance=public("instance", instance_id))
+        finally:
+            turns.release()
 
 
 def _before(result: _Result | None) -> Before:
