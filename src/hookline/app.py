@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookline.ports import Clock, Store
+    from hookline.ports_blobs import Blobs
 
 _log = structlog.get_logger("hookline.app")
 
@@ -109,6 +110,7 @@ class Server:
                 lease_seconds=settings.lease_seconds,
             ),
             public_url=url,
+            blobs=open_blobs(settings, store),
         )
         await node.start()
         application = build_application(
@@ -199,6 +201,18 @@ def open_store(settings: Settings, clock: Clock) -> Store:
     from hookline.stores.postgres.store import PostgresStore
 
     return PostgresStore(settings.database, clock=clock)
+
+
+def open_blobs(settings: Settings, store: Store) -> Blobs:
+    """Where bodies and files go that are too large for a row: beside the SQLite file, or in PostgreSQL."""
+    if settings.is_sqlite:
+        from hookline.blobs.files import FileBlobs
+
+        return FileBlobs(settings.sqlite_path.absolute().with_name(f"{settings.sqlite_path.name}-blobs"))
+    from hookline.stores.postgres.store import PostgresStore
+
+    assert isinstance(store, PostgresStore)
+    return store.blobs
 
 
 def raise_file_limit() -> None:

@@ -6,7 +6,6 @@ installation's first organization, since an unknown caller must not fill anyone'
 
 from __future__ import annotations
 
-from base64 import b64encode
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ import msgspec
 from hookline.api.errors import status_of
 from hookline.core.forwarded import client_address
 from hookline.core.hops import hops_in, shown
+from hookline.core.octets import wrapped
 from hookline.core.rate import SlidingWindow
 from hookline.core.redact import redact_headers, redact_path, redact_query
 from hookline.core.times import rfc3339
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hookline.api.inbound import Inbound
     from hookline.api.services import Site
     from hookline.core.bodies import Body
+    from hookline.core.octets import Kept
     from hookline.model.configuration import Stored, Trigger
     from hookline.model.ids import Key
 
@@ -89,6 +90,7 @@ class Call:
     __slots__ = (
         "_headers",
         "body",
+        "kept",
         "parameters",
         "path_fragment",
         "remote_address",
@@ -104,6 +106,7 @@ class Call:
         self.parameters: list[tuple[str, str]] = []
         self.path_fragment = ""
         self.body = b""
+        self.kept: Kept | None = None
         self.trigger: Stored[Trigger] | None = None
         self._headers: tuple[tuple[str, str], ...] | None = None
 
@@ -196,7 +199,7 @@ def trigger_json(site: Site, call: Call, body: Body, **more: Any) -> bytes:
             "headers": call.joined_headers,
             "query_parameters": call.shown_parameters,
             "path_fragment": call.path_fragment,
-            "raw_body": {"data": {"$base64": b64encode(call.body).decode()}, "content_type": content_type},
+            "raw_body": {"data": wrapped(call.kept or call.body), "content_type": content_type},
             "body": shown_body,
             "invoke_url": f"{site.settings.public_url}{request.path}",
             "started_at": rfc3339(site.services.clock.now()),

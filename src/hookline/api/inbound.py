@@ -16,7 +16,7 @@ from hookline.api.errors import CallerGoneError, UnavailableError
 from hookline.errors import InputError, MediaTypeError, TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -164,6 +164,15 @@ class Inbound:
             self._count(len(chunk), cap)
             chunks.append(chunk)
         return b"".join(chunks)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, for who does not hold it: neither capped nor counted here."""
+        more = True
+        while more:
+            message = await self._next()
+            more = message.get("more_body", False)
+            if chunk := message.get("body", b""):
+                yield chunk
 
     @contextmanager
     def waiting(self) -> Iterator[asyncio.Task[None]]:

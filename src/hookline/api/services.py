@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.model.states import DeliveryState, Kind
     from hookline.ports import Clock, Epoch, Once, Repeat, Store
+    from hookline.ports_blobs import Blobs
 
 D = TypeVar("D", bound=Document)
 
@@ -86,6 +87,7 @@ class Services(Protocol):
     clock: Clock
     vault: Vault
     is_ready: bool
+    blobs: Blobs | None
 
     @property
     def directory(self) -> Directory: ...

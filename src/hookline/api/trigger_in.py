@@ -16,11 +16,12 @@ from hookline.api.errors import Answer, MethodError, UnavailableError
 from hookline.api.flows_in import before_start, check_in_service, flow_of, trigger_and_input
 from hookline.api.inbound import query_parameters
 from hookline.api.once import once_of, queue_name
+from hookline.api.spool import take_in
 from hookline.api.trigger_auth import answer_handshake, authenticate, explain, scheme_with, verify_signature
 from hookline.core.bodies import read_body
 from hookline.core.turns import place_of, turn_of
 from hookline.engine.manage.callbacks import callback_of
-from hookline.engine.manage.trigger_settings import METHODS
+from hookline.engine.manage.trigger_settings import METHODS, MOST_SIGNED_BYTES
 from hookline.engine.manage.triggers import PATHS
 from hookline.engine.receive import ExecutionStart
 from hookline.errors import HooklineError, MissingError, UnroutableError, VerificationError
@@ -92,7 +93,11 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     call.parameters = query_parameters(request.scope.get("query_string", b""))
     authenticate(site, call, trigger)
     request.check_encoding()
-    call.body = await request.body(cap)
+    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+    if scheme is not None:
+        cap = min(cap, MOST_SIGNED_BYTES)  # a signature is over all bytes, so they are held
+    spooled = await take_in(request, cap, site.services.blobs if scheme is None else None, content_type)
+    call.body, call.kept = spooled.held, spooled.kept
     dedupe_id = None
     if scheme is not None:
         told = answer_handshake(site, call, trigger, scheme)
@@ -103,8 +108,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
         dedupe_id = verify_signature(site, call, trigger, scheme).dedupe_id
     if request.method == "HEAD":
         return Answer(200, b"")
-    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
-    body = read_body(call.body, content_type)
+    body = spooled.body or read_body(spooled.held, content_type)
     try:
         flow = await flow_of(site, call, found, body)
     except UnroutableError as error:

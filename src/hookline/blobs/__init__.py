@@ -1,0 +1,1 @@
+"""Where large data is kept: adapters of ``ports_blobs``."""

@@ -7,14 +7,14 @@ What was sent is data only: a file's name is never a path. A repeated name of a 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 from multipart import MultipartError, ParserLimitReached, PushMultipartParser, parse_options_header
 
 from hookline.core.canonical import decode
-from hookline.core.octets import must_be_wrapped, wrapped
+from hookline.core.octets import Kept, must_be_wrapped, wrapped
 from hookline.errors import InputError
 
 MOST_FIELDS: Final = 1_000
@@ -27,6 +27,9 @@ _MOST_BOUNDARY_CHARACTERS: Final = 70
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _write: Final = msgspec.json.Encoder().encode
 
 
@@ -113,12 +116,13 @@ def _form(body: bytes) -> Body:
             field="body",
             expected=f"at most {MOST_FIELDS} fields",
         ) from exc
-    fields = _gathered(pairs)
+    fields = gathered(pairs)
     return Body(fields, _write(wrapped(fields)), input=_write(fields))
 
 
 def _multipart(body: bytes, declared: str) -> Body:
-    parts = _gathered(_parts(body, _boundary(declared)))
+    reader = PartReader(_boundary(declared), content_length=len(body))
+    parts = gathered(_whole_parts(reader, body))
     # Not msgspec: integers have no bounds here.
     return Body(parts, json.dumps(wrapped(parts), ensure_ascii=False, separators=(",", ":")).encode())
 
@@ -131,43 +135,82 @@ def _boundary(declared: str) -> str:
     return boundary
 
 
-def _parts(body: bytes, boundary: str) -> list[tuple[str, dict[str, Any]]]:
-    found: list[tuple[str, dict[str, Any]]] = []
-    chunks: list[bytes] = []
-    segment: Any = None
-    try:
-        with PushMultipartParser(
+class PartReader:
+    """Tells the parts of a form apart while it comes in. Every call raises InputError for what is malformed.
+
+    An event is some bytes of the present part, or the parser's segment when that part has ended.
+    content_length: of the whole form, None when it is not known.
+    """
+
+    def __init__(self, boundary: str, content_length: int | None = None) -> None:
+        self._parser = PushMultipartParser(
             boundary,
-            content_length=len(body),
+            content_length=-1 if content_length is None else content_length,
             max_header_size=_MOST_PART_HEADER_BYTES,
             max_header_count=_MOST_PART_HEADERS,
             max_segment_count=MOST_FIELDS,
             strict=True,
-        ) as parser:
-            for event in parser.parse(body):
-                if event is None:
-                    found.append((segment.name or "", _part(segment, b"".join(chunks))))
-                    chunks = []
-                elif isinstance(event, bytes | bytearray):
-                    chunks.append(bytes(event))
-                else:
-                    segment = event
-    except ParserLimitReached as exc:
-        raise InputError(
-            "The multipart form has too many parts, or too many or too long headers.",
-            code="TOO_MANY_PARTS",
-            field="body",
-            expected=f"at most {MOST_FIELDS} parts",
-        ) from exc
-    except (MultipartError, UnicodeDecodeError, LookupError) as exc:
-        raise _malformed("its parts cannot be told apart") from exc
+        )
+        self._segment: Any = None
+
+    @classmethod
+    def of(cls, content_type: str | None) -> PartReader | None:
+        """One for this Content-Type, None when it is no multipart form's."""
+        declared = content_type or ""
+        if declared.partition(";")[0].strip().lower() != _MULTIPART:
+            return None
+        return cls(_boundary(declared))
+
+    def feed(self, chunk: bytes) -> list[bytes | Any]:
+        if self._parser.closed and not chunk.strip(b"\r\n"):
+            return []  # the line end after the last boundary, come by itself
+        try:
+            return list(self._events(chunk))
+        except ParserLimitReached as exc:
+            raise InputError(
+                "The multipart form has too many parts, or too many or too long headers.",
+                code="TOO_MANY_PARTS",
+                field="body",
+                expected=f"at most {MOST_FIELDS} parts",
+            ) from exc
+        except (MultipartError, UnicodeDecodeError, LookupError) as exc:
+            raise _malformed("its parts cannot be told apart") from exc
+
+    def close(self) -> None:
+        """Raise InputError when the form has not ended."""
+        try:
+            self._parser.close()  # type: ignore[no-untyped-call]  # the library has types, this method has none
+        except MultipartError as exc:
+            raise _malformed("it breaks off") from exc
+
+    def _events(self, chunk: bytes) -> Iterator[bytes | Any]:
+        for event in self._parser.parse(chunk):
+            if event is None:
+                yield self._segment
+            elif isinstance(event, bytes | bytearray):
+                yield bytes(event)
+            else:
+                self._segment = event
+
+
+def _whole_parts(reader: PartReader, body: bytes) -> list[tuple[str, dict[str, Any]]]:
+    found: list[tuple[str, dict[str, Any]]] = []
+    chunks: list[bytes] = []
+    for event in reader.feed(body):
+        if isinstance(event, bytes):
+            chunks.append(event)
+        else:
+            found.append((event.name or "", part_of(event, b"".join(chunks))))
+            chunks = []
+    reader.close()
     return found
 
 
-def _part(segment: Any, data: bytes) -> dict[str, Any]:
+def part_of(segment: Any, data: bytes | Kept) -> dict[str, Any]:
+    """Return a part as code sees it. segment: the parser's.  data: a reference when they are many."""
     declared = segment.header("Content-Type")
     kind = (declared or "").partition(";")[0].strip().lower()
-    value: Any = _decoded(data) if is_json(kind) and data else data
+    value: Any = _decoded(data) if is_json(kind) and data and isinstance(data, bytes) else data
     return {"data": value, "content_type": declared, "filename": segment.filename}
 
 
@@ -180,7 +223,7 @@ def _malformed(why: str) -> InputError:
     )
 
 
-def _gathered(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def gathered(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the values by name; a name that is there more than once has a list."""
     found: dict[str, list[Any]] = {}
     for name, value in pairs:

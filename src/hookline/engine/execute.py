@@ -12,11 +12,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from hookline import failpoints
 from hookline.engine.record import KILLED, ClaimGoneError, Run
-from hookline.errors import StorageError
+from hookline.errors import MissingError, StorageError
 from hookline.model.executions import Automation, Execution, Failure
 from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import AdoptExecutions, Cancel, Cancelling, ClaimExecutions, Requeue, Resume, Suspend
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hookline.engine.history import RunTimes
     from hookline.engine.lease import Lease
     from hookline.engine.record import Recorder
+    from hookline.engine.uploads import Uploads
     from hookline.model.executions import JournalEntry
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch, Write
@@ -58,6 +60,7 @@ class Executor:
         history: RunTimes,
         private: Callable[[Execution], Awaitable[bytes | None]],
         max_running: int,
+        uploads: Uploads,
     ) -> None:
         self._runner = runner
         self._committer = committer
@@ -68,6 +71,7 @@ class Executor:
         self._history = history
         self._private = private
         self._max_running = max_running
+        self._uploads = uploads
         self._automations: dict[tuple[Kind, str], Automation] = {}
         self._queues: dict[tuple[Kind, str], deque[tuple[Execution, Epoch]]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
@@ -223,6 +227,13 @@ class Executor:
             journal=journal,
             attempt=execution.attempt + 1,
         )
+        try:
+            async with self._uploads.local(execution.trigger) as trigger:
+                return await self._run_job(msgspec.structs.replace(job, trigger=trigger), run)
+        except MissingError as exc:
+            return Failed(failure=Failure(code="FAILED", message=exc.message))
+
+    async def _run_job(self, job: RunJob, run: Run) -> Outcome:
         for delay in (0.2, 1.0, 5.0, None):
             outcome = await self._runner.run(job, run)
             if not isinstance(outcome, Lost) or outcome.has_started or delay is None or not self._is_open:

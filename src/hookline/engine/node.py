@@ -28,6 +28,7 @@ from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
 from hookline.engine.routing import Router
 from hookline.engine.supervise import Supervisor
+from hookline.engine.uploads import Uploads
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import ApiKey, Organization, Webhook
 from hookline.model.ids import Key
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Automation, Execution, TriggerRequest
     from hookline.model.states import Kind
     from hookline.ports import Clock, Store
+    from hookline.ports_blobs import Blobs
     from hookline.ports_runner import Runner
     from hookline.ports_sender import Sender
 
@@ -98,7 +100,10 @@ class Node:
         limits: Limits,
         roles: Collection[str] = ROLES,
         public_url: str = "",
+        blobs: Blobs | None = None,
     ) -> None:
+        self.blobs = blobs
+        self._uploads = Uploads(blobs, clock)
         self._roles = frozenset(roles)
         self.store = store
         self.vault = vault
@@ -160,6 +165,7 @@ class Node:
             history=self.history,
             private=self.contexts.private_of,
             max_running=limits.max_executions,
+            uploads=self._uploads,
         )
         self._receiver = Receiver(
             outbox=self._outbox,
@@ -186,6 +192,7 @@ class Node:
             deliverer=self.deliverer,
             executor=self.executor,
             outbox=self._outbox,
+            uploads=self._uploads,
             batcher=self._batcher if "deliver" in self._roles else None,
             endings=self.endings,
             deployer=self.deployer,

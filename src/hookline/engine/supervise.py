@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
     from hookline.engine.reconcile import Reconciler
+    from hookline.engine.uploads import Uploads
     from hookline.ports import Store
 
 _log = structlog.get_logger("hookline.supervise")
@@ -37,6 +38,7 @@ _RECOVER_SECONDS: Final = 2.0
 _RECONCILE_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 1.0
 _COLLECT_SECONDS: Final = 2.0
+_SWEEP_SECONDS: Final = 3_600.0
 
 
 class Supervisor:
@@ -52,6 +54,7 @@ class Supervisor:
         executor: Executor,
         outbox: Outbox,
         batcher: Batcher | None,
+        uploads: Uploads,
         endings: Endings,
         deployer: Deployer,
         reconciler: Reconciler,
@@ -63,6 +66,7 @@ class Supervisor:
         self._executor = executor
         self._outbox = outbox
         self._batcher = batcher
+        self._uploads = uploads
         self._endings = endings
         self._deployer = deployer
         self._reconciler = reconciler
@@ -76,6 +80,7 @@ class Supervisor:
             asyncio.create_task(self._every(_FOLLOW_SECONDS, self._directory.refresh), name="follow"),
             asyncio.create_task(self._every(_RECONCILE_SECONDS, self._reconcile), name="reconcile"),
             asyncio.create_task(self._every(_LOOK_SECONDS, self._endings.look), name="endings-look"),
+            asyncio.create_task(self._every(_SWEEP_SECONDS, self._uploads.sweep), name="sweep"),
             asyncio.create_task(self._listen(), name="listen"),
         ]
         if self._batcher is not None:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
 """Methods that may start an execution (PR-1)."""
 
-MOST_BODY_BYTES: Final = 32 << 20
-"""Largest ``max_body_bytes``: a body is held in memory, and a few of them must fit."""
+MOST_BODY_BYTES: Final = 4 << 30
+"""Largest ``max_body_bytes``. What is larger than 8 MiB goes to a blob while it comes in."""
+MOST_SIGNED_BYTES: Final = 32 << 20
+"""The same with a signature, for which the whole body is held in memory."""
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
 _MOST_RATE: Final = 100_000.0

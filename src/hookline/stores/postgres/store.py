@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hookline.errors import SettingError
 from hookline.stores import rows
 from hookline.stores.postgres.archive import PostgresArchive
+from hookline.stores.postgres.blobs import PostgresBlobs
 from hookline.stores.postgres.connection import Link, Readers, check_durability, door, part, renamed
 from hookline.stores.postgres.leases import PostgresLeases
 from hookline.stores.postgres.ledger import PostgresLedger
@@ -54,6 +55,11 @@ class PostgresStore(
         self._readers = Readers(self._door, most=_MOST_READERS)
         self._signals = Signals(is_own=self._is_own)
         self._listener = Link(self._door.reader, on_open=self._signals.listen)
+
+    @property
+    def blobs(self) -> PostgresBlobs:
+        """Large data, in this database too."""
+        return PostgresBlobs(self._control, self._readers, self._clock)
 
     def __repr__(self) -> str:
         return f"PostgresStore(writer={self._writer!r})"

@@ -1,0 +1,53 @@
+"""Uploads: what a run is told of large bodies and files is where on this machine they are, for as long as it runs."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hookline.core.canonical import decode
+from hookline.core.octets import BLOB, blob_ids, located
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hookline.ports import Clock
+    from hookline.ports_blobs import Blobs
+
+KEPT_FOR: Final = timedelta(days=30)
+"""How long a blob is kept: what a run's own result objects have (PR-13b)."""
+
+_MARK: Final = BLOB.encode()
+
+
+class Uploads:
+    """One per node. blobs: None where nothing large is ever taken in."""
+
+    def __init__(self, blobs: Blobs | None, clock: Clock) -> None:
+        self._blobs = blobs
+        self._clock = clock
+
+    @asynccontextmanager
+    async def local(self, trigger: bytes | None) -> AsyncIterator[bytes | None]:
+        """What ``ctx.trigger`` shows, with a path in place of each blob while the context is open.
+
+        Raises MissingError when one is no longer kept, StorageError.
+        """
+        if trigger is None or self._blobs is None or _MARK not in trigger:
+            yield trigger
+            return
+        value = decode(trigger)
+        async with AsyncExitStack() as stack:
+            paths = {
+                id_: str(await stack.enter_async_context(self._blobs.local(id_)))
+                for id_ in sorted(blob_ids(value))
+            }
+            yield msgspec.json.encode(located(value, paths)) if paths else trigger
+
+    async def sweep(self) -> None:
+        """Delete what is no longer kept."""
+        if self._blobs is not None:
+            await self._blobs.sweep(before=self._clock.now() - KEPT_FOR)
