@@ -203,3 +203,34 @@ def mirror(ctx: Any) -> Any:
         "invoke_url": seen.invoke_url,
         "started_at": seen.started_at.isoformat(),
     }
+
+
+@app.workflow("photos")
+def photos(ctx: Any) -> Any:
+    """Where each part is and what it holds, large ones told by their size and their ends."""
+    parts = ctx.trigger.body.data
+    shown: dict[str, Any] = {"raw": _told(ctx.trigger.raw_body.data)}
+    if isinstance(parts, dict):
+        shown |= {
+            name: [_told(part.data), part.filename] if hasattr(part, "filename") else [part]
+            for name, part in parts.items()
+        }
+    else:
+        shown["body"] = _told(parts)
+    return shown
+
+
+def _told(data: Any) -> Any:
+    if isinstance(data, bytes):
+        return {"bytes": len(data), "first": data[:4].decode("latin-1"), "last": data[-4:].decode("latin-1")}
+    if isinstance(data, str) and data.startswith("/"):
+        content = Path(data)
+        with content.open("rb") as file:
+            first = file.read(4)
+            file.seek(-4, os.SEEK_END)
+            return {
+                "file": content.stat().st_size,
+                "first": first.decode("latin-1"),
+                "last": file.read().decode("latin-1"),
+            }
+    return data
