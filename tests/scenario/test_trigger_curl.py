@@ -191,3 +191,17 @@ def test_pr7_too_many_in_a_second(one: World) -> None:
         .json["error"]
         .startswith(f"Endpoint with id: {path} has exceeded maximum allowed throughput of 2 ")
     )
+
+
+@pytest.mark.parametrize("kind", ["application/json", "image/png"])
+def test_pr20_the_largest_request_reaches_the_flow(one: World, kind: str) -> None:
+    """PR-20: 6 MB."""
+    made = one.trigger("length", profile="native", auth={"type": "none"}, synchronous=True, wait_seconds=60)
+    path = made["url"].partition("/trigger/")[2]
+    body = b'["' + b"x" * 5_999_996 + b'"]'
+    answer = one("POST", f"/trigger/{path}", body, key=None, Content_Type=kind, seconds=60)
+
+    assert (answer.status, answer.json) == (
+        200,
+        {"raw": 6_000_000, "input": 1 if kind.endswith("json") else 6_000_000},
+    )

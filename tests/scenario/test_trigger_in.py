@@ -116,7 +116,37 @@ async def test_pr9_what_the_flow_sees_of_a_request(store: Store) -> None:
     assert shown.headers["HEADER-TWO"] == "Second header value"
     assert shown.body.data == {"Payload Key 1": "Payload Value 1", "Do Thing?": True, "quantity": 123}
     assert (shown.raw_body.data, shown.raw_body.content_type) == (sent, "application/json")
-    assert shown.invoke_url == door.made["url"] + "/my/custom/path"
+
+
+async def test_pr11_what_the_flow_knows_of_its_own_url(store: Store) -> None:
+    """PR-11, PR-15."""
+    seen = Seen()
+    async with serving(store, work=seen.work) as api:
+        door = await Door.open(api, "prismatic")
+        answer = await door({}, "/a/b?c=d")
+        shown = await seen.first()
+
+    kind, _, uuid = b64decode(answer.json["executionId"]).decode().partition(":")
+    assert shown.invoke_url == door.made["url"]
+    assert shown.webhook_urls == {"Orders": door.made["url"]}
+    assert shown.webhook_api_keys == {}
+    assert shown.flow.name == "Orders"
+    assert shown.execution_id == f"exec_{uuid}"
+    assert shown.started_at is not None
+    assert kind == "InstanceExecutionResult"
+
+
+async def test_a_request_to_nowhere_is_kept_without_its_path_id(store: Store) -> None:
+    """Issue 3, point 7."""
+    async with serving(store) as api:
+        await api.anyone("POST", "/trigger/AAAAAAAAAAAAAAAAAAAAAA==/a/b?token=secret", {"a": 1})
+        (kept,) = (await api.admin("GET", "/api/v1/requests?refused=true")).json["requests"]
+        whole = (await api.admin("GET", f"/api/v1/requests/{kept['id']}")).json
+
+    assert (kept["status"], kept["path"]) == (404, "/trigger/[redacted]/a/b")
+    assert kept["reason"].startswith("NOT_FOUND: ")
+    assert whole["body"] == ""  # who is unknown is not read
+    assert "secret" not in json.dumps(whole)
 
 
 async def test_prx1_a_body_of_no_known_type_is_its_bytes(store: Store) -> None:

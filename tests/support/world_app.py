@@ -234,3 +234,8 @@ def _told(data: Any) -> Any:
                 "last": file.read().decode("latin-1"),
             }
     return data
+
+
+@app.workflow("length")
+def length(ctx: Any) -> Any:
+    return {"raw": len(ctx.trigger.raw_body.data), "input": len(ctx.input)}

@@ -70,7 +70,7 @@ async def flow_of(site: Site, call: Call, found: Stored[Trigger], body: Body) ->
     """Return what the request starts. Raises as ``Router.destination`` does."""
     trigger = found.document
     if trigger.endpoint is None:
-        return Flow(kind=trigger.automation_kind, id=trigger.automation_id)
+        return _own_automation(site, trigger)
     key = call.request.headers.get(b"api-key")
     request = Request(
         payload=call.payload(body),
@@ -86,6 +86,16 @@ async def flow_of(site: Site, call: Call, found: Stored[Trigger], body: Body) ->
         shown=destination.shown,
         destination=destination,
     )
+
+
+def _own_automation(site: Site, trigger: Trigger) -> Flow:
+    """Return the automation of a trigger that belongs to no integration; it is a flow of one URL (PR-11)."""
+    kind, id_ = trigger.automation_kind, trigger.automation_id
+    automation = site.services.automation(kind, id_)
+    name = id_ if automation is None else automation.name
+    url = site.services.contexts.url(trigger.path_id or "")
+    shown = {"flow": {"id": id_, "name": name}, "webhook_urls": {name: url}, "invoke_url": url}
+    return Flow(kind=kind, id=id_, shown=shown)
 
 
 async def before_start(site: Site, call: Call, flow: Flow, body: Body) -> Flow:
