@@ -78,7 +78,7 @@ async def test_pr5_malformed_json_is_400_as_printed(store: Store) -> None:
 
 
 async def test_pr7_more_than_fifty_in_a_second_is_429_as_printed(store: Store) -> None:
-    """PR-7, PR-X4: the text with the endpoint's id, Retry-After, no CORS headers and no id of an execution."""
+    """PR-7, PR-X3, PR-X4: the text with the endpoint's id, its own length, Retry-After; no CORS, no execution."""
     async with serving(store) as api:
         door, other = await Door.open(api, "prismatic"), await Door.open(api, "prismatic")
         answers = [await door({}) for _ in range(51)]
@@ -90,6 +90,8 @@ async def test_pr7_more_than_fifty_in_a_second_is_429_as_printed(store: Store) -
         f'{{"error":"Endpoint with id: {door.made["path_id"]} has exceeded maximum allowed throughput of '
         '50 requests/second. Please throttle your requests."}'
     )
+    assert refused.headers["content-length"] == str(len(refused.body))
+    assert refused.headers["content-type"] == "application/json"
     assert refused.headers["retry-after"] == "1"
     assert not any(name.startswith(("access-control", "prismatic")) for name in refused.headers)
     assert unhurt.status == 200

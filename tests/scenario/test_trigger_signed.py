@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -187,3 +188,21 @@ async def test_what_is_wrong_with_a_signature_is_told_to_its_owner(store: Store)
         (kept,) = await door.refused()
 
     assert "re-serialized" in kept["reason"]
+
+
+async def test_a_credential_in_the_query_is_not_shown_to_the_automation(store: Store) -> None:
+    """P13: PhantomBuster repeats its secret there; a parameter of that name elsewhere is the sender's own."""
+    seen = Seen()
+    async with serving(store, work=seen.work) as api:
+        auth = {"type": "signature", "preset": "phantombuster", "secret": "s3cret+x"}
+        phantom, plain = await Door.open(api, auth=auth), await Door.open(api)
+        answers = [await phantom({}, "?secret=s3cret+x&token=1"), await plain({}, "?secret=a&token=1")]
+        token = await Door.open(api, auth={"type": "token"})
+        answers.append(await token({}, f"?token={token.made['token']}&a=b"))
+        async with asyncio.timeout(8):
+            while len(seen.triggers) < 3:  # noqa: ASYNC110 -- a list of the fake runner
+                await asyncio.sleep(0.01)
+
+    assert [answer.status for answer in answers] == [202] * 3
+    shown = sorted((trigger.query_parameters for trigger in seen.triggers), key=str)
+    assert shown == [{"a": "b"}, {"secret": "a", "token": "1"}, {"token": "1"}]

@@ -43,6 +43,7 @@ _MOST_KEPT_BYTES: Final = 64 * 1024
 MOST_UNROUTABLE_BYTES: Final = 1 << 20
 """Bytes kept of the body of a request that cannot be routed: nearly always all of it."""
 _MOST_WINDOWS: Final = 10_000
+_TOKEN: Final = frozenset({"token"})
 
 _write: Final = msgspec.json.Encoder().encode
 
@@ -84,12 +85,13 @@ class Call:
     """One request on its way through the steps: what is known of it so far, for the record.
 
     remote_address: of the caller, behind the operator's own proxies.  request_id: of the record.
-    path_fragment: what follows the trigger's own path.
+    path_fragment: what follows the trigger's own path.  hidden: query parameters that are credentials.
     """
 
     __slots__ = (
         "_headers",
         "body",
+        "hidden",
         "kept",
         "parameters",
         "path_fragment",
@@ -104,6 +106,7 @@ class Call:
         self.remote_address = _remote_address(site, request)
         self.request_id = new_key()
         self.parameters: list[tuple[str, str]] = []
+        self.hidden = _TOKEN
         self.path_fragment = ""
         self.body = b""
         self.kept: Kept | None = None
@@ -136,7 +139,7 @@ class Call:
     @property
     def shown_parameters(self) -> dict[str, str]:
         """The query parameters without the credential; of a repeated one the last value."""
-        return {name: value for name, value in self.parameters if name != "token"}
+        return {name: value for name, value in self.parameters if name not in self.hidden}
 
     def payload(self, body: Body) -> dict[str, Any]:
         """Return what a field of ``core.routing`` leads into."""

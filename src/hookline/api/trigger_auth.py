@@ -70,6 +70,13 @@ def scheme_with(trigger: Trigger) -> Scheme | None:
     return scheme_of(trigger.auth) if trigger.auth.type == "signature" else None
 
 
+def credentials_in_query(trigger: Trigger, scheme: Scheme | None) -> frozenset[str]:
+    """Return the query parameters that are credentials, which the automation does not see."""
+    if scheme is None:
+        return frozenset({"token"} if trigger.auth.type == "token" else ())
+    return frozenset(name for source in scheme.signature if source.place == "query" for name in source.names)
+
+
 def answer_handshake(site: Site, call: Call, trigger: Trigger, scheme: Scheme) -> Answer | None:
     """Return the answer to a sender that asks whether this URL is ours, None when it asks nothing.
 

@@ -7,6 +7,7 @@ execution are stored together, and only then there is an answer, in the words of
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,14 @@ from hookline.api.flows_in import before_start, check_in_service, flow_of, trigg
 from hookline.api.inbound import query_parameters
 from hookline.api.once import once_of, queue_name
 from hookline.api.spool import take_in
-from hookline.api.trigger_auth import answer_handshake, authenticate, explain, scheme_with, verify_signature
+from hookline.api.trigger_auth import (
+    answer_handshake,
+    authenticate,
+    credentials_in_query,
+    explain,
+    scheme_with,
+    verify_signature,
+)
 from hookline.core.bodies import read_body
 from hookline.core.turns import place_of, turn_of
 from hookline.engine.manage.callbacks import callback_of
@@ -46,7 +54,8 @@ DEFAULT_METHODS: Final = {"prismatic": METHODS, "native": METHODS[:-1]}
 DEFAULT_BODY_BYTES: Final = 6_000_000
 """Largest body unless the trigger says otherwise (PR-20)."""
 
-_MOST_ID_CHARACTERS: Final = 64
+_PATH_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}==", re.ASCII)
+"""See ``new_path_id``: nothing else is looked up."""
 
 
 async def receive(site: Site, gatekeeper: Gatekeeper, request: Inbound) -> Answer:
@@ -67,7 +76,7 @@ async def _find(site: Site, call: Call) -> Stored[Trigger]:
     """Return the trigger that the path names. Raises MissingError, with the same words for any that takes nothing."""
     path_id, _, fragment = call.request.path[len(PREFIX) :].partition("/")
     call.path_fragment = fragment.strip("/")
-    if len(path_id) <= _MOST_ID_CHARACTERS:
+    if _PATH_ID.fullmatch(path_id) is not None:
         found = await site.services.directory.find(Trigger, PATHS, path_id)
         if found is not None:
             call.trigger = found
@@ -91,6 +100,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     gatekeeper.check_rate(found, services.clock.elapsed())
     check_address(trigger, call.remote_address)
     call.parameters = query_parameters(request.scope.get("query_string", b""))
+    call.hidden = credentials_in_query(trigger, scheme)
     authenticate(site, call, trigger)
     request.check_encoding()
     content_type = request.headers.get(b"content-type", b"").decode("latin-1")
