@@ -27,6 +27,12 @@ COMMANDS: Final = (
     ("demo", "demo:demo", _RUN, "Watch the whole path once, with a kill -9 in the middle."),
     ("trigger", "trigger:trigger", _WORK, "Run an automation and print what it answers."),
     ("events", "events:app", _WORK, "Publish, list and follow events."),
+    (
+        "listen",
+        "listen:listen",
+        _WORK,
+        "Send events to a program on this machine, signed, while you write it.",
+    ),
     ("webhooks", "webhooks:app", _WORK, "Say which events go to which URL."),
     ("deliveries", "deliveries:app", _WORK, "See what was sent, and send it again."),
     ("executions", "executions:app", _WORK, "See, cancel and resume runs."),

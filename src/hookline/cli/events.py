@@ -99,7 +99,7 @@ def tail(*, after: str | None = None, json: Json = False) -> None:
         Cursor to go on from.
     """
     client = Client.from_environment()
-    cursor = after if after is not None else _end_of_feed(client)
+    cursor = after if after is not None else end_of_feed(client)
     while True:
         page = client.get("/api/v1/events", after=cursor, limit=500)
         for event in page["events"]:
@@ -109,7 +109,8 @@ def tail(*, after: str | None = None, json: Json = False) -> None:
             time.sleep(_IDLE_SECONDS)
 
 
-def _end_of_feed(client: Client) -> str | None:
+def end_of_feed(client: Client) -> str | None:
+    """Return the cursor after the last event there is."""
     cursor = None
     while True:
         page = client.get("/api/v1/events", after=cursor, limit=500)
