@@ -215,3 +215,23 @@ def test_a_broken_form_leaves_no_blob(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_another_large_body_under_the_same_idempotency_key_is_a_conflict(one: World) -> None:
+    """P5: large bodies are told apart like small ones."""
+    path = f"/trigger/{_trigger(one, max_body_bytes=20 * MB)}"
+    answers = [
+        call(
+            one.nodes[0].port,
+            "POST",
+            path,
+            letter * (9 * MB),
+            key=None,
+            Idempotency_Key="k",
+            Content_Type="image/png",
+        )
+        for letter in (b"a", b"a", b"b")
+    ]
+
+    assert [answer.status for answer in answers] == [202, 202, 409]
+    assert answers[0].body == answers[1].body

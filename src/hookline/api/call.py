@@ -6,6 +6,7 @@ installation's first organization, since an unknown caller must not fill anyone'
 
 from __future__ import annotations
 
+import hashlib
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,11 +87,13 @@ class Call:
 
     remote_address: of the caller, behind the operator's own proxies.  request_id: of the record.
     path_fragment: what follows the trigger's own path.  hidden: query parameters that are credentials.
+    body_digest: SHA-256 of a body that is kept elsewhere, None for one that is here.
     """
 
     __slots__ = (
         "_headers",
         "body",
+        "body_digest",
         "hidden",
         "kept",
         "parameters",
@@ -109,6 +112,7 @@ class Call:
         self.hidden = _TOKEN
         self.path_fragment = ""
         self.body = b""
+        self.body_digest: bytes | None = None
         self.kept: Kept | None = None
         self.trigger: Stored[Trigger] | None = None
         self._headers: tuple[tuple[str, str], ...] | None = None
@@ -127,6 +131,11 @@ class Call:
                 ]
             )
         return self._headers
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the body."""
+        return self.body_digest or hashlib.sha256(self.body).digest()
 
     @property
     def joined_headers(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from hookline.api.call import Call
     from hookline.api.inbound import Inbound
     from hookline.model.configuration import Stored, Trigger
     from hookline.model.executions import Automation
@@ -29,25 +30,20 @@ _BY_NAME: Final = "dedupe "
 
 
 def once_of(
-    trigger: Stored[Trigger],
-    request: Inbound,
-    value: Any,
-    body: bytes,
-    now: datetime,
-    *,
-    default: str | None = None,
+    trigger: Stored[Trigger], call: Call, value: Any, now: datetime, *, default: str | None = None
 ) -> Once | None:
     """Return what makes this request happen once, None when nothing does. Raises InputError.
 
-    value: the parsed body, for a dedupe by path.  default: the sender's own id as its signature scheme or
-    the flow's queue has it, for a trigger that does not say what it dedupes by.
+    value: the parsed body, for a dedupe by path.  default: the sender's own id as its signature scheme or the flow's
+    queue has it, for a trigger that does not say what it dedupes by.
     """
+    request = call.request
     key = idempotency_key(request.headers.get(b"idempotency-key"))
     if key is not None:
         return Once(
             scope=trigger.id,
             name=_BY_KEY + key,
-            digest=hashlib.sha256(body).digest(),
+            digest=call.digest,
             answer=b"",
             expires_at=now + ONCE_WINDOW,
         )

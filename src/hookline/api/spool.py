@@ -6,6 +6,7 @@ are. So a gigabyte costs a few megabytes of memory. Any other large body is its 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,11 +29,13 @@ _HELD_OF_A_PART: Final = 1 << 20
 class Spooled(msgspec.Struct, frozen=True):
     """A body that was taken in. held: its bytes; empty when a blob has them.  kept: the reference to that blob.
     body: what a kept one says, told apart on its way; None when it is still to be read from what is held.
+    digest: SHA-256 of a kept one, hashed on its way; None for one that is held.
     """
 
     held: bytes
     kept: Kept | None = None
     body: Body | None = None
+    digest: bytes | None = None
 
 
 async def take_in(request: Inbound, cap: int, blobs: Blobs | None, content_type: str | None) -> Spooled:
@@ -65,6 +68,7 @@ class _Spool:
         self._content_type = content_type
         self._held: list[bytes] = []
         self._size = 0
+        self._digest = hashlib.sha256()
         self._whole: BlobSink | None = None
         self._form: _Form | None = None
 
@@ -88,6 +92,7 @@ class _Spool:
     async def _pass_on(self, chunk: bytes) -> None:
         assert self._whole is not None
         await self._whole.write(chunk)
+        self._digest.update(chunk)
         if self._form is not None:
             await self._form.feed(chunk)
 
@@ -96,7 +101,7 @@ class _Spool:
             return Spooled(b"".join(self._held))
         body = Body(None, None, is_raw=True) if self._form is None else await self._form.finish()
         blob = await self._whole.finish()
-        return Spooled(b"", Kept(blob.id, blob.size), body)
+        return Spooled(b"", Kept(blob.id, blob.size), body, self._digest.digest())
 
     async def abort(self) -> None:
         if self._whole is not None:

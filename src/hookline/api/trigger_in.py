@@ -107,7 +107,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     if scheme is not None:
         cap = min(cap, MOST_SIGNED_BYTES)  # a signature is over all bytes, so they are held
     spooled = await take_in(request, cap, site.services.blobs if scheme is None else None, content_type)
-    call.body, call.kept = spooled.held, spooled.kept
+    call.body, call.kept, call.body_digest = spooled.held, spooled.kept, spooled.digest
     dedupe_id = None
     if scheme is not None:
         told = answer_handshake(site, call, trigger, scheme)
@@ -151,14 +151,8 @@ def _start_of(
     shown, input_ = trigger_and_input(site, call, flow, body)
     status = trigger_answers.accepted_status(trigger, flow)
     payload, place = partial(flow.payload, call, body), flow.place or place_of(found.id, automation)
-    once = once_of(
-        found,
-        request,
-        body.data,
-        call.body,
-        site.services.clock.now(),
-        default=dedupe_id or queue_name(automation, place, payload),
-    )
+    default = dedupe_id or queue_name(automation, place, payload)
+    once = once_of(found, call, body.data, site.services.clock.now(), default=default)
     return ExecutionStart(
         organization_id=found.organization_id,
         kind=flow.kind,

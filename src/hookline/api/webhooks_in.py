@@ -103,9 +103,8 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, kind: Kind, ta
     expected_at = rfc3339(await services.estimated_completion(kind, target))
     seen = Body(value, carried(body, value))
     payload, place = partial(call.payload, seen), place_of(trigger.id, automation)
-    once = once_of(
-        trigger, request, value, body, services.clock.now(), default=queue_name(automation, place, payload)
-    )
+    default = queue_name(automation, place, payload)
+    once = once_of(trigger, call, value, services.clock.now(), default=default)
     start = ExecutionStart(
         organization_id=trigger.organization_id,
         kind=kind,
