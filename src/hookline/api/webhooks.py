@@ -26,8 +26,8 @@ from hookline.api.reply import (
 from hookline.api.services import Site
 from hookline.api.statistics import stats_view, window_of
 from hookline.api.triggers import AutomationName
+from hookline.engine.manage.webhook_fields import Rules
 from hookline.engine.manage.webhooks import (
-    Rules,
     create_webhook,
     delete_webhook,
     finish_rotation,
@@ -78,6 +78,18 @@ class BatchBody(Body):
     max_wait_seconds: float = Field(300, gt=0, le=86_400, allow_inf_nan=False)
 
 
+class TlsBody(Body):
+    """PEM texts, stored encrypted and never shown again.
+
+    ca_pem: certificates to trust instead of the system's.  certificate_pem, key_pem: shown to the receiver (mutual
+    TLS), both or neither.
+    """
+
+    ca_pem: str | None = None
+    certificate_pem: str | None = None
+    key_pem: str | None = None
+
+
 class WebhookFields(Body):
     """Everything that may be set. null unsets where there is something to unset."""
 
@@ -88,6 +100,7 @@ class WebhookFields(Body):
     dialect: str | None = None
     dialect_options: dict[str, Any] | None = None
     automation: AutomationName | None = None
+    tls: TlsBody | None = None
     metadata: dict[str, Any] | None = None
     secret: str | None = None
     retry_policy: RetryPolicyBody | None = None
@@ -406,6 +419,7 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None) -> dict[str, An
         "ordered": webhook.is_ordered,
         "timeout_seconds": None if webhook.timeout_ms is None else webhook.timeout_ms / 1000,
         "max_redirects": webhook.max_redirects,
+        "tls": webhook.tls or None,
         "previous_secret_until": when(webhook.previous_secret_until),
     }
 

@@ -79,6 +79,7 @@ def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgo
         headers=headers,
         body=body,
         timeout_seconds=target.timeout_seconds,
+        tls=target.tls,
         max_redirects=target.max_redirects,
         credentials=target.secret_headers,
     )

@@ -13,6 +13,7 @@ from hookline.core.retry import RetrySchedule, from_list, from_policy
 from hookline.core.signing import Signer
 from hookline.dialects import BATCH_CONTENT_TYPE, Recipient
 from hookline.dialects import get as get_dialect
+from hookline.engine.manage.receiver_tls import opened
 from hookline.engine.vault import AUTHENTICATION, SIGNING_SECRET
 from hookline.model.ids import public
 from hookline.model.states import WebhookStatus
@@ -61,6 +62,7 @@ class Target:
         "secret_headers",
         "stored",
         "timeout_seconds",
+        "tls",
         "webhook",
     )
 
@@ -82,6 +84,7 @@ class Target:
         self.max_redirects = (
             webhook.max_redirects if webhook.max_redirects is not None else self.dialect.max_redirects
         )
+        self.tls = opened(vault, webhook)
         self._accepts = compile_patterns(webhook.events)
         self._condition = compile_conditions(webhook.conditions) if webhook.conditions else None
         self._recipient = Recipient(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SIGNING_SECRET: Final = b"signing-secret"
 """Context of a webhook's signing secret."""
 AUTHENTICATION: Final = b"authentication"
+CERTIFICATES: Final = b"certificates"
 """Context of what a delivery authenticates with: a bearer token, base64 of user:password, or a header's value."""
 TRIGGER_OPTIONS: Final = b"trigger-options"
 """Context of the secrets of a trigger."""

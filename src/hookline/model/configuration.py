@@ -126,6 +126,7 @@ class Webhook(Document, frozen=True, kw_only=True):
     """An outgoing registration (also a render's ``webhook_uri`` and a trigger's callback, told apart by origin).
 
     events: patterns with ``*``.  authentication: type and public parts; ``sealed`` holds its secret, encrypted.
+    tls: names of its own certificates.  sealed_tls: these and a private key, encrypted, None for the default.
     secret, previous_secret: sealed signing secrets; the previous one until previous_until (CONTRACT section 5).
     conditions, include_fields, exclude_fields, batch, options: None or empty where unset. options: the dialect's.
     max_in_flight: 1 to 1,000.  rate_per_second: None for no limit.  timeout_ms: None for the dialect's own.
@@ -145,6 +146,8 @@ class Webhook(Document, frozen=True, kw_only=True):
     automation_id: str | None = None
     authentication: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "none"})
     sealed_authentication: bytes | None = None
+    tls: dict[str, Any] = {}
+    sealed_tls: bytes | None = None
     sealed_secret: bytes
     sealed_previous_secret: bytes | None = None
     previous_secret_until: datetime | None = None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from hookline.engine.manage.webhooks import Addresses
+    from hookline.engine.manage.webhook_fields import Addresses
     from hookline.engine.vault import Vault
     from hookline.ports import Registry
 
