@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from json_values import floats, numerals, spaced, values
 
@@ -118,6 +118,9 @@ def rfc_integer(text: str) -> int:
 
 @ORACLE
 @given(value=values, text=numerals, is_ascii=st.booleans(), indent=spaced)
+@example(value=None, text="1E-400", is_ascii=False, indent=None)
+@example(value=None, text="5e-324", is_ascii=False, indent=None)
+@example(value=None, text="-0.0", is_ascii=False, indent=None)
 def test_a_faithful_text_is_javascripts_own_or_the_very_bytes(
     javascript: Javascript, value: Any, text: str, is_ascii: bool, indent: int | str | None
 ) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from sys import float_info
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -31,6 +32,7 @@ MAX_DEPTH: Final = 128
 # Up to here every integer is a double.
 _SAFE: Final = 2**53
 _DIGITS_OF_DOUBLE: Final = 15
+_SMALLEST_NORMAL: Final = float_info.min
 # The largest array index of ECMA-262: keys that spell one come first in every JavaScript object.
 _MAX_INDEX: Final = 2**32 - 2
 
@@ -345,8 +347,10 @@ def _exact_float(text: str) -> msgspec.Raw:
     if value in (float("inf"), float("-inf")):
         raise _InexactError
     spelled = number(value)
-    # Up to 15 digits always survive (IEEE 754); only longer spellings need the comparison.
-    if len(text) > _DIGITS_OF_DOUBLE and Decimal(text) != Decimal(spelled):
+    # Up to 15 digits always survive (IEEE 754) unless they are too small for a double's full width; only longer
+    # spellings and tiny values need the comparison.
+    is_tiny = -_SMALLEST_NORMAL < value < _SMALLEST_NORMAL
+    if (is_tiny or len(text) > _DIGITS_OF_DOUBLE) and Decimal(text) != Decimal(spelled):
         raise _InexactError
     return msgspec.Raw(spelled.encode())
 
