@@ -63,7 +63,13 @@ async def show(site: AtSite, caller: Reader, delivery_id: str) -> Response:
     )
     attempts = await site.services.store.attempts(id)
     view = await viewer(site, [delivery])
-    return reply(view(delivery) | {"attempts": [attempt_view(attempt) for attempt in attempts]})
+    shown = view(delivery) | {"attempts": [attempt_view(attempt) for attempt in attempts]}
+    if delivery.batch_id is not None:
+        events = await site.services.store.batch_events(
+            delivery.batch_id, organization_id=caller.organization_id
+        )
+        shown["event_ids"] = [event.public_id for event in events]
+    return reply(shown)
 
 
 @router.post("/{delivery_id}/retry", status_code=202, summary="Send it again now, the same bytes")

@@ -230,7 +230,8 @@ def test_an_execution_that_ends_twice_is_an_unexplained_duplicate() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lost", "phantom", "corrupt", "false_success", "duplicates_unexplained", "stuck"]
+    "name",
+    ["lost", "phantom", "corrupt", "false_success", "duplicates_unexplained", "stuck", "out_of_order"],
 )
 def test_one_of_what_may_never_happen_fails_the_run(name: str) -> None:
     counts = Counts(acked=1000)
@@ -246,6 +247,23 @@ def test_what_a_kill_may_cause_is_bounded_by_what_was_in_flight(name: str) -> No
 
     assert counts.is_pass(most_in_flight=11)
     assert not counts.is_pass(most_in_flight=10)
+
+
+def test_what_was_accepted_before_something_else_was_sent_arrives_before_it() -> None:
+    """P6: only what happened one after the other has an order; repeats may come at any time."""
+    first = sent(1, began_at=1.0, ended_at=2.0)
+    second = sent(2, began_at=3.0, ended_at=4.0)
+    beside = sent(3, began_at=3.5, ended_at=5.0)
+    right = [receipt(1, at=10.0), receipt(3, at=11.0), receipt(2, at=12.0), receipt(1, at=13.0, number=2)]
+    wrong = [receipt(2, at=10.0), receipt(1, at=11.0)]
+    engine = account(*[delivery(seq) for seq in (1, 2, 3)])
+
+    kept = judge([first, second, beside], right, engine, endpoints={"a": ["one"]}, ordered=["one"])
+    broken = judge([first, second], wrong, engine, endpoints={"a": ["one"]}, ordered=["one"])
+    unasked = judge([first, second], wrong, engine, endpoints={"a": ["one"]})
+
+    assert (kept.out_of_order, broken.out_of_order, unasked.out_of_order) == (0, 1, 0)
+    assert not broken.is_pass(most_in_flight=1000)
 
 
 def test_the_rule_of_three() -> None:

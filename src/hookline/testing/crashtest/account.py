@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hookline.testing.nodes import Api
 
 _POLL_SECONDS: Final = 0.1
+_QUIET_SECONDS: Final = 2.5
 _PAGE: Final = 500
 _OPEN_DELIVERIES: Final = ("pending", "in_flight", "held")
 _OPEN_EXECUTIONS: Final = ("queued", "running", "waiting")
@@ -24,13 +25,18 @@ _OPEN_EXECUTIONS: Final = ("queued", "running", "waiting")
 def quiesce(api: Api, *, seconds: float, told: Callable[[str], None]) -> float:
     """Wait until nothing is owed and nothing runs, at most so long. Returns the seconds it took.
 
-    It does not raise when the time is over: what is still open then is counted as stuck.
+    It does not raise when the time is over: what is still open then is counted as stuck. Events that wait for a batch
+    are no deliveries yet, so it must stay quiet for longer than a node takes to find what another left behind.
     """
-    began = time.monotonic()
+    began = quiet_since = time.monotonic()
     while (took := time.monotonic() - began) < seconds:
         is_open = _first_open(api)
         if is_open is None:
-            return took
+            if time.monotonic() - quiet_since > _QUIET_SECONDS:
+                return took
+            time.sleep(_POLL_SECONDS)
+            continue
+        quiet_since = time.monotonic()
         told(f"quiesce: {is_open}")
         time.sleep(_POLL_SECONDS)
     return seconds
@@ -57,6 +63,9 @@ def read_account(api: Api, names: Mapping[str, str], receipts: Iterable[Receipt]
     deliveries = []
     for row in api.pages("/api/v1/deliveries", "deliveries", limit=_PAGE):
         endpoint = names.get(row["webhook_id"], row["webhook_id"])
+        if row["batch_id"] is not None:
+            deliveries += _of_batch(api, row, endpoint)
+            continue
         event_id = row["event_id"]
         is_plain = row["state"] == "succeeded" and row["attempts_made"] == 1 and seen[event_id, endpoint] == 1
         outcomes = ("delivered",) if is_plain else _outcomes(api, row["id"])
@@ -73,6 +82,18 @@ def read_account(api: Api, names: Mapping[str, str], receipts: Iterable[Receipt]
         row["id"]: row["status"] for row in api.pages("/api/v1/executions", "executions", limit=_PAGE)
     }
     return EngineAccount(events=events, deliveries=deliveries, executions=executions)
+
+
+def _of_batch(api: Api, row: Mapping[str, Any], endpoint: str) -> list[DeliveryAccount]:
+    """A batch's delivery as one for each of its events."""
+    whole = api.call("GET", f"/api/v1/deliveries/{row['id']}")
+    outcomes = tuple(attempt["outcome"] for attempt in whole["attempts"])
+    return [
+        DeliveryAccount(
+            id=row["id"], event_id=event_id, endpoint=endpoint, state=row["state"], outcomes=outcomes
+        )
+        for event_id in whole["event_ids"]
+    ]
 
 
 def _outcomes(api: Api, delivery_id: str) -> tuple[str, ...]:

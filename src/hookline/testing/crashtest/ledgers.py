@@ -25,6 +25,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     sha256: of the data's bytes, hex.  id: what the 2xx named: the event's or the execution's id; None without one.
     answer: acked (2xx), refused (4xx) or unknown (5xx, time-out, reset; it may or may not have arrived).
     tries: requests that were written, those before an answer was known included.
+    began_at, ended_at: before the first try and after the answer, CLOCK_MONOTONIC seconds.
     """
 
     seq: int
@@ -36,12 +37,15 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     tries: int
     id: str | None = None
     key: str | None = None
+    began_at: float = 0.0
+    ended_at: float = 0.0
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that reached the receiver.
+    """One event that reached the receiver, alone or in a batch.
 
-    at: CLOCK_MONOTONIC seconds.  id: the ``webhook-id`` header.  seq: -1 when the body could not be read.
+    at: CLOCK_MONOTONIC seconds.  id: the ``webhook-id`` header, or what a batch says of the event.
+    seq: -1 when the body could not be read.
     number: how often this seq came to this endpoint so far, 1 for the first.
     sha256: of the data's bytes in the body.  is_signed: every signature it carries is right.  answer: HTTP status.
     """

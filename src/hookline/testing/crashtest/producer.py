@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -95,6 +96,7 @@ class Producer:
     async def _send(self, item: Item) -> Sent:
         """Send until it is answered, or once if a second time would be a second event."""
         is_repeatable = item.own_id is not None or item.key is not None
+        began_at = time.monotonic()
         tries = 0
         status = 0
         told: dict[str, Any] = {}
@@ -123,6 +125,8 @@ class Producer:
             tries=tries,
             id=told.get("execution_id") or told.get("id"),
             key=item.key,
+            began_at=began_at,
+            ended_at=time.monotonic(),
         )
 
     async def _post(self, item: Item) -> tuple[int, dict[str, Any]]:

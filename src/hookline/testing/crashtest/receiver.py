@@ -46,6 +46,14 @@ class _Run(msgspec.Struct):
     output_data: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _Batch(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+class _Item(msgspec.Struct):
+    id: str
+
+
 class _Numbered(msgspec.Struct):
     seq: int
 
@@ -67,22 +75,40 @@ class Receiver:
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             return 404, 0.0
-        seq, digest = read_body(endpoint, body)
-        self._times[name, seq] += 1
-        number = self._times[name, seq]
-        status, delay = answer_of(self._plan.seed, endpoint, seq, number)
-        receipt = Receipt(
-            at=time.monotonic(),
-            endpoint=name,
-            id=headers.get("webhook-id", ""),
-            seq=seq,
-            number=number,
-            sha256=digest,
-            is_signed=is_signed(endpoint.secret(self._plan.seed), headers, body, now=time.time()),
-            answer=status,
-        )
-        os.write(self._ledger, encode(receipt) + b"\n")
+        events = read_events(endpoint, headers.get("webhook-id", ""), body)
+        _, first, _ = events[0]
+        self._times[name, first] += 1
+        # One answer for the whole request, drawn for the first event in it.
+        status, delay = answer_of(self._plan.seed, endpoint, first, self._times[name, first])
+        is_good = is_signed(endpoint.secret(self._plan.seed), headers, body, now=time.time())
+        for place, (event_id, seq, digest) in enumerate(events):
+            self._times[name, seq] += place > 0
+            receipt = Receipt(
+                at=time.monotonic(),
+                endpoint=name,
+                id=event_id,
+                seq=seq,
+                number=self._times[name, seq],
+                sha256=digest,
+                is_signed=is_good,
+                answer=status,
+            )
+            os.write(self._ledger, encode(receipt) + b"\n")
         return status, delay
+
+
+def read_events(endpoint: Endpoint, message_id: str, body: bytes) -> list[tuple[str, int, str]]:
+    """Return (id, seq, SHA-256) of each event in a request; one with seq -1 for a body that cannot be read."""
+    if endpoint.batch is None:
+        return [(message_id, *read_body(endpoint, body))]
+    try:
+        items = msgspec.json.decode(body, type=_Batch).events
+        read = [
+            (msgspec.json.decode(item, type=_Item).id, *read_body(endpoint, bytes(item))) for item in items
+        ]
+    except _UNREADABLE:
+        read = []
+    return read or [(message_id, -1, hashlib.sha256(body).hexdigest())]
 
 
 def read_body(endpoint: Endpoint, body: bytes) -> tuple[int, str]:

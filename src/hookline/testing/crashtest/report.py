@@ -20,7 +20,15 @@ from hookline.testing.processes import ProcessFailedError
 if TYPE_CHECKING:
     from hookline.testing.crashtest.run import Outcome
 
-_NEVER: Final = ("lost", "phantom", "corrupt", "false_success", "duplicates_unexplained", "stuck")
+_NEVER: Final = (
+    "lost",
+    "phantom",
+    "corrupt",
+    "false_success",
+    "duplicates_unexplained",
+    "stuck",
+    "out_of_order",
+)
 _MEANINGS: Final = {
     "acked": "answered with 2xx",
     "kills": "faults: kill -9, failpoints, pauses past the lease, lost databases",
@@ -32,6 +40,7 @@ _MEANINGS: Final = {
     "duplicates_unexplained": "accepted twice for no reason in the log",
     "unlogged": "received without a record of the attempt",
     "stuck": "still owed after everything was quiet",
+    "out_of_order": "arrived at an ordered webhook after one that was sent later",
 }
 
 

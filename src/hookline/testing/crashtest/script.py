@@ -41,13 +41,15 @@ _SOON: Final = {"before_fanout": 1, "in_fanout": 1, "before_start": 4, "before_f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One webhook. answers: how it behaves, a word of ``answer_of``."""
+    """One webhook. answers: how it behaves, a word of ``answer_of``.  batch: most events, most seconds to wait."""
 
     name: str
     events: tuple[str, ...]
     dialect: str = "agenticflow"
     answers: str = "steady"
     retry_policy: tuple[int, float] | None = None
+    is_ordered: bool = False
+    batch: tuple[int, float] | None = None
 
     def secret(self, seed: int) -> str:
         """Its signing secret; from the seed, so that the receiver knows it too."""
@@ -65,6 +67,11 @@ class Endpoint:
         if self.retry_policy is not None:
             retries, multiplier = self.retry_policy
             body["retry_policy"] = {"max_retries": retries, "backoff_multiplier": multiplier}
+        if self.is_ordered:
+            body["ordered"] = True
+        if self.batch is not None:
+            most, seconds = self.batch
+            body["batch_settings"] = {"max_events": most, "max_wait_seconds": seconds}
         return body
 
 
@@ -73,6 +80,8 @@ _ENDPOINTS: Final = (
     Endpoint(name="flaky", events=("crash.a",), dialect="standard", answers="flaky"),
     Endpoint(name="slow", events=("crash.b",), answers="slow"),
     Endpoint(name="standard", events=("crash.b",), dialect="standard"),
+    Endpoint(name="ordered", events=("crash.a",), answers="flaky", is_ordered=True),
+    Endpoint(name="batched", events=("crash.b",), answers="flaky", batch=(10, 0.2)),
     Endpoint(name="dead", events=("crash.dead",), answers="dead", retry_policy=(2, 1.0)),
     Endpoint(name="runs", events=("workflow.execution.completed", "workflow.execution.failed")),
 )

@@ -73,6 +73,7 @@ class Counts:
     duplicates_unexplained: int = 0
     unlogged: int = 0
     stuck: int = 0
+    out_of_order: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def is_pass(self, *, most_in_flight: int) -> bool:
@@ -87,6 +88,7 @@ class Counts:
             or self.false_success
             or self.duplicates_unexplained
             or self.stuck
+            or self.out_of_order
             or self.duplicates_explained > most_in_flight
             or self.unlogged > most_in_flight
         )
@@ -108,9 +110,12 @@ def judge(
     engine: EngineAccount,
     *,
     endpoints: Mapping[str, Sequence[str]],
+    ordered: Sequence[str] = (),
 ) -> Counts:
-    """Compare the three accounts. endpoints: for each event type, the endpoints that want it."""
-    return _Judge(sent, receipts, engine, endpoints).judge()
+    """Compare the three accounts. endpoints: for each event type, the endpoints that want it.  ordered: those that must
+    get events in the order in which they were accepted (P6).
+    """
+    return _Judge(sent, receipts, engine, endpoints).judge(ordered)
 
 
 class _Judge:
@@ -133,7 +138,7 @@ class _Judge:
             self._deliveries[seq_of.get(delivery.event_id, -1), delivery.endpoint].append(delivery)
         self._counts = Counts()
 
-    def judge(self) -> Counts:
+    def judge(self, ordered: Sequence[str]) -> Counts:
         for (seq, endpoint), receipts in self._receipts.items():
             self._judge_receipts(seq, endpoint, receipts)
         for one in self._sent.values():
@@ -143,6 +148,8 @@ class _Judge:
             if one.manner == "run" and one.answer == "acked":
                 self._judge_execution(one)
         self._judge_ends()
+        for endpoint in ordered:
+            self._judge_order(endpoint)
         return self._counts
 
     def _judge_receipts(self, seq: int, endpoint: str, receipts: list[Receipt]) -> None:
@@ -206,6 +213,21 @@ class _Judge:
             self._counts.note("lost", f"execution {one.id} of seq {one.seq} is not there")
         elif status not in _ENDED:
             self._counts.note("stuck", f"execution {one.id} of seq {one.seq} is still {status}")
+
+    def _judge_order(self, endpoint: str) -> None:
+        """What was acked before something else was sent arrives before it. Repeats may come at any time."""
+        firsts = [
+            (min(receipt.at for receipt in receipts if 200 <= receipt.answer < 300), self._sent[seq])
+            for (seq, name), receipts in self._receipts.items()
+            if name == endpoint and seq in self._sent and any(200 <= one.answer < 300 for one in receipts)
+        ]
+        latest = 0.0
+        for _, one in sorted(firsts, key=lambda first: first[0]):
+            if one.answer == "acked" and one.ended_at < latest:
+                self._counts.note(
+                    "out_of_order", f"{endpoint} got seq {one.seq} after one that was sent later"
+                )
+            latest = max(latest, one.began_at)
 
     def _judge_ends(self) -> None:
         """An execution ends once."""
