@@ -294,6 +294,21 @@ async def test_customers_of_a_shared_url_have_queues_of_their_own(store: Store) 
     assert len(runs) == 2
 
 
+async def test_an_idempotency_key_of_a_shared_url_counts_for_one_flow_of_one_customer(store: Store) -> None:
+    """P5, PR-8: the same key and bytes for another flow are another request, never the other one's execution."""
+    async with integrated(store, SHARED) as acme:
+        url = (await acme.made("c-1"))["invoke_url"]
+        answers = [
+            await send(acme, url, {"tenant": "c-1"}, X_Flow=flow, Idempotency_Key="k")
+            for flow in ("orders", "invoices", "orders", "invoices")
+        ]
+        runs = [len(await executions(acme, flow)) for flow in ("orders", "invoices")]
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert [answer.json for answer in answers[:2]] == [answer.json for answer in answers[2:]]
+    assert runs == [1, 1]
+
+
 async def test_a_replaced_payload_names_the_request(store: Store) -> None:
     """PR-12, PR-19: what ``on_trigger`` parsed is what the queue looks into."""
     queued = msgspec.structs.replace(ACME_ORDERS, queue=QueueRule(limit=1, dedupe_id="body.data.parsed.id"))

@@ -30,31 +30,39 @@ _BY_NAME: Final = "dedupe "
 
 
 def once_of(
-    trigger: Stored[Trigger], call: Call, value: Any, now: datetime, *, default: str | None = None
+    trigger: Stored[Trigger],
+    call: Call,
+    value: Any,
+    now: datetime,
+    *,
+    place: bytes | None = None,
+    default: str | None = None,
 ) -> Once | None:
     """Return what makes this request happen once, None when nothing does. Raises InputError.
 
-    value: the parsed body, for a dedupe by path.  default: the sender's own id as its signature scheme or the flow's
-    queue has it, for a trigger that does not say what it dedupes by.
+    value: the parsed body, for a dedupe by path.  place: of the flow, since customers who share a URL have keys and
+    ids of their own; None where the URL has one automation.  default: the sender's own id as its signature scheme or
+    the flow's queue has it, for a trigger that does not say what it dedupes by.
     """
+    within = "" if place is None else f"{place.hex()} "
     request = call.request
     key = idempotency_key(request.headers.get(b"idempotency-key"))
     if key is not None:
         return Once(
             scope=trigger.id,
-            name=_BY_KEY + key,
+            name=f"{_BY_KEY}{within}{key}",
             digest=call.digest,
             answer=b"",
             expires_at=now + ONCE_WINDOW,
         )
     dedupe: Mapping[str, Any] | None = trigger.document.settings.get("dedupe")
     if dedupe is None:
-        return None if default is None else named(trigger.id, default, now + ONCE_WINDOW)
+        return None if default is None else named(trigger.id, within + default, now + ONCE_WINDOW)
     mark = _mark(dedupe, request, value)
     if mark is None:
         return None
     window = timedelta(seconds=dedupe.get("window_seconds") or ONCE_WINDOW.total_seconds())
-    return named(trigger.id, mark, now + window)
+    return named(trigger.id, within + mark, now + window)
 
 
 def queue_name(automation: Automation, place: bytes, payload: Callable[[], Mapping[str, Any]]) -> str | None:

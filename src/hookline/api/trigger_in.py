@@ -152,7 +152,7 @@ def _start_of(
     status = trigger_answers.accepted_status(trigger, flow)
     payload, place = partial(flow.payload, call, body), flow.place or place_of(found.id, automation)
     default = dedupe_id or queue_name(automation, place, payload)
-    once = once_of(found, call, body.data, site.services.clock.now(), default=default)
+    once = once_of(found, call, body.data, site.services.clock.now(), place=flow.place, default=default)
     return ExecutionStart(
         organization_id=found.organization_id,
         kind=flow.kind,
