@@ -140,6 +140,28 @@ async def test_a_full_gate_skips(store: Store, epoch: Epoch, clock: ManualClock,
     assert await _start(store, epoch, third, when_full="skip", once=name) is True
 
 
+async def test_requests_of_one_name_that_come_together_are_all_answered_with_the_run_there_is(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """P5: none is told of an execution that was never stored, also when one transaction carries them all."""
+    first, *others = (_gated(org, clock) for _ in range(4))
+    await _start(store, epoch, first, when_full="skip")
+    name = once(new_key(), "delivery 1", clock.now() + timedelta(hours=1), answer=b"names no execution")
+    kept = [request(org, clock.now(), execution_id=one.id) for one in others]
+    writes = [
+        Accept(epoch=epoch, execution=one, request=record, when_full="skip", once=name)
+        for one, record in zip(others, kept, strict=True)
+    ]
+
+    results = await store.commit(writes)
+
+    assert list(results) == [Instead(execution_id=first.id, reason="skipped")] * 3
+    for record in kept:
+        stored = await store.request(record.id, organization_id=org)
+        assert stored is not None
+        assert stored.execution_id == first.id
+
+
 async def test_a_full_gate_is_replaced(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """What runs and what waits for its turn is asked to end, durably, and the new one begins."""
     runs, waits, new = (_gated(org, clock) for _ in range(3))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hookline.model.executions import Conversation
     from hookline.model.ids import Key
-    from hookline.ports import Once
+    from hookline.ports import Instead, Once
     from hookline.stores.postgres.batch import Batch
     from hookline.stores.postgres.connection import Connection
 
@@ -133,19 +133,18 @@ async def accept(connection: Connection, batch: Batch) -> None:
     executions: list[tuple[Any, ...]] = []
     requests: list[tuple[Any, ...]] = []
     conversations: list[Conversation] = []
+    gave_way: dict[tuple[Key, str], Instead] = {}
     for place, write in batch.of(Accept):
+        instead = await _instead_of(connection, batch, place, write, gave_way)
+        if instead is not None:
+            batch.results[place] = instead
+            if write.request is not None:
+                kept = msgspec.structs.replace(write.request, execution_id=instead.execution_id)
+                requests.append(rows.request_row(kept))
         if batch.results[place] is not None:
             continue
         execution = write.execution
-        if execution.gate is not None or execution.mark is not None:
-            instead = await turns.accept(connection, batch, write)
-            if instead is not None:
-                batch.results[place] = instead
-                if write.request is not None:
-                    kept = msgspec.structs.replace(write.request, execution_id=instead.execution_id)
-                    requests.append(rows.request_row(kept))
-                continue
-        else:
+        if execution.gate is None and execution.mark is None:
             claimed_by = write.epoch if write.is_claimed else None
             awaited_by = write.epoch if write.is_awaited else None
             executions.append((*rows.execution_row(execution), claimed_by, awaited_by))
@@ -161,6 +160,25 @@ async def accept(connection: Connection, batch: Batch) -> None:
         await connection.execute(_INSERT_EXECUTIONS, *transposed(executions, _NEW_EXECUTION))
     await _insert_requests(connection, requests)
     await put_conversations(connection, conversations)
+
+
+async def _instead_of(
+    connection: Connection, batch: Batch, place: int, write: Accept, gave_way: dict[tuple[Key, str], Instead]
+) -> Instead | None:
+    """Return what stands for a new execution, or insert one that takes turns and return None.
+
+    gave_way: names of this batch whose first write gave way: the answer that its repeats were promised names an
+    execution that is not stored, so what stands for the first stands for them.
+    """
+    name = None if write.once is None else (write.once.scope, write.once.name)
+    result, instead = batch.results[place], None
+    if result is None and (write.execution.gate is not None or write.execution.mark is not None):
+        instead = await turns.accept(connection, batch, write)
+        if instead is not None and name is not None:
+            gave_way[name] = instead
+    elif isinstance(result, Repeat) and result.is_same and name is not None:
+        instead = gave_way.get(name)
+    return instead
 
 
 def publish(batch: Batch) -> None:
