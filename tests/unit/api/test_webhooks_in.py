@@ -16,7 +16,6 @@ from hookline.model.states import Kind
 
 if TYPE_CHECKING:
     from conftest import World  # type: ignore[import-not-found]
-
     from hookline.model.configuration import Stored, Trigger
 
 pytestmark = pytest.mark.asyncio
