@@ -14,7 +14,7 @@ import pytest
 from hookline import __version__
 from hookline.cli import COMMANDS, EVERY, build
 from hookline.config import Settings, variable_of
-from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus, WebhookStatus
+from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus, ReplayStatus, WebhookStatus
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -79,7 +79,9 @@ def test_every_setting_is_documented() -> None:
     assert [name for name in Settings.model_fields if variable_of(name) not in page] == []
 
 
-@pytest.mark.parametrize("states", [ExecutionStatus, DeliveryState, WebhookStatus, AttemptOutcome])
+@pytest.mark.parametrize(
+    "states", [ExecutionStatus, DeliveryState, WebhookStatus, ReplayStatus, AttemptOutcome]
+)
 def test_every_state_is_documented(states: type[ExecutionStatus]) -> None:
     page = prose(ROOT / "docs" / "reference" / "states.md")
 

@@ -40,6 +40,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/instances/{instance_id}/keys"): {"flow": "orders"},
     ("POST", "/api/v1/instances/{instance_id}/keys/revoke"): {"flow": "orders"},
     ("POST", "/api/v1/webhooks"): {"url": "https://example.com/", "events": ["*"]},
+    ("POST", "/api/v1/replays"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
     ("POST", "/api/v1/executions/{execution_id}/resume"): {"name": "approval", "data": 1},
     ("POST", "/api/v1/backup"): {"target": "relative"},
     ("PUT", "/api/v1/webhooks/{webhook_id}"): {"name": "Changed"},
@@ -68,6 +69,7 @@ PREFIXES = {
     "event_id": "evt_",
     "request_id": "req_",
     "instance_id": "inst_",
+    "replay_id": "rpl_",
 }
 
 
@@ -127,6 +129,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
     requests = await owner("GET", "/api/v1/requests")
     new = {"integration": "acme", "customer": {"external_id": "c"}}
     instance = await owner("POST", "/api/v1/instances", new)
+    replay = await owner("POST", "/api/v1/replays", {"since": "2026-01-01T00:00:00Z", "state": "held"})
     return {
         "organization_id": organization,
         "member_id": member.json["id"],
@@ -138,6 +141,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
         "event_id": found.json["deliveries"][0]["event_id"],
         "request_id": requests.json["requests"][0]["id"],
         "instance_id": instance.json["id"],
+        "replay_id": replay.json["id"],
     }
 
 
@@ -209,6 +213,7 @@ async def test_lists_hold_nothing_of_others(api: Api) -> None:
         "events",
         "requests",
         "instances",
+        "replays",
     ):
         answer = await client("GET", f"/api/v1/{path}")
         assert answer.json[path] == [], path

@@ -183,7 +183,17 @@ def kill(node: Node) -> None:
             task.cancel()
 
 
-_PARTS = {"Committer", "Endings", "Deliverer", "Executor", "Supervisor", "Outbox", "FakeRunner", "Deployer"}
+_PARTS = {
+    "Committer",
+    "Endings",
+    "Deliverer",
+    "Executor",
+    "Supervisor",
+    "Outbox",
+    "FakeRunner",
+    "Deployer",
+    "Replayer",
+}
 
 
 def policy(retries: int, multiplier: float = 1.0) -> RetryPolicy:

@@ -19,6 +19,7 @@ from hookline.api import (
     keys,
     members,
     organizations,
+    replays,
     system,
     triggers,
     webhooks,
@@ -50,6 +51,7 @@ ROUTERS = (
     executions.router,
     webhooks.router,
     deliveries.router,
+    replays.router,
     events.router,
     system.router,
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hookline.engine.node import TestResult
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
+    from hookline.engine.replay import Replayer
     from hookline.engine.routing import Router
     from hookline.engine.vault import Vault
     from hookline.model.configuration import ApiKey, Organization, Stored, Webhook
@@ -110,6 +111,10 @@ class Services(Protocol):
     @property
     def deployer(self) -> Deployer:
         """Carries out deployments."""
+
+    @property
+    def replayer(self) -> Replayer:
+        """Sends deliveries again, paced."""
 
     @property
     def epoch(self) -> Epoch: ...

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+import time
+from typing import Annotated, Any, Final, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from hookline.cli import show
-from hookline.cli.client import Client, segment
+from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.options import Json, Limit
 from hookline.cli.sheets import show_delivery
 
 app = App(name="deliveries", help="See what was sent, and send it again.")
+
+_LOOK_SECONDS: Final = 0.5
 
 State = Literal["pending", "in_flight", "succeeded", "held", "exhausted", "cancelled"]
 
@@ -97,3 +101,107 @@ def retry(delivery_id: str, /, *, json: Json = False) -> None:
         show.as_json(answer)
         return
     show.line(f"{delivery_id} is due now", "green")
+
+
+Replayable = Literal["succeeded", "exhausted", "held", "cancelled"]
+
+
+@app.command
+def replay(
+    *,
+    since: str,
+    until: str | None = None,
+    webhook: str | None = None,
+    state: list[Replayable] | None = None,
+    types: Annotated[list[str] | None, Parameter(name="--type")] = None,
+    rate: float | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    wait: bool = True,
+    json: Json = False,
+) -> None:
+    """Send many deliveries again, newest first: says how many, asks, then shows how far it is.
+
+    For example:
+
+    ```
+    hookline deliveries replay --since 2026-07-28T09:00:00Z --state exhausted
+    hookline deliveries replay --since 2026-07-28T09:00:00Z --webhook wh_… --rate 20 --yes
+    hookline deliveries replay --since 2026-07-28T09:00:00Z --dry-run
+    ```
+
+    Parameters
+    ----------
+    since
+        Deliveries created at or after this time, RFC 3339.
+    until
+        Only those created before this time; now if left out.
+    webhook
+        Only those of this webhook.
+    state
+        Only those in this state; may be repeated. Succeeded and exhausted ones if left out.
+    types
+        Only events of this type, which may hold `*`; may be repeated.
+    rate
+        How many a second; 100 if left out.
+    dry_run
+        Only say how many.
+    yes
+        Do not ask.
+    wait
+        Stay until it is done; the server goes on without.
+    """
+    client = Client.from_environment()
+    wanted = {
+        "since": since,
+        "until": until,
+        "webhook_id": webhook,
+        "state": state or None,
+        "types": types or [],
+        "rate_per_second": rate,
+    }
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    preview = client.post("/api/v1/replays", wanted | {"dry_run": True})
+    if dry_run:
+        show.as_json(preview) if json else show.line(_how_many(preview))
+        return
+    if not yes:
+        _confirm(preview)
+    made = client.post("/api/v1/replays", wanted | {"until": preview["until"]})
+    ended = _follow(client, made, is_shown=not json) if wait else made
+    if json:
+        show.as_json(ended)
+    else:
+        show.line(
+            f"{ended['id']} {ended['status']}: {ended['reopened']} handed over, {ended['skipped']} skipped",
+            "green" if ended["status"] in {"completed", "running"} else "yellow",
+        )
+
+
+def _how_many(preview: dict[str, Any]) -> str:
+    more = "" if preview["is_count_exact"] else "more than "
+    return (
+        f"{more}{preview['count']} deliveries, {preview['rate_per_second']:g} a second: "
+        f"{preview['count'] / preview['rate_per_second']:.0f} s"
+    )
+
+
+def _confirm(preview: dict[str, Any]) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(f"this would send {_how_many(preview)}; add --yes to do it")
+    show.line(_how_many(preview))
+    if input("Send them again? [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise CommandError("nothing was sent")
+
+
+def _follow(client: Client, made: dict[str, Any], *, is_shown: bool) -> dict[str, Any]:
+    """Wait for the end of a replay, or until somebody pauses it. Returns it as it then is."""
+    from rich.progress import Progress
+
+    with Progress(console=show.console(), transient=True, disable=not is_shown) as bar:
+        task = bar.add_task("replaying", total=max(1, made["count"]))
+        while made["status"] == "running":
+            time.sleep(_LOOK_SECONDS)
+            made = client.get(f"/api/v1/replays/{segment(made['id'])}")
+            bar.update(task, completed=made["reopened"] + made["skipped"])
+    return made

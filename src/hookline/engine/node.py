@@ -26,6 +26,7 @@ from hookline.engine.publish import EventDraft, Outbox, PublishedEvent, Publishe
 from hookline.engine.receive import ExecutionStart, Receiver
 from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
+from hookline.engine.replay import Replayer
 from hookline.engine.routing import Router
 from hookline.engine.supervise import Supervisor
 from hookline.engine.uploads import Uploads
@@ -185,6 +186,15 @@ class Node:
             clock=clock,
             start=self._receiver.start,
         )
+        self.replayer = Replayer(
+            store=store,
+            committer=self.committer,
+            directory=self.directory,
+            deliverer=self.deliverer,
+            lease=self.lease,
+            clock=clock,
+            hold=self._hold,
+        )
         self._supervisor = Supervisor(
             store=store,
             lease=self.lease,
@@ -196,6 +206,7 @@ class Node:
             batcher=self._batcher if "deliver" in self._roles else None,
             endings=self.endings,
             deployer=self.deployer,
+            replayer=self.replayer if "deliver" in self._roles else None,
             reconciler=Reconciler(
                 archive=store,
                 committer=self.committer,
@@ -227,6 +238,7 @@ class Node:
         self.is_ready = False
         self.endings.close()
         grace = self._limits.grace_seconds
+        await self.replayer.close()
         await self.deployer.close(grace)
         await self.executor.close(grace)
         if "deliver" in self._roles:
@@ -347,6 +359,9 @@ class Node:
         if to is DeliveryState.PENDING:
             self.deliverer.rescan()
         return total
+
+    async def _hold(self, target: Target) -> None:
+        await self.shift_webhook(target.stored, DeliveryState.HELD)
 
     async def send_test(
         self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
     from hookline.engine.reconcile import Reconciler
+    from hookline.engine.replay import Replayer
     from hookline.engine.uploads import Uploads
     from hookline.ports import Store
 
@@ -38,6 +39,7 @@ _RECOVER_SECONDS: Final = 2.0
 _RECONCILE_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 1.0
 _COLLECT_SECONDS: Final = 2.0
+_REPLAY_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 3_600.0
 
 
@@ -58,6 +60,7 @@ class Supervisor:
         endings: Endings,
         deployer: Deployer,
         reconciler: Reconciler,
+        replayer: Replayer | None,
     ) -> None:
         self._store = store
         self._lease = lease
@@ -70,6 +73,7 @@ class Supervisor:
         self._endings = endings
         self._deployer = deployer
         self._reconciler = reconciler
+        self._replayer = replayer
         self._tasks: list[asyncio.Task[None]] = []
         self.lease_losses = 0
 
@@ -86,6 +90,9 @@ class Supervisor:
         if self._batcher is not None:
             looking = self._every(_COLLECT_SECONDS, self._batcher.look)
             self._tasks.append(asyncio.create_task(looking, name="collect"))
+        if self._replayer is not None:
+            replaying = self._every(_REPLAY_SECONDS, self._replayer.look)
+            self._tasks.append(asyncio.create_task(replaying, name="replays"))
 
     async def close(self) -> None:
         for task in self._tasks:

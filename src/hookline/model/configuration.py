@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from hookline.model.ids import Key
-from hookline.model.states import Kind, Origin, Scope, WebhookStatus
+from hookline.model.states import DeliveryState, Kind, Origin, ReplayStatus, Scope, WebhookStatus
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +164,35 @@ class Webhook(Document, frozen=True, kw_only=True):
     is_ordered: bool = False
     timeout_ms: int | None = None
     max_redirects: int | None = None
+
+
+class Replay(Document, frozen=True, kw_only=True):
+    """A job that sends deliveries again, newest first, paced.
+
+    webhook_id: None for all of the organization.  since, until: of the delivery's creation; until is not included.
+    states: those it takes, one or more.  types: patterns of event types, empty for all.
+    rate_per_second: above 0.  total: how many there were when it was made, or a bound when is_total_exact is False.
+    reopened: handed over to be sent.  skipped: not sent, because they were under way or their webhook is gone.
+    cursor: the id down to which it has come.  batch, batch_at: what it is about to reopen and since when, written
+    before the first of them is: whoever goes on after a crash reopens only those that were not.
+    """
+
+    kind: ClassVar[str] = "replay"
+    webhook_id: Key | None = None
+    since: datetime
+    until: datetime
+    states: tuple[DeliveryState, ...]
+    types: tuple[str, ...] = ()
+    rate_per_second: float
+    status: ReplayStatus = ReplayStatus.RUNNING
+    total: int = 0
+    is_total_exact: bool = True
+    reopened: int = 0
+    skipped: int = 0
+    cursor: Key | None = None
+    batch: tuple[Key, ...] = ()
+    batch_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 D = TypeVar("D", bound=Document)

@@ -81,6 +81,15 @@ class WebhookStatus(StrEnum):
     DISABLED = "disabled"
 
 
+class ReplayStatus(StrEnum):
+    """Life of a replay job. The last two are ends."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+
+
 class Scope(StrEnum):
     """What an API key may do. Admin includes all, write includes read and trigger."""
 

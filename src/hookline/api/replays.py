@@ -1,0 +1,178 @@
+"""``/api/v1/replays``: jobs that send many deliveries again (CONTRACT section 5)."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from hookline.api.reply import (
+    AtPage,
+    AtSite,
+    Body,
+    Reader,
+    Writer,
+    found_or_missing,
+    instant,
+    key_in_path,
+    reply,
+    when,
+)
+from hookline.api.services import Site
+from hookline.core.matching import check_pattern
+from hookline.errors import ConflictError, InputError
+from hookline.model.configuration import Replay, Stored, Webhook
+from hookline.model.ids import Key, new_key, public
+from hookline.model.states import DeliveryState, Origin, ReplayStatus
+
+router = APIRouter(prefix="/api/v1/replays", tags=["replays"])
+
+StateName = Literal["succeeded", "exhausted", "held", "cancelled"]
+
+_ENDED: Final = (ReplayStatus.CANCELLED, ReplayStatus.COMPLETED)
+_DEFAULT_STATES: Final = (DeliveryState.SUCCEEDED, DeliveryState.EXHAUSTED)
+
+
+class NewReplay(Body):
+    """since, until: RFC 3339, of the deliveries' creation. state: one or several; those that ended if absent."""
+
+    webhook_id: str | None = None
+    since: str
+    until: str | None = None
+    state: StateName | list[StateName] | None = None
+    types: list[str] = Field(default=[], max_length=50, description="Patterns of event types.")
+    rate_per_second: float = Field(default=100.0, ge=0.01, le=10_000)
+    dry_run: bool = Field(default=False, description="Only count.")
+
+
+@router.post("", status_code=201, summary="Send many deliveries again, paced, or count them first")
+async def create(site: AtSite, caller: Writer, body: NewReplay) -> Response:
+    services, now = site.services, site.services.clock.now()
+    job = await _job(site, caller.organization_id, body)
+    total, is_exact = await services.replayer.count(caller.organization_id, job)
+    job = msgspec.structs.replace(job, total=total, is_total_exact=is_exact)
+    if body.dry_run:
+        return reply({"dry_run": True} | _what(job))
+    stored = await services.store.add(
+        Replay, id=new_key(), organization_id=caller.organization_id, document=job, names=(), at=now
+    )
+    services.replayer.begin(stored)
+    return reply(view(stored), 201)
+
+
+@router.get("", summary="List replays")
+async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
+    found = await site.services.store.list(
+        Replay, organization_id=caller.organization_id, before=page.before, limit=page.enough
+    )
+    return page.reply("replays", found, lambda stored: stored.id, view)
+
+
+@router.get("/{replay_id}", summary="Show a replay and how far it is")
+async def show(site: AtSite, caller: Reader, replay_id: str) -> Response:
+    return reply(view(await _get(site, caller.organization_id, replay_id)))
+
+
+@router.post("/{replay_id}/pause", summary="Let it rest where it is")
+async def pause(site: AtSite, caller: Writer, replay_id: str) -> Response:
+    return await _turn(site, caller.organization_id, replay_id, ReplayStatus.PAUSED)
+
+
+@router.post("/{replay_id}/resume", summary="Let a paused one go on")
+async def resume(site: AtSite, caller: Writer, replay_id: str) -> Response:
+    return await _turn(site, caller.organization_id, replay_id, ReplayStatus.RUNNING)
+
+
+@router.post("/{replay_id}/cancel", summary="End it; what it has handed over is still sent")
+async def cancel(site: AtSite, caller: Writer, replay_id: str) -> Response:
+    return await _turn(site, caller.organization_id, replay_id, ReplayStatus.CANCELLED)
+
+
+async def _job(site: Site, organization_id: Key, body: NewReplay) -> Replay:
+    """Check what a schema cannot. Raises InputError, MissingError."""
+    now = site.services.clock.now()
+    since = instant(body.since, "since")
+    until = min(instant(body.until, "until") or now, now)
+    assert since is not None
+    if since >= until:
+        raise InputError(
+            "since must lie before until, and in the past.", field="since", expected="an earlier time"
+        )
+    webhook_id = None
+    if body.webhook_id is not None:
+        webhook_id = key_in_path("webhook", body.webhook_id)
+        stored = found_or_missing(
+            await site.services.store.get(Webhook, webhook_id, organization_id=organization_id), "webhook"
+        )
+        found_or_missing(stored if stored.document.origin is Origin.REGISTERED else None, "webhook")
+    named = [body.state] if isinstance(body.state, str) else body.state or []
+    return Replay(
+        webhook_id=webhook_id,
+        since=since,
+        until=until,
+        states=tuple(DeliveryState(name) for name in named) or _DEFAULT_STATES,
+        types=tuple(check_pattern(one, f"types.{place}") for place, one in enumerate(body.types)),
+        rate_per_second=body.rate_per_second,
+    )
+
+
+async def _get(site: Site, organization_id: Key, replay_id: str) -> Stored[Replay]:
+    id = key_in_path("replay", replay_id)
+    return found_or_missing(
+        await site.services.store.get(Replay, id, organization_id=organization_id), "replay"
+    )
+
+
+async def _turn(site: Site, organization_id: Key, replay_id: str, to: ReplayStatus) -> Response:
+    """Change its status. It moves on meanwhile, so a lost race is run again. Raises ConflictError."""
+    stored = await _get(site, organization_id, replay_id)
+    for _ in range(20):
+        if stored.document.status is to:
+            return reply(view(stored))
+        if stored.document.status in _ENDED:
+            break
+        now = site.services.clock.now()
+        changed = msgspec.structs.replace(
+            stored.document, status=to, ended_at=now if to is ReplayStatus.CANCELLED else None
+        )
+        try:
+            stored = await site.services.store.put(msgspec.structs.replace(stored, document=changed), at=now)
+        except ConflictError:
+            stored = await _get(site, organization_id, replay_id)
+            continue
+        if to is ReplayStatus.RUNNING:
+            site.services.replayer.begin(stored)
+        return reply(view(stored))
+    raise ConflictError(f"The replay is {stored.document.status}.")
+
+
+def view(stored: Stored[Replay]) -> dict[str, Any]:
+    job = stored.document
+    return {
+        "id": public("replay", stored.id),
+        "status": job.status,
+        **_what(job),
+        "reopened": job.reopened,
+        "skipped": job.skipped,
+        "progress": 1.0 if job.status is ReplayStatus.COMPLETED else _share(job),
+        "created_at": when(stored.created_at),
+        "ended_at": when(job.ended_at),
+    }
+
+
+def _share(job: Replay) -> float:
+    return min(1.0, (job.reopened + job.skipped) / job.total) if job.total else 0.0
+
+
+def _what(job: Replay) -> dict[str, Any]:
+    return {
+        "webhook_id": None if job.webhook_id is None else public("webhook", job.webhook_id),
+        "since": when(job.since),
+        "until": when(job.until),
+        "state": list(job.states),
+        "types": list(job.types),
+        "rate_per_second": job.rate_per_second,
+        "count": job.total,
+        "is_count_exact": job.is_total_exact,
+    }

@@ -1,0 +1,260 @@
+"""Replay: send many deliveries again, paced, on one node at a time, each once however often that node dies.
+
+A job is a document. Before a batch is reopened its ids are written into the job; only then are they made due, in
+small slices, as fast as the rate allows. Whoever takes the job over asks of each delivery of the last batch whether it
+was reopened, so a crash between the two repeats none. A reservation under the node's epoch keeps others away, and
+every step is a compare-and-set on the job, so a node that lost its lease changes nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from hookline.core.matching import compile_patterns
+from hookline.errors import ConflictError, StorageError
+from hookline.model.configuration import Replay, Stored
+from hookline.model.states import DeliveryState, Lane, ReplayStatus
+from hookline.ports import DeliveryFilter, Once, Reopen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from hookline.engine.commit import Committer
+    from hookline.engine.deliver import Deliverer
+    from hookline.engine.directory import Directory
+    from hookline.engine.lease import Lease
+    from hookline.engine.target import Target
+    from hookline.model.events import Delivery
+    from hookline.model.ids import Key
+    from hookline.ports import Clock, Epoch, Store
+
+_log = structlog.get_logger("hookline.replay")
+
+REPLAYABLE: Final = (
+    DeliveryState.SUCCEEDED,
+    DeliveryState.EXHAUSTED,
+    DeliveryState.HELD,
+    DeliveryState.CANCELLED,
+)
+"""What is pending or in flight is being sent anyway."""
+
+MOST_COUNTED: Final = 100_000
+"""A preview counts no further, so that asking stays cheap."""
+
+_PAGE: Final = 500
+_BATCH_SECONDS: Final = 0.5
+"""A batch is what the rate allows in so long: the job is written twice a second, however many it sends."""
+
+_MOST_AT_ONCE: Final = 500
+_SLICE_SECONDS: Final = 0.05
+_OPEN: Final = (DeliveryState.PENDING, DeliveryState.IN_FLIGHT, DeliveryState.HELD)
+
+
+class Replayer:
+    """One per node."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        committer: Committer,
+        directory: Directory,
+        deliverer: Deliverer,
+        lease: Lease,
+        clock: Clock,
+        hold: Callable[[Target], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._committer = committer
+        self._directory = directory
+        self._deliverer = deliverer
+        self._lease = lease
+        self._clock = clock
+        self._hold = hold
+        self._running: dict[Key, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"Replayer(running={len(self._running)})"
+
+    async def close(self) -> None:
+        """Stop where it is: the next start of any node goes on from there."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def count(self, organization_id: Key, job: Replay) -> tuple[int, bool]:
+        """How many deliveries a job would take, and whether that is all of them. Raises StorageError."""
+        found = 0
+        async for page in self._pages(organization_id, job):
+            found += len(page)
+            if found > MOST_COUNTED:
+                return MOST_COUNTED, False
+        return found, True
+
+    async def look(self) -> None:
+        """Take up jobs that are to run and that no living node works on."""
+        for stored in await self._store.list(Replay, organization_id=None):
+            if stored.document.status is ReplayStatus.RUNNING:
+                self.begin(stored)
+
+    def begin(self, stored: Stored[Replay]) -> None:
+        """Work on a job, unless this node does already or another has it."""
+        if stored.id not in self._running and self._lease.is_held():
+            task = asyncio.create_task(self._work(stored, self._lease.epoch), name="replay")
+            self._running[stored.id] = task
+            task.add_done_callback(lambda _: self._running.pop(stored.id, None))
+
+    # --- one job ---
+
+    async def _work(self, stored: Stored[Replay], epoch: Epoch) -> None:
+        lock = Once(
+            scope=stored.organization_id,
+            name=f"replay:{stored.id.hex()}",
+            digest=b"",
+            answer=b"",
+            expires_at=stored.created_at + timedelta(days=3_650),
+        )
+        try:
+            if await self._store.reserve(lock, epoch) is not True:
+                return
+            try:
+                await self._run(stored.id, epoch)
+            finally:
+                await self._store.forget(lock, epoch)
+        except StorageError as exc:
+            _log.warning("replay_interrupted", reason=exc.message)  # looked for again in two seconds
+
+    async def _run(self, id: Key, epoch: Epoch) -> None:
+        """Batch after batch until the end, a pause, or the loss of the lease."""
+        pace = Pace(self._clock)
+        is_first = True
+        while self._lease.is_held() and self._lease.epoch == epoch:
+            stored = await self._store.get(Replay, id, organization_id=None)
+            if stored is None or stored.document.status is not ReplayStatus.RUNNING:
+                return
+            if is_first and stored.document.batch:
+                await self._reopen(stored, await self._left(stored), pace)
+            is_first = False
+            try:
+                noted = await self._note_next(stored)
+            except ConflictError:
+                continue  # somebody paused or cancelled it
+            if noted.document.status is not ReplayStatus.RUNNING:
+                return
+            await self._reopen(noted, noted.document.batch, pace)
+
+    async def _note_next(self, stored: Stored[Replay]) -> Stored[Replay]:
+        """Write down which deliveries are next, or that there are none left. Raises ConflictError."""
+        job, now = stored.document, self._clock.now()
+        size = max(1, min(_MOST_AT_ONCE, round(job.rate_per_second * _BATCH_SECONDS)))
+        page: Sequence[Delivery] = ()
+        async for page in self._pages(stored.organization_id, job, size):  # noqa: B007 -- the first that has some
+            break
+        if not page:
+            job = msgspec.structs.replace(
+                job, status=ReplayStatus.COMPLETED, batch=(), batch_at=None, ended_at=now
+            )
+        else:
+            await self._directory.load(stored.organization_id)
+            known = [one for one in page if self._target_of(one) is not None]
+            job = msgspec.structs.replace(
+                job,
+                cursor=page[-1].id,
+                batch=tuple([one.id for one in known]),
+                batch_at=now,
+                reopened=job.reopened + len(known),
+                skipped=job.skipped + len(page) - len(known),
+            )
+        return await self._store.put(msgspec.structs.replace(stored, document=job), at=now)
+
+    async def _pages(
+        self, organization_id: Key, job: Replay, size: int = _PAGE
+    ) -> AsyncIterator[Sequence[Delivery]]:
+        """What is left of a job, newest first, in pages that are never empty."""
+        wanted = DeliveryFilter(
+            webhook_id=job.webhook_id, states=job.states, since=job.since, until=job.until
+        )
+        accepts = compile_patterns(job.types) if job.types else None
+        before = job.cursor
+        while found := await self._store.deliveries(
+            organization_id, wanted, before=before, limit=size if accepts is None else _PAGE
+        ):
+            before = found[-1].id
+            fitting = [one for one in found if accepts is None or accepts(one.event_type)]
+            for start in range(0, len(fitting), size):
+                yield fitting[start : start + size]
+            await asyncio.sleep(0)
+
+    def _target_of(self, delivery: Delivery) -> Target | None:
+        return self._directory.known_target(delivery.organization_id, delivery.webhook_id)
+
+    async def _left(self, stored: Stored[Replay]) -> list[Key]:
+        """Those of the last batch that were not reopened before the node died that noted it."""
+        left = []
+        for id in stored.document.batch:
+            delivery = await self._store.delivery(id, organization_id=stored.organization_id)
+            if delivery is not None and not await self._was_reopened(delivery, stored.document):
+                left.append(id)
+        return left
+
+    async def _was_reopened(self, delivery: Delivery, job: Replay) -> bool:
+        if delivery.lane is not Lane.REPLAY:
+            return False
+        if delivery.state in _OPEN:
+            return True
+        assert job.batch_at is not None
+        attempts = await self._store.attempts(delivery.id)
+        return any(one.cause == "replay" and one.started_at >= job.batch_at for one in attempts)
+
+    async def _reopen(self, stored: Stored[Replay], ids: Sequence[Key], pace: Pace) -> None:
+        """Make deliveries due, a few at a time, no faster than the rate."""
+        rate = stored.document.rate_per_second
+        size = max(1, round(rate * _SLICE_SECONDS))
+        reached: Counter[Key] = Counter()
+        for start in range(0, len(ids), size):
+            slice_ = ids[start : start + size]
+            await pace.wait(len(slice_) / rate)
+            now = self._clock.now()
+            results = await asyncio.gather(
+                *(
+                    self._committer.commit(
+                        Reopen(
+                            organization_id=stored.organization_id, delivery_id=id, lane=Lane.REPLAY, at=now
+                        )
+                    )
+                    for id in slice_
+                )
+            )
+            for delivery in results:
+                if delivery is not None and delivery.state is DeliveryState.PENDING:  # type: ignore[attr-defined]
+                    reached[delivery.webhook_id] += 1  # type: ignore[attr-defined]
+                    self._deliverer.expect(delivery.webhook_id, Lane.REPLAY, now)  # type: ignore[attr-defined]
+        for webhook_id in reached:
+            target = self._directory.known_target(stored.organization_id, webhook_id)
+            if target is not None and not target.is_active:
+                await self._hold(target)
+
+
+class Pace:
+    """Spaces what is done: each piece has its time, and time lost to a slow store is not made up in a burst."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._free_at = clock.elapsed()
+
+    def __repr__(self) -> str:
+        return f"Pace(free_at={self._free_at:.3f})"
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for the turn of a piece that takes ``seconds`` of the pace."""
+        now = self._clock.elapsed()
+        begin = max(self._free_at, now - _BATCH_SECONDS)
+        self._free_at = begin + seconds
+        if begin > now:
+            await asyncio.sleep(begin - now)
