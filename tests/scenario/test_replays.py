@@ -142,9 +142,6 @@ async def test_a_replay_survives_a_kill_without_sending_one_twice(store: Store) 
         before = (await api.admin("GET", f"{URL}/{made.json['id']}")).json
         organization, key = api.bed.organization_id, api.key
     async with serving(store, organization_id=organization, key=key) as api:
-        organization_id = parse(
-            "organization", (await api.admin("GET", "/api/v1/webhooks")).json["next"] or ""
-        )
         done = await until_status(api.admin, made.json["id"], "completed")
         attempts = await replays_of(api)
 
