@@ -25,7 +25,7 @@ from hookline.api.services import ApiSettings
 from hookline.config import Settings, secret_key_of
 from hookline.core.addresses import AddressPolicy
 from hookline.engine.clock import SystemClock
-from hookline.engine.manage import first_start
+from hookline.engine.manage import first_admin_key, prepare
 from hookline.engine.node import Limits, Node
 from hookline.engine.vault import Vault
 from hookline.errors import SettingError, StorageError
@@ -77,21 +77,21 @@ class Server:
         settings = self._settings
         failpoints.arm(settings.failpoints)
         raise_file_limit()
-        vault = Vault(secret_key_of(settings).get_secret_value())
-        store = self._store = open_store(settings, self._clock)
+        # Before anything is made: a start that cannot succeed leaves no file behind.
+        listening = _listen(settings.host, settings.port)
         try:
+            vault = Vault(secret_key_of(settings).get_secret_value())
+            store = self._store = open_store(settings, self._clock)
             await store.open()
-            return await self._start_node(store, vault)
+            await prepare(store, vault, clock=self._clock, fixed_admin_key=_text(settings.admin_key))
+            return await self._start_node(store, vault, listening)
         except BaseException:
             await self.stop()
+            listening.close()
             raise
 
-    async def _start_node(self, store: Store, vault: Vault) -> Running:
+    async def _start_node(self, store: Store, vault: Vault, listening: socket.socket) -> Running:
         settings = self._settings
-        admin_key = await first_start(
-            store, vault, clock=self._clock, fixed_admin_key=_text(settings.admin_key)
-        )
-        listening = _listen(settings.host, settings.port)
         port = listening.getsockname()[1]
         url = settings.public_url or f"http://{_shown_host(settings.host)}:{port}"
         policy = AddressPolicy(settings.allow_networks)
@@ -130,6 +130,7 @@ class Server:
         self._http = HttpServer(door, sock=listening)
         await self._http.start()
         calm_collector()
+        admin_key = await first_admin_key(store, clock=self._clock)
         self.running = Running(url=url, epoch=node.epoch, admin_key=admin_key)
         return self.running
 

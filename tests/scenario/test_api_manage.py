@@ -16,7 +16,7 @@ from engine_bed import ORDERS
 
 from hookline.core.times import rfc3339
 from hookline.engine.clock import SystemClock
-from hookline.engine.manage import first_start
+from hookline.engine.manage import first_admin_key, prepare
 from hookline.engine.vault import Vault
 from hookline.errors import SettingError
 from hookline.model.configuration import ApiKey, Organization
@@ -599,9 +599,15 @@ CLOCK = SystemClock()
 VAULT = Vault("the key of this database")
 
 
+async def first_start(store: SqliteStore, vault: Vault, *, fixed_admin_key: str | None = None) -> str | None:
+    """Do what a start does to the store."""
+    await prepare(store, vault, clock=CLOCK, fixed_admin_key=fixed_admin_key)
+    return await first_admin_key(store, clock=CLOCK)
+
+
 async def test_the_first_start_makes_one_key_and_later_ones_none(store: SqliteStore) -> None:
-    first = await first_start(store, VAULT, clock=CLOCK)
-    second = await first_start(store, VAULT, clock=CLOCK)
+    first = await first_start(store, VAULT)
+    second = await first_start(store, VAULT)
 
     assert first is not None
     assert second is None
@@ -610,7 +616,7 @@ async def test_the_first_start_makes_one_key_and_later_ones_none(store: SqliteSt
 
 
 async def test_nodes_that_start_together_make_one_of_each(store: SqliteStore) -> None:
-    keys = await asyncio.gather(*(first_start(store, VAULT, clock=CLOCK) for _ in range(8)))
+    keys = await asyncio.gather(*(first_start(store, VAULT) for _ in range(8)))
 
     assert sum(key is not None for key in keys) == 1
     assert len(await store.list(Organization, organization_id=None)) == 1
@@ -618,19 +624,19 @@ async def test_nodes_that_start_together_make_one_of_each(store: SqliteStore) ->
 
 async def test_a_fixed_key_is_valid_and_the_one_before_it_not(store: SqliteStore) -> None:
     for text in ("first-key", "first-key", "second-key", "first-key"):
-        assert await first_start(store, VAULT, clock=CLOCK, fixed_admin_key=text) is None
+        assert await first_start(store, VAULT, fixed_admin_key=text) is None
     keys = await store.list(ApiKey, organization_id=None)
 
     assert len(keys) == 2
     assert sorted(key.document.revoked_at is None for key in keys) == [False, True]
-    assert await first_start(store, VAULT, clock=CLOCK) is None
+    assert await first_start(store, VAULT) is None
 
 
 async def test_another_secret_key_stops_the_start(store: SqliteStore) -> None:
-    await first_start(store, VAULT, clock=CLOCK)
+    await first_start(store, VAULT)
 
     with pytest.raises(SettingError) as caught:
-        await first_start(store, Vault("another key altogether"), clock=CLOCK)
+        await first_start(store, Vault("another key altogether"))
     assert "another key altogether" not in str(caught.value)
     with contextlib.suppress(AttributeError):
         assert caught.value.field == "secret_key"

@@ -417,6 +417,20 @@ async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) 
     assert [delivery["state"] for delivery in found.json["deliveries"]] == ["cancelled"]
 
 
+async def test_what_was_owed_to_a_deleted_webhook_cannot_be_sent_again(api: Api) -> None:
+    """Nobody would ever send it: it would wait for ever."""
+    webhook = await api.webhook()
+    await api.admin("POST", f"{URL}/{webhook['id']}/pause")
+    await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
+    await api.admin("DELETE", f"{URL}/{webhook['id']}")
+    (before,) = (await api.admin("GET", "/api/v1/deliveries")).json["deliveries"]
+    again = await api.admin("POST", f"/api/v1/deliveries/{before['id']}/retry")
+    after = await api.admin("GET", "/api/v1/deliveries")
+
+    assert (again.status, again.code) == (409, "WEBHOOK_DELETED")
+    assert after.json["deliveries"] == [before]
+
+
 async def test_targets_that_nobody_registered_stay_hidden(api: Api) -> None:
     """A render's and a trigger's callback targets are rows like any other, but nobody's to see."""
     shown = [await api.webhook() for _ in range(2)]

@@ -141,6 +141,8 @@ def test_an_event_is_published_delivered_and_sent_again(hookline: Hookline) -> N
     assert "parcel.lost" in hookline("deliveries", "list")
     assert delivery["id"] in hookline("deliveries", "show", delivery["id"])
     assert "due now" in hookline("deliveries", "retry", delivery["id"])
+    hookline("webhooks", "delete", delivery["webhook_id"], "--yes")
+    assert "[WEBHOOK_DELETED]" in hookline("deliveries", "retry", delivery["id"], code=1)
 
 
 def test_a_backup_is_a_database_of_its_own(hookline: Hookline, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from engine_bed import ORDERS, SUPPORT, Bed, running
 from hookline.api.app import build_application
 from hookline.api.services import ApiSettings
 from hookline.core.addresses import AddressPolicy
-from hookline.engine.manage import first_start
+from hookline.engine.manage import first_admin_key, prepare
 from hookline.ports_runner import Succeeded
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ async def serving(
     async with running(
         store, sender=sender, work=WORK if work is None else work, public_url=PUBLIC_URL, **bed_settings
     ) as bed:
-        made = await first_start(store, bed.node.vault, clock=bed.node.clock)
+        await prepare(store, bed.node.vault, clock=bed.node.clock)
+        made = await first_admin_key(store, clock=bed.node.clock)
         admin_key = made or key
         assert admin_key is not None
         await bed.node.directory.refresh()

@@ -17,6 +17,9 @@ app = App(name="deliveries", help="See what was sent, and send it again.")
 
 _LOOK_SECONDS: Final = 0.5
 
+_MOST_NAMES: Final = 500
+"""Webhooks that a list asks the names of; of one beyond them it shows the id, as of one that is deleted."""
+
 State = Literal["pending", "in_flight", "succeeded", "held", "exhausted", "cancelled"]
 
 
@@ -40,24 +43,27 @@ def list_(
     webhook
         Only those owed to this webhook.
     """
-    found = Client.from_environment().pages(
-        "/api/v1/deliveries", "deliveries", limit=limit, state=state, webhook_id=webhook
-    )
+    client = Client.from_environment()
+    found = client.pages("/api/v1/deliveries", "deliveries", limit=limit, state=state, webhook_id=webhook)
     if json:
         show.as_json(found)
         return
+    names = {
+        one["id"]: one["name"] for one in client.pages("/api/v1/webhooks", "webhooks", limit=_MOST_NAMES)
+    }
     show.table(
         show.columns(
             "id",
             ("event_type", "event"),
-            "webhook_id",
+            "webhook",
             "state",
             ("attempts_made", "attempts"),
             ("last_status", "HTTP"),
             ("next_attempt_at", "next"),
             ("created_at", "created"),
         ),
-        found,
+        [one | {"webhook": names.get(one["webhook_id"], one["webhook_id"])} for one in found],
+        spare=("created_at", "next_attempt_at", "last_status", "attempts_made", "webhook"),
         empty="no deliveries: none of the events so far matched a webhook",
     )
 

@@ -72,8 +72,9 @@ def list_(*, after: str | None = None, limit: Limit = 50, json: Json = False) ->
         show.as_json(page)
         return
     show.table(
-        show.columns("id", "type", ("timestamp", "when"), "execution_id", "data"),
+        show.columns("id", "type", ("timestamp", "when"), ("execution_id", "execution")),
         page["events"],
+        spare=("execution_id", "timestamp"),
         empty="no events yet: publish one with `hookline events publish TYPE`",
     )
     if page["events"] and page.get("next"):

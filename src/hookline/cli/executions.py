@@ -58,6 +58,7 @@ def list_(
             ("error.code", "error"),
         ),
         found,
+        spare=("steps", "run_duration_ms", "error.code", "automation.kind", "created_at"),
         empty="nothing has run yet: start something with `hookline trigger workflow ID`",
     )
 

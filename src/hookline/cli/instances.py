@@ -45,6 +45,7 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
             ("deployed_at", "deployed"),
         ),
         found,
+        spare=("deployed_at", "status_reason", "name", "integration.id"),
         empty="no instances yet: make one with `hookline instances create INTEGRATION --customer ID`",
     )
 

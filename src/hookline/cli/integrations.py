@@ -64,5 +64,6 @@ def show_(integration_id: str, /, *, json: Json = False) -> None:
         show.table(
             show.columns(("name", "config variable"), "type", "default", "required", "secret", "description"),
             found["config"],
+            spare=("default", "description"),
             empty="",
         )

@@ -78,6 +78,7 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
     show.table(
         show.columns("id", "name", "hint", "scopes", ("created_at", "created"), ("revoked_at", "revoked")),
         found,
+        spare=("hint", "created_at", "revoked_at", "scopes"),
         empty="no keys yet: make one with `hookline keys create NAME`",
     )
 

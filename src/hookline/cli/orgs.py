@@ -56,5 +56,6 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
     show.table(
         show.columns("id", "name", ("external_id", "external id"), ("created_at", "created")),
         found,
+        spare=("created_at",),
         empty="no organizations yet: make one with `hookline orgs create NAME`",
     )

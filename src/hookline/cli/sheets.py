@@ -70,5 +70,6 @@ def show_delivery(delivery: dict[str, Any]) -> None:
                 "error",
             ),
             attempts,
+            spare=("address", "duration_ms", "started_at"),
             empty="not attempted yet",
         )

@@ -19,6 +19,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _PIPE_WIDTH = 10_000
 
+_ENOUGH = 28
+"""Letters that a folded text keeps on a line: the longest event type of ours, ``workflow.execution.completed``."""
+
 STYLES = {
     "succeeded": "green",
     "success": "green",
@@ -59,8 +62,17 @@ def clean(value: object) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", "" if value is None else str(value))
 
 
-def table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], *, empty: str) -> None:
-    """Print rows. columns: heading by dotted path into a row.  empty: what to say when there are none."""
+def table(
+    columns: Mapping[str, str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    empty: str,
+    spare: Sequence[str] = (),
+) -> None:
+    """Print rows. columns: heading by dotted path into a row.  empty: what to say when there are none.
+
+    spare: paths of columns that are left out where the terminal is too narrow, the least important first.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -68,13 +80,42 @@ def table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], *, empt
     if not found:
         console().print(Text(empty, style="dim"))
         return
-    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for path, heading in columns.items():
-        # An id is there to be copied: it stays whole, and what people read gives way.
-        grid.add_column(heading, overflow="fold", no_wrap=path == "id")
-    for row in found:
-        grid.add_row(*(_cell(_reach(row, path)) for path in columns))
+    cells = {path: [_cell(_reach(row, path)) for row in found] for path in columns}
+    whole = {
+        path: max(len(columns[path]), *(text.cell_len for text in texts)) for path, texts in cells.items()
+    }
+    widths, gap = fit(whole, spare, console().width)
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, gap, 0, 0))
+    for path, width in widths.items():
+        grid.add_column(columns[path], overflow="fold", width=width)
+    for number in range(len(found)):
+        grid.add_row(*(cells[path][number] for path in widths))
     console().print(grid)
+
+
+def fit(whole: Mapping[str, int], spare: Sequence[str], room: int) -> tuple[dict[str, int], int]:
+    """Return the columns that a terminal of that width shows, each with its own width, and the gap between them.
+
+    whole: letters of the longest text by column.  spare: as for ``table``.  A text of more than 28 letters may be
+    folded down to these, all others stay on their line; so does an id, which is there to be copied.
+    """
+    shown = dict(whole)
+    least = {path: size if path == "id" else min(size, _ENOUGH) for path, size in whole.items()}
+
+    def left(gap: int) -> int:
+        return room - sum(least[path] for path in shown) - gap * (len(shown) - 1)
+
+    for path in spare:
+        if left(gap=1) >= 0:
+            break
+        del shown[path]
+    gap = 2 if left(gap=2) >= 0 else 1
+    over = max(0, left(gap))
+    for path, size in shown.items():
+        more = min(over, size - least[path])
+        shown[path] = least[path] + more
+        over -= more
+    return shown, gap
 
 
 def sheet(pairs: Iterable[tuple[str, object]]) -> None:
@@ -106,10 +147,10 @@ def ago(text: object, *, now: datetime | None = None) -> str:
     word = "in " if seconds < 0 else ""
     tail = "" if seconds < 0 else " ago"
     seconds = abs(seconds)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= 2 * size:
-            return f"{word}{seconds // size} {unit}{tail}"
-    return f"{word}{seconds} s{tail}"
+            return f"{word}{seconds // size}{unit}{tail}"
+    return f"{word}{seconds}s{tail}"
 
 
 def _reach(row: Mapping[str, Any], path: str) -> object:

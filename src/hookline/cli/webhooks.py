@@ -48,6 +48,13 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
             ("delivery_stats.failed_deliveries", "failed"),
         ),
         found,
+        spare=(
+            "delivery_stats.successful_deliveries",
+            "last_delivery",
+            "events",
+            "url",
+            "delivery_stats.failed_deliveries",
+        ),
         empty="no webhooks yet: make one with `hookline webhooks create URL --event 'workflow.*'`",
     )
 
@@ -225,6 +232,7 @@ def logs(webhook_id: str, /, *, limit: Limit = 50, json: Json = False) -> None:
             ("payload_size", "bytes"),
         ),
         found,
+        spare=("payload_size", "response_time_ms"),
         empty="nothing was sent to it yet",
     )
 

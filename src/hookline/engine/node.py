@@ -315,7 +315,15 @@ class Node:
     # --- deliveries ---
 
     async def reopen(self, organization_id: Key, delivery_id: Key) -> Delivery | None:
-        """Make one delivery due now. None when there is none in that organization."""
+        """Make one delivery due now. None when there is none in that organization.
+
+        Raises ConflictError when its webhook is deleted: nobody would ever send it.
+        """
+        known = await self.store.delivery(delivery_id, organization_id=organization_id)
+        if known is None:
+            return None
+        if await self.store.get(Webhook, known.webhook_id, organization_id=organization_id) is None:
+            raise ConflictError("Its webhook is deleted; publish the event again.", code="WEBHOOK_DELETED")
         now = self.clock.now()
         result = await self.committer.commit(
             Reopen(organization_id=organization_id, delivery_id=delivery_id, lane=Lane.RETRY, at=now)

@@ -22,7 +22,7 @@ from hookline.model.states import Kind
 from hookline.runners import values
 from hookline.runners.ending import answer, leave, missing
 from hookline.runners.link import Link, guard
-from hookline.runners.loading import load_app
+from hookline.runners.loading import NoAppError, load_app
 from hookline.runners.plain_session import PlainSession
 from hookline.runners.protocol import Ack, Broken, Journal, ProtocolError, Ready, Start, Unready
 from hookline.runners.streams import flush_output, make_output_timely, tell_runs_apart
@@ -66,6 +66,9 @@ def main(arguments: list[str]) -> None:
 def _load(link: Link, place: str) -> App:
     try:
         return load_app(place)
+    except NoAppError as exc:
+        link.send(Unready(values.failure(exc.message)))
+        leave()
     except BaseException as exc:  # noqa: BLE001 -- a user's file may even call sys.exit
         link.send(Unready(values.failure_of(exc)))
         leave()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookline.engine.manage import triggers
-from hookline.engine.manage.start import first_start
+from hookline.engine.manage.start import prepare
 from hookline.errors import ConflictError, StorageError
 from hookline.model.states import Kind
 
@@ -246,7 +246,7 @@ async def test_a_triggers_own_rate_counts(world: World) -> None:
 
 
 async def test_a_flood_of_unknown_callers_is_not_all_kept(world: World) -> None:
-    await first_start(world.services.store, world.services.vault, clock=world.services.clock)
+    await prepare(world.services.store, world.services.vault, clock=world.services.clock)
     for _ in range(50):
         await world.call("POST", f"{AGENT}?token=wrong", MESSAGE)
 

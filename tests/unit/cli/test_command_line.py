@@ -135,9 +135,9 @@ def test_terminal_escapes_are_shown_and_not_obeyed() -> None:
 def test_ages_are_short() -> None:
     now = datetime(2026, 1, 2, tzinfo=UTC)
 
-    assert show.ago("2026-01-01T23:59:30Z", now=now) == "30 s ago"
-    assert show.ago("2026-01-01T20:00:00Z", now=now) == "4 h ago"
-    assert show.ago("2026-01-02T00:05:00Z", now=now) == "in 5 min"
+    assert show.ago("2026-01-01T23:59:30Z", now=now) == "30s ago"
+    assert show.ago("2026-01-01T20:00:00Z", now=now) == "4h ago"
+    assert show.ago("2026-01-02T00:05:00Z", now=now) == "in 5m"
     assert show.ago(None, now=now) == ""
 
 

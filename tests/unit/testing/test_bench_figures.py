@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 
 from hookline.testing.bench.figures import (
     Figures,
@@ -14,6 +17,7 @@ from hookline.testing.bench.figures import (
     summarize,
 )
 from hookline.testing.bench.marks import BODY_BYTES, LENGTH, NUMBER, PHASE, PREFIX, SENT, mark, padded
+from hookline.testing.bench.report import tables_of
 
 
 def phase(per_second: float, *, cpu: float = 0.0) -> Throughput:
@@ -37,6 +41,25 @@ def run(relay: float, subject: float, baseline: float = 1.0, *, e2e_ms: int = 5,
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 0.05), (0.99, 0.099), (1.0, 0.1), (0.001, 0.001)])
 def test_a_quantile_is_the_smallest_value_that_so_many_do_not_exceed(share: float, expected: float) -> None:
     assert quantile_ms(list(range(100, 0, -1)), share) == expected
+
+
+def test_the_tables_fit_80_columns() -> None:
+    names = ("deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks")
+    console = Console(width=80, file=io.StringIO())
+    console.print(
+        tables_of(
+            [
+                summarize(name, "postgresql", [run(12_000, 100, e2e_ms=5_000)], peak_rss_mb=1_234)
+                for name in names
+            ]
+        )
+    )
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+
+    assert not [line for line in lines if "…" in line or len(line) > 80]
+    assert len([line for line in lines if line.startswith("trigger-only ")]) == 2
+    assert "deliver: p99 5000 ms is above 80 ms" in lines
 
 
 def test_a_quantile_of_nothing_is_refused() -> None:

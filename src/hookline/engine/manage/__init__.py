@@ -3,6 +3,6 @@
 One file per object. Each takes plain values and the store, checks everything that a schema cannot, and writes once.
 """
 
-from hookline.engine.manage.start import first_start
+from hookline.engine.manage.start import first_admin_key, prepare
 
-__all__ = ["first_start"]
+__all__ = ["first_admin_key", "prepare"]

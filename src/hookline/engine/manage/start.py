@@ -31,20 +31,34 @@ _FIRST_KEY: Final = "first_admin_key"
 _FIXED: Final = "HOOKLINE_ADMIN_KEY"
 
 
-async def first_start(
+async def prepare(
     registry: Registry, vault: Vault, *, clock: Clock, fixed_admin_key: str | None = None
-) -> str | None:
-    """Prepare the store. Returns the admin key that this call made, to be printed once; None when there was one.
+) -> None:
+    """Prepare the store: what every later step of a start rests on. Repeats nothing that is there.
 
-    fixed_admin_key: valid from now on instead of the one that was fixed before; none is made then.
+    fixed_admin_key: valid from now on instead of the one that was fixed before.
     Raises SettingError when the store was sealed with another secret key.
     """
     await _check_secret_key(registry, vault)
     organization = await _default_organization(registry, clock)
     if fixed_admin_key is not None:
         await _fix_admin_key(registry, clock, organization.id, fixed_admin_key)
+
+
+async def first_admin_key(registry: Registry, *, clock: Clock) -> str | None:
+    """Return the admin key that this call made, to be printed once; None when there is a key. After ``prepare``.
+
+    The last step of a start: a key that was made by a start that failed would never be shown to anybody.
+    """
+    organization = await _default_organization(registry, clock)
+    if await registry.list(ApiKey, organization_id=organization.id, limit=1):
         return None
-    return await _first_admin_key(registry, clock, organization.id)
+    text = new_key_text(secrets.token_bytes(32))
+    try:
+        await _add(registry, clock, organization.id, text, name="First admin key", mark=_FIRST_KEY)
+    except ConflictError:
+        return None  # another node made it in this moment, and printed it
+    return text
 
 
 async def default_organization(registry: Registry) -> Key | None:
@@ -84,17 +98,6 @@ async def _default_organization(registry: Registry, clock: Clock) -> Stored[Orga
         found = await registry.find(Organization, *FIRST)
         assert found is not None
         return found
-
-
-async def _first_admin_key(registry: Registry, clock: Clock, organization_id: Key) -> str | None:
-    if await registry.list(ApiKey, organization_id=organization_id, limit=1):
-        return None
-    text = new_key_text(secrets.token_bytes(32))
-    try:
-        await _add(registry, clock, organization_id, text, name="First admin key", mark=_FIRST_KEY)
-    except ConflictError:
-        return None  # another node made it in this moment, and printed it
-    return text
 
 
 async def _fix_admin_key(registry: Registry, clock: Clock, organization_id: Key, text: str) -> None:
