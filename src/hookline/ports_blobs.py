@@ -57,6 +57,10 @@ class Blobs(Protocol):
         """
         ...
 
+    async def delete(self, id: str) -> None:
+        """Forget a blob that nothing refers to. Never raises: what is left a sweep takes away."""
+        ...
+
     async def sweep(self, *, before: datetime) -> int:
         """Delete what is older, and what was begun and not finished before then. Returns how many."""
         ...

@@ -18,10 +18,11 @@ from hookline.blobs.files import FileBlobs
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from world import World
 
+    from hookline.api.spool import Spooled
     from hookline.testing.postgres import PostgresServer
 
 MB = 1 << 20
@@ -192,29 +193,97 @@ def test_a_caller_cannot_name_a_blob(one: World) -> None:
     assert other.status == 202
 
 
-def test_a_broken_form_leaves_no_blob(tmp_path: Path) -> None:
-    class Request:
-        def __init__(self) -> None:
-            self.headers = {b"content-length": b"99999999"}
+class Upload:
+    """A form that comes in chunk by chunk, and how much of it is held."""
 
-        def check_declared_size(self, cap: int) -> None: ...
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.headers = {b"content-length": b"99999999"}
+        self.held = self.most_held = 0
+        self._chunks = chunks
 
-        async def chunks(self) -> Any:
-            yield b"--" + _BOUNDARY.encode() + b"\r\n\r\nno name" + b"x" * (9 * MB)
+    def check_declared_size(self, cap: int) -> None: ...
 
-    async def run() -> None:
-        blobs = FileBlobs(tmp_path / "blobs")
-        await blobs.open()
-        with pytest.raises(InputError):
-            await take_in(
-                Request(),  # type: ignore[arg-type]
-                100 * MB,
-                blobs,
-                f"multipart/form-data; boundary={_BOUNDARY}",
-            )
+    def hold(self, size: int) -> None:
+        self.held += size
+        self.most_held = max(self.held, self.most_held)
 
-    asyncio.run(run())
+    def release(self, size: int) -> None:
+        self.held -= size
+
+    async def chunks(self) -> Any:
+        for chunk in self._chunks:
+            yield chunk
+
+    async def taken(self, folder: Path) -> Spooled:
+        blobs = FileBlobs(folder)
+        kind = f"multipart/form-data; boundary={_BOUNDARY}"
+        return await take_in(self, 100 * MB, blobs, kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [b"--" + _BOUNDARY.encode() + b"\r\n\r\nno name" + b"x" * (9 * MB)],
+        [_part("photo") + b"x" * (9 * MB) + b"\r\n", _part("photo") + b"breaks off"],
+    ],
+    ids=["first part", "after a whole part"],
+)
+def test_a_broken_form_leaves_no_blob(tmp_path: Path, chunks: list[bytes]) -> None:
+    with pytest.raises(InputError):
+        asyncio.run(Upload(chunks).taken(tmp_path / "blobs"))
+
     assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_many_middling_parts_are_not_all_held(tmp_path: Path) -> None:
+    """PR-10: a form costs a few megabytes of memory, however it is cut up; what it holds is counted."""
+    parts = [_part("n", "", "Content-Type: application/json") + b"12\r\n"] * 2
+    middling = [_part("photo") + b"x" * (900 * 1024) + b"\r\n"] * 30
+    end = b"--" + _BOUNDARY.encode() + b"--\r\n"
+    upload = Upload([parts[0], *middling, parts[1], end])
+
+    spooled = asyncio.run(upload.taken(tmp_path / "blobs"))
+
+    assert spooled.body is not None
+    photos = [photo["data"] for photo in spooled.body.data["photo"]]
+    assert len(photos) == 30
+    assert sum(len(photo) for photo in photos if isinstance(photo, bytes)) <= 8 * MB
+    assert [one["data"] for one in spooled.body.data["n"]] == [12, 12]
+    assert 8 * MB <= upload.most_held <= 18 * MB
+    assert len(list((tmp_path / "blobs").iterdir())) == len(spooled.blob_ids) > 20
+
+
+def _blobs(one: World, request: pytest.FixtureRequest) -> int:
+    """How many files, or rows of chunks, there are."""
+    if one.database.startswith("sqlite"):
+        return len(list(one.folder.glob("*-blobs/*")))
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    counted = "SELECT (SELECT count(*) FROM blobs) + (SELECT count(*) FROM blob_chunks)"
+    return int(server.execute(counted, url=one.database))
+
+
+def test_a_large_request_that_is_refused_late_leaves_no_blob(
+    one: World, request: pytest.FixtureRequest
+) -> None:
+    """Who may start nothing cannot fill the disk."""
+    path = f"/trigger/{_trigger(one, max_body_bytes=20 * MB)}"
+    counts, statuses = [_blobs(one, request)], []
+
+    for key in ("x" * 300, "accepted"):
+        answer = call(
+            one.nodes[0].port,
+            "POST",
+            path,
+            b"a" * (9 * MB),
+            key=None,
+            Idempotency_Key=key,
+            Content_Type="image/png",
+        )
+        statuses.append(answer.status)
+        counts.append(_blobs(one, request))
+
+    assert statuses == [400, 202]
+    assert counts[0] == counts[1] < counts[2]
 
 
 def test_another_large_body_under_the_same_idempotency_key_is_a_conflict(one: World) -> None:

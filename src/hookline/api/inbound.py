@@ -75,6 +75,9 @@ class Budget:
             raise _overloaded()
         self.held_bytes += size
 
+    def release(self, size: int) -> None:
+        self.held_bytes -= size
+
     def reenter(self) -> None:
         """Count again what had left for a while: it was let in before."""
         self.under_way += 1
@@ -165,8 +168,18 @@ class Inbound:
             chunks.append(chunk)
         return b"".join(chunks)
 
+    def hold(self, size: int) -> None:
+        """Count bytes that are held against the common budget. Raises UnavailableError past it."""
+        self._budget.hold(size)
+        self.held += size
+
+    def release(self, size: int) -> None:
+        """Count bytes no longer, since they went elsewhere."""
+        self._budget.release(size)
+        self.held -= size
+
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, for who does not hold it: neither capped nor counted here."""
+        """The body as it comes, neither capped nor counted here: who keeps some of it says so with ``hold``."""
         more = True
         while more:
             message = await self._next()
@@ -205,8 +218,7 @@ class Inbound:
     def _count(self, size: int, cap: int) -> None:
         if self.held + size > cap:
             raise too_large(cap)
-        self._budget.hold(size)
-        self.held += size
+        self.hold(size)
 
 
 def too_large(cap: int) -> TooLargeError:

@@ -7,6 +7,7 @@ execution are stored together, and only then there is an answer, in the words of
 
 from __future__ import annotations
 
+import asyncio
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from hookline.api.flows_in import Flow
     from hookline.api.inbound import Inbound
     from hookline.api.services import Site
+    from hookline.api.spool import Spooled
     from hookline.core.bodies import Body
     from hookline.model.configuration import Stored
 
@@ -53,6 +55,9 @@ DEFAULT_METHODS: Final = {"prismatic": METHODS, "native": METHODS[:-1]}
 
 DEFAULT_BODY_BYTES: Final = 6_000_000
 """Largest body unless the trigger says otherwise (PR-20)."""
+
+_READ_AT_ONCE_BYTES: Final = 256 * 1024
+"""Larger bodies are read beside the event loop: six megabytes of empty lists take a second and more."""
 
 _PATH_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}==", re.ASCII)
 """See ``new_path_id``: nothing else is looked up."""
@@ -103,12 +108,29 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     call.hidden = credentials_in_query(trigger, scheme)
     authenticate(site, call, trigger)
     request.check_encoding()
-    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
     if scheme is not None:
         cap = min(cap, MOST_SIGNED_BYTES)  # a signature is over all bytes, so they are held
-    spooled = await take_in(request, cap, site.services.blobs if scheme is None else None, content_type)
+    spooled = await take_in(
+        request, cap, site.services.blobs if scheme is None else None, _content_type(request)
+    )
     call.body, call.kept, call.body_digest = spooled.held, spooled.kept, spooled.digest
-    dedupe_id = None
+    try:
+        ready = await _ready(site, call, found, spooled, allowed)
+    except BaseException:
+        await spooled.forget(services.blobs)
+        raise
+    if isinstance(ready, Answer):
+        await spooled.forget(services.blobs)
+        return ready
+    # From here on an execution may be stored that refers to what was written.
+    return await trigger_answers.answer(site, call, trigger, *ready)
+
+
+async def _ready(
+    site: Site, call: Call, found: Stored[Trigger], spooled: Spooled, allowed: tuple[str, ...]
+) -> Answer | tuple[ExecutionStart, Flow]:
+    """Return what is stored for a request whose body is here, or the answer to one that starts nothing."""
+    request, trigger, scheme, dedupe_id = call.request, found.document, scheme_with(found.document), None
     if scheme is not None:
         told = answer_handshake(site, call, trigger, scheme)
         if told is not None:
@@ -118,7 +140,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
         dedupe_id = verify_signature(site, call, trigger, scheme).dedupe_id
     if request.method == "HEAD":
         return Answer(200, b"")
-    body = spooled.body or read_body(spooled.held, content_type)
+    body = spooled.body or await _read(spooled.held, _content_type(request))
     try:
         flow = await flow_of(site, call, found, body)
     except UnroutableError as error:
@@ -127,8 +149,17 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     flow = await before_start(site, call, flow, body)
     if not flow.before.runs:
         return trigger_answers.instead_of_running(trigger, flow)
-    start = _start_of(site, call, found, flow, body, dedupe_id)
-    return await trigger_answers.answer(site, call, trigger, start, flow)
+    return _start_of(site, call, found, flow, body, dedupe_id), flow
+
+
+def _content_type(request: Inbound) -> str:
+    return request.headers.get(b"content-type", b"").decode("latin-1")
+
+
+async def _read(held: bytes, content_type: str) -> Body:
+    if len(held) <= _READ_AT_ONCE_BYTES:
+        return read_body(held, content_type)
+    return await asyncio.to_thread(read_body, held, content_type)
 
 
 def _other_method(allowed: tuple[str, ...]) -> MethodError:

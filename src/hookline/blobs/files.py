@@ -56,6 +56,11 @@ class FileBlobs:
             raise MissingError("That file is no longer kept.")
         yield place
 
+    async def delete(self, id: str) -> None:
+        if _ID.fullmatch(id):
+            with suppress(OSError):
+                self._place(id, "").unlink()
+
     async def sweep(self, *, before: datetime) -> int:
         return await asyncio.to_thread(self._sweep, before.timestamp())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +30,10 @@ _ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ADD: Final = "INSERT INTO blob_chunks (blob_id, position, added_at, data) VALUES ($1, $2, $3, $4)"
 _FINISH: Final = "INSERT INTO blobs (id, size, added_at) VALUES ($1, $2, $3)"
 _ABORT: Final = "DELETE FROM blob_chunks WHERE blob_id = $1"
+_DELETE: Final = """
+WITH gone AS (DELETE FROM blobs WHERE id = $1)
+DELETE FROM blob_chunks WHERE blob_id = $1
+"""
 _IS_WHOLE: Final = "SELECT size FROM blobs WHERE id = $1"
 _READ: Final = "SELECT data FROM blob_chunks WHERE blob_id = $1 AND position = $2"
 _SWEEP: Final = """
@@ -72,6 +76,13 @@ class PostgresBlobs:
                     file.write(await connection.fetchval(_READ, key, position))
             file.flush()
             yield Path(file.name)
+
+    async def delete(self, id: str) -> None:
+        if not _ID.fullmatch(id):
+            return
+        with suppress(StorageError):
+            async with self._link.use() as connection:
+                await connection.execute(_DELETE, bytes.fromhex(id))
 
     async def sweep(self, *, before: datetime) -> int:
         async with self._link.use() as connection:
