@@ -75,7 +75,9 @@ def test_the_tutorial_ends_with_a_verified_event(tmp_path: Path) -> None:
         receiver.communicate()
         assert node.stop() == 0
 
-    assert "received: workflow.execution.started None" in lines
+    begun = "received: workflow.execution.started None"
+    assert begun in lines
+    assert begun in TUTORIAL
     promised = "received: workflow.execution.completed {'order_id': 17, 'receipt': 'receipt-17'}"
     assert promised in lines
     assert promised in TUTORIAL

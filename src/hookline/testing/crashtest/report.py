@@ -32,7 +32,7 @@ _NEVER: Final = (
 _MEANINGS: Final = {
     "acked": "answered with 2xx",
     "kills": "faults: kill -9, failpoints, pauses past the lease, lost databases",
-    "lost": "acked, and neither delivered nor a dead letter",
+    "lost": "acked, and neither delivered nor exhausted",
     "phantom": "received, and never sent or refused",
     "corrupt": "received with other bytes or a wrong signature",
     "false_success": "called delivered, and never accepted by the receiver",
@@ -98,7 +98,7 @@ def show(outcome: Outcome, console: Console) -> None:
             console.print(f"[red]{name.replace('_', ' ')}:[/] {story}", highlight=False)
     counts = outcome.counts
     console.print(
-        f"{counts.owed:,} deliveries owed, {counts.dead:,} dead letters, {counts.unknown:,} answers unknown, "
+        f"{counts.owed:,} deliveries owed, {counts.dead:,} exhausted as intended, {counts.unknown:,} answers unknown, "
         f"{counts.refused:,} refused; {outcome.seconds:.0f} s; first delivery at most "
         f"{outcome.resumed_seconds:.1f} s after a restart",
         highlight=False,

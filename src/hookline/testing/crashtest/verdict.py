@@ -57,7 +57,7 @@ class EngineAccount:
 class Counts:
     """The verdict. examples: a few sentences for each thing that is wrong, for people.
 
-    owed: (event, endpoint) pairs of acked events.  dead: of these, visible as dead letters.
+    owed: (event, endpoint) pairs of acked events.  dead: of these, visible as exhausted.
     """
 
     acked: int = 0
@@ -186,7 +186,7 @@ class _Judge:
                 )
 
     def _judge_pair(self, one: Sent, endpoint: str) -> None:
-        """What was acked must have arrived, or be shown as dead, or still be owed (which is then stuck)."""
+        """What was acked must have arrived, or be shown as exhausted, or still be owed (which is then stuck)."""
         pair = (one.seq, endpoint)
         states = {delivery.state for delivery in self._deliveries.get(pair, ())}
         is_acked = one.answer == "acked"

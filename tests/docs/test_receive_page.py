@@ -1,0 +1,53 @@
+"""docs/how-to/receive.md: its calls start executions of the apps that are printed, with the tokens that it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+PAGE = (HOW_TO / "receive.md").read_text(encoding="utf-8")
+TUTORIAL = (HOW_TO / "getting-started.md").read_text(encoding="utf-8")
+
+
+def printed(page: str, mark: str) -> str:
+    """Return the one snippet of a page with that mark."""
+    (found,) = re.findall(rf"^<!-- {re.escape(mark)} -->\n```\w+\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def typed(command: str, **names: str) -> list[dict[str, str]]:
+    """Run a snippet; return each JSON object that it prints."""
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**names, "PATH": "/usr/bin:/bin", "no_proxy": "*"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [json.loads(text) for text in done.stdout.replace("}{", "}\n{").splitlines()]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_printed_calls_start_executions(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(printed(TUTORIAL, "file: app.py") + "\n\n" + printed(PAGE, "file: agent"))
+    node = NodeProcess(database=f"sqlite:///{tmp_path}/page.db", folder=tmp_path, app=app)
+    node.start()
+    where = {"HOOKLINE_URL": f"http://127.0.0.1:{node.port}", "HOOKLINE_API_KEY": ADMIN_KEY}
+    try:
+        (workflow,) = typed(printed(PAGE, "run: trigger"), **where)
+        (agent,) = typed(printed(PAGE, "make: agent"), **where)
+        answers = typed(printed(PAGE, "call: workflow"), **where, TOKEN=workflow["token"])
+        answers += typed(printed(PAGE, "call: agent"), **where, AGENT_TOKEN=agent["token"])
+    finally:
+        assert node.stop() == 0
+
+    assert [answer.get("status") for answer in answers] == ["queued"] * 3
