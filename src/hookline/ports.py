@@ -508,6 +508,10 @@ class Registry(Protocol):
         """The document as it was at that revision, deleted or not."""
         ...
 
+    async def revision_at(self, kind: type[D], id: Key, at: datetime) -> int | None:
+        """The revision that was current at an instant; None before it was created."""
+        ...
+
     async def find(self, kind: type[D], space: str, value: str) -> Stored[D] | None:
         """Find by unique name."""
         ...

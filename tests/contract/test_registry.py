@@ -183,6 +183,10 @@ async def test_putting_makes_a_revision(store: Store, clock: ManualClock, org: K
     assert await store.get_revision(Organization, added.id, 1) == organization("one")
     assert await store.get_revision(Organization, added.id, 2) == organization("two")
     assert await store.get_revision(Organization, added.id, 3) is None
+    assert await store.revision_at(Organization, added.id, added.created_at) == 1
+    assert await store.revision_at(Organization, added.id, added.created_at - timedelta(seconds=1)) is None
+    assert await store.revision_at(Organization, added.id, added.created_at + timedelta(days=1)) == 2
+    assert await store.revision_at(Organization, new_key(), added.created_at) is None
 
 
 async def test_putting_replaces_names_when_given(store: Store, clock: ManualClock, org: Key) -> None:

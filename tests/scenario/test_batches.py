@@ -118,14 +118,14 @@ async def test_an_event_that_our_code_cannot_word_does_not_keep_the_others(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P22: it is set aside, visible, and the batch goes without it."""
-    whole = word.Wording._event
+    whole = word.Wording.event
 
     async def failing(self: word.Wording, target: Any, event: Event) -> bytes:
         if event.data == b'{"n":1}':
             raise RuntimeError("a defect of ours")
         return await whole(self, target, event)
 
-    monkeypatch.setattr(word.Wording, "_event", failing)
+    monkeypatch.setattr(word.Wording, "event", failing)
     async with running(store) as bed:
         await bed.webhook(batch={"max_events": 3, "max_wait_seconds": 60})
         for number in range(3):

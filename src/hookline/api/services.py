@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hookline.engine.contexts import Contexts
     from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
+    from hookline.engine.explain import Explainer
     from hookline.engine.node import TestResult
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
@@ -111,6 +112,10 @@ class Services(Protocol):
     @property
     def deployer(self) -> Deployer:
         """Carries out deployments."""
+
+    @property
+    def explainer(self) -> Explainer:
+        """Says which webhooks an event is for, and why not the others."""
 
     @property
     def replayer(self) -> Replayer:

@@ -26,7 +26,7 @@ from hookline.api.reply import (
 from hookline.api.services import Site
 from hookline.api.statistics import stats_view, window_of
 from hookline.api.triggers import AutomationName
-from hookline.engine.manage.webhook_fields import Rules
+from hookline.engine.manage.webhook_fields import Rules, change
 from hookline.engine.manage.webhooks import (
     create_webhook,
     delete_webhook,
@@ -317,6 +317,11 @@ def _given(body: WebhookFields) -> dict[str, Any]:
     if isinstance(body, NewWebhook):
         return {name: value for name, value in given.items() if value is not None}
     return given
+
+
+def changed_by(site: Site, webhook: Webhook, body: WebhookFields) -> Webhook:
+    """A webhook with these fields, checked and not stored. Raises InputError."""
+    return change(_rules(site), webhook, {k: v for k, v in _given(body).items() if k != "secret"})
 
 
 def _check_status(wanted: str, present: WebhookStatus) -> None:

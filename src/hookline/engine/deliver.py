@@ -85,7 +85,7 @@ class Deliverer:
         self._clock = clock
         self._time_scale = retry_time_scale
         self._on_webhook_gone = on_webhook_gone
-        self._wording = Wording(
+        self.wording = Wording(
             archive=archive, directory=directory, committer=committer, lease=lease, clock=clock
         )
         self._lanes = Lanes(max_in_flight=max_in_flight)
@@ -229,9 +229,7 @@ class Deliverer:
             return
         started_at = self._clock.now()
         try:
-            body = (
-                delivery.body if delivery.body is not None else await self._wording.body(target, claim.owed)
-            )
+            body = delivery.body if delivery.body is not None else await self.wording.body(target, claim.owed)
             request = request_of(target, claim, body, started_at)
         except StorageError as exc:
             _log.warning(

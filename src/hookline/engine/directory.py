@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
+
 from hookline.core.canonical import decode
 from hookline.core.matching import Mismatch
 from hookline.engine.target import Target
@@ -170,15 +172,12 @@ class Directory:
         webhook = await self._registry.get_revision(Webhook, current.id, revision)
         if webhook is None:
             return current
-        old = Stored(
-            id=current.id,
-            organization_id=current.organization_id,
-            revision=revision,
-            created_at=current.stored.created_at,
-            updated_at=current.stored.updated_at,
-            document=webhook,
-        )
-        return Target(old, self._vault, self._base_url)
+        old = msgspec.structs.replace(current.stored, revision=revision, document=webhook)
+        return self.target_of(old)
+
+    def target_of(self, stored: Stored[Webhook]) -> Target:
+        """What a webhook would be with this definition, stored or not."""
+        return Target(stored, self._vault, self._base_url)
 
     # --- keys, triggers, organizations ---
 

@@ -20,6 +20,7 @@ from hookline.engine.deploy import Deployer
 from hookline.engine.directory import Directory
 from hookline.engine.endings import Endings
 from hookline.engine.execute import Executor
+from hookline.engine.explain import Explainer
 from hookline.engine.history import RunTimes
 from hookline.engine.lease import Lease
 from hookline.engine.publish import EventDraft, Outbox, PublishedEvent, Publisher
@@ -186,6 +187,7 @@ class Node:
             clock=clock,
             start=self._receiver.start,
         )
+        self.explainer = Explainer(store=store, directory=self.directory, wording=self.deliverer.wording)
         self.replayer = Replayer(
             store=store,
             committer=self.committer,

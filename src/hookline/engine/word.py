@@ -47,9 +47,10 @@ class Wording:
             target = await self._directory.target_at(target, delivery.webhook_revision)
         if owed.event is None:
             return await self._batch(target, delivery)
-        return await self._event(target, owed.event)
+        return await self.event(target, owed.event)
 
-    async def _event(self, target: Target, event: Event) -> bytes:
+    async def event(self, target: Target, event: Event) -> bytes:
+        """The body of one event sent alone. target: the revision that words it."""
         if not target.dialect.tells_ends_only or event.execution_id is None or event.sequence == 0:
             return target.body(event)
         execution = await self._archive.execution(event.execution_id, organization_id=event.organization_id)
@@ -62,7 +63,7 @@ class Wording:
         items = []
         for event in await self._archive.batch_events(batch_id, organization_id=organization_id):
             try:
-                items.append(target.dialect.batch_item(event.public_id, await self._event(target, event)))
+                items.append(target.dialect.batch_item(event.public_id, await self.event(target, event)))
             except StorageError:
                 raise
             except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event

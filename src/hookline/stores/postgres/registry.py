@@ -58,6 +58,9 @@ _GET: Final = f"""
 SELECT {_STORED} FROM documents d
 WHERE d.kind = $1 AND d.id = $2 AND ($3::bytea IS NULL OR d.organization_id = $3)
 """
+_REVISION_AT: Final = """
+SELECT max(revision) FROM document_revisions WHERE kind = $1 AND id = $2 AND at <= $3
+"""
 _GET_REVISION: Final = "SELECT document FROM document_revisions WHERE kind = $1 AND id = $2 AND revision = $3"
 _FIND: Final = f"""
 SELECT {_STORED} FROM document_names n JOIN documents d ON d.kind = n.kind AND d.id = n.id
@@ -118,6 +121,11 @@ class PostgresRegistry(Connected):
         async with self._readers.use() as connection:
             data: Any = await connection.fetchval(_GET_REVISION, kind.kind, id, revision)
         return None if data is None else rows.document_from(kind, data)
+
+    async def revision_at(self, kind: type[D], id: Key, at: datetime) -> int | None:
+        async with self._readers.use() as connection:
+            found: int | None = await connection.fetchval(_REVISION_AT, kind.kind, id, rows.to_ms(at))
+        return found
 
     async def find(self, kind: type[D], space: str, value: str) -> Stored[D] | None:
         if "\0" in value:

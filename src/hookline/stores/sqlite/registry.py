@@ -49,6 +49,7 @@ _CHANGE: Final = """
 _GET: Final = f"""
     SELECT {listed(STORED)} FROM documents WHERE kind = ?1 AND id = ?2 AND (?3 IS NULL OR organization_id = ?3)
 """
+_REVISION_AT: Final = "SELECT max(revision) FROM document_revisions WHERE kind = ? AND id = ? AND at <= ?"
 _GET_REVISION: Final = "SELECT document FROM document_revisions WHERE kind = ? AND id = ? AND revision = ?"
 _FIND: Final = f"""
     SELECT {listed(STORED, of="d")} FROM document_names AS n JOIN documents AS d ON d.kind = n.kind AND d.id = n.id
@@ -112,6 +113,11 @@ class SqliteRegistry:
     async def get_revision(self, kind: type[D], id: Key, revision: int) -> D | None:
         row = self._db.read_one(_GET_REVISION, (kind.kind, id, revision))
         return None if row is None else rows.document_from(kind, row[0])
+
+    async def revision_at(self, kind: type[D], id: Key, at: datetime) -> int | None:
+        row = self._db.read_one(_REVISION_AT, (kind.kind, id, to_ms(at)))
+        found: int | None = None if row is None else row[0]
+        return found
 
     async def find(self, kind: type[D], space: str, value: str) -> Stored[D] | None:
         row = self._db.read_one(_FIND, (kind.kind, space, value))

@@ -1,0 +1,104 @@
+"""Why a webhook gets an event or not: of past events for a definition, and of one event for every webhook."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from hookline.api.deliveries import brief_view
+from hookline.api.reply import (
+    AtSite,
+    Body,
+    Reader,
+    found_or_missing,
+    instant,
+    key_in_path,
+    reply,
+    when,
+)
+from hookline.api.triggers import body_view
+from hookline.api.webhooks import WebhookFields, changed_by
+from hookline.engine.explain import Judged, Verdict, reason_of
+from hookline.engine.manage.webhooks import get_webhook
+from hookline.model.ids import OWN_EVENT_ID, public
+
+router = APIRouter(prefix="/api/v1", tags=["explain"])
+
+_LAST: Final = 100
+
+
+class DryRun(Body):
+    """last: so many of the newest events.  since: only those received at or after it, RFC 3339.
+
+    changes: fields of the webhook as a PUT takes them, tried and not stored.  bodies: for so many of the events that
+    it would get, the body too.
+    """
+
+    last: int = Field(_LAST, ge=1, le=1000)
+    since: str | None = None
+    changes: WebhookFields | None = None
+    bodies: int = Field(3, ge=0, le=20)
+
+
+@router.post("/webhooks/{webhook_id}/dry-run", summary="Say which of the last events it would have got")
+async def dry_run(site: AtSite, caller: Reader, webhook_id: str, body: DryRun | None = None) -> Response:
+    wanted = body or DryRun.model_construct(last=_LAST, since=None, changes=None, bodies=3)
+    services = site.services
+    stored = await get_webhook(services.store, caller.organization_id, key_in_path("webhook", webhook_id))
+    if wanted.changes is not None:
+        document = changed_by(site, stored.document, wanted.changes)
+        stored = msgspec.structs.replace(stored, document=document)
+    judged = await services.explainer.dry_run(stored, last=wanted.last, since=instant(wanted.since, "since"))
+    fitting = [one.event for one in judged if one.mismatch is None]
+    bodies = {event.key: await services.explainer.body(stored, event) for event in fitting[: wanted.bodies]}
+    return reply(
+        {
+            "webhook_id": public("webhook", stored.id),
+            "looked_at": len(judged),
+            "matched": len(fitting),
+            "events": [_judged_view(one, bodies.get(one.event.key)) for one in judged],
+        }
+    )
+
+
+@router.get("/events/{event_id}/explain", summary="Say what became of an event for each webhook, and why")
+async def explain(site: AtSite, caller: Reader, event_id: str) -> Response:
+    known = OWN_EVENT_ID.fullmatch(event_id) is not None
+    found = await site.services.store.event(caller.organization_id, event_id) if known else None
+    event = found_or_missing(found, "event")
+    verdicts = await site.services.explainer.explain(event)
+    return reply(
+        {
+            "event_id": event.public_id,
+            "type": event.type,
+            "received_at": when(event.received_at),
+            "execution_id": None if event.execution_id is None else public("execution", event.execution_id),
+            "webhooks": [_verdict_view(one) for one in verdicts],
+        }
+    )
+
+
+def _judged_view(judged: Judged, body: bytes | None) -> dict[str, Any]:
+    event, mismatch = judged.event, judged.mismatch
+    return {
+        "id": event.public_id,
+        "type": event.type,
+        "received_at": when(event.received_at),
+        "matches": mismatch is None,
+        "rule": mismatch,
+        "reason": None if mismatch is None else reason_of(mismatch),
+    } | ({} if body is None else body_view("body", body))
+
+
+def _verdict_view(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "webhook_id": public("webhook", verdict.webhook_id),
+        "name": verdict.name,
+        "state": verdict.state,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "webhook_revision": verdict.revision,
+        "delivery": None if verdict.delivery is None else brief_view(verdict.delivery),
+    }
