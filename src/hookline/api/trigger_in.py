@@ -140,7 +140,7 @@ async def _ready(
         dedupe_id = verify_signature(site, call, trigger, scheme).dedupe_id
     if request.method == "HEAD":
         return Answer(200, b"")
-    body = spooled.body or await _read(spooled.held, _content_type(request))
+    body = spooled.body or await read_beside(spooled.held, _content_type(request))
     try:
         flow = await flow_of(site, call, found, body)
     except UnroutableError as error:
@@ -156,7 +156,8 @@ def _content_type(request: Inbound) -> str:
     return request.headers.get(b"content-type", b"").decode("latin-1")
 
 
-async def _read(held: bytes, content_type: str) -> Body:
+async def read_beside(held: bytes, content_type: str) -> Body:
+    """Read a body as ``read_body`` does, a large one beside the event loop. Raises what that raises."""
     if len(held) <= _READ_AT_ONCE_BYTES:
         return read_body(held, content_type)
     return await asyncio.to_thread(read_body, held, content_type)
