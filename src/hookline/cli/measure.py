@@ -6,7 +6,18 @@ from typing import Literal
 
 from hookline.cli.options import Json
 
-Scenario = Literal["deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks"]
+Scenario = Literal[
+    "deliver",
+    "trigger",
+    "trigger-only",
+    "sync",
+    "backlog",
+    "fair",
+    "webhooks",
+    "filtered",
+    "batch",
+    "retrying",
+]
 
 
 def crashtest(

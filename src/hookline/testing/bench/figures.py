@@ -87,6 +87,9 @@ SYNC_RUN_MS: Final = 5.0
 SYNC_OVERHEAD_MS: Final = 25.0
 """What waiting for it may cost besides, at the p99."""
 
+LATENCIES: Final = frozenset({"fair", "retrying"})
+"""Scenarios whose figure compares latencies, at one rate for both sides."""
+
 _FLOORS: Final = {
     "deliver": {
         "sqlite": Floor(says="÷ bare relay", at_least=0.60, p99_ms=50, memory_mb=200),
@@ -96,6 +99,9 @@ _FLOORS: Final = {
     "webhooks": {"": Floor(says="÷ deliver, same 3 alone", at_least=0.90)},
     "fair": {"": Floor(says="p99 ÷ p99 with none hanging", at_most=2.0)},
     "trigger": {"": Floor(says="÷ deliver")},
+    "filtered": {"": Floor(says="÷ same 5 alone")},
+    "batch": {"": Floor(says="÷ deliver, 50 a request", at_least=3.0)},
+    "retrying": {"": Floor(says="p99 ÷ p99 with none failing", at_most=2.0)},
     "trigger-only": {
         "sqlite": Floor(says="÷ stored nothing", at_least=0.5, ack_p99_ms=20),
         "": Floor(says="÷ stored nothing", ack_p99_ms=20),
@@ -153,7 +159,7 @@ def _ratio(scenario: str, runs: Sequence[Run], subject: float, relay: float) -> 
     if scenario == "sync":
         answered = median(quantile_ms(run.subject_slow.ack_us, 0.99) for run in runs)
         return max(0.0, answered - SYNC_RUN_MS) / SYNC_OVERHEAD_MS
-    if scenario == "fair":
+    if scenario in LATENCIES:
         hanging = median(quantile_ms(run.subject_slow.e2e_us, 0.99) for run in runs)
         healthy = median(
             quantile_ms(run.baseline_slow.e2e_us, 0.99) for run in runs if run.baseline_slow is not None

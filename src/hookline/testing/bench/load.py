@@ -32,7 +32,7 @@ class Plan:
 
     path: of the request line.  headers: added to each request.  heads, tail: the body around the mark;
     request n takes heads[n % len(heads)].  rate: requests a second, 0 for as fast as answered.  seconds: the
-    longest it may take.
+    longest it may take.  per_request: 1 for an event in each body; more for so many in ``{"events":[…]}``.
     """
 
     port: int
@@ -43,6 +43,7 @@ class Plan:
     phase: int = 0
     count: int = 1
     callers: int = 64
+    per_request: int = 1
     rate: float = 0.0
     seconds: float = 60.0
 
@@ -75,11 +76,17 @@ class Load:
         ).encode()
 
     def request(self, sent_ns: int) -> bytes:
-        number = self._next
+        number = self._next * self.plan.per_request
         self._next += 1
-        before, after = self._bodies[number % len(self._bodies)]
-        body = before + mark(self.plan.phase, number, sent_ns) + after
+        body = self._event(number, sent_ns)
+        if self.plan.per_request > 1:
+            rest = [self._event(number + place, sent_ns) for place in range(1, self.plan.per_request)]
+            body = b'{"events":[%b]}' % b",".join([body, *rest])
         return b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body)
+
+    def _event(self, number: int, sent_ns: int) -> bytes:
+        before, after = self._bodies[number % len(self._bodies)]
+        return before + mark(self.plan.phase, number, sent_ns) + after
 
     def is_used_up(self) -> bool:
         return self._next >= self.plan.count

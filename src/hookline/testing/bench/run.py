@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from hookline.testing.bench.figures import Run, summarize
+from hookline.testing.bench.figures import LATENCIES, Run, summarize
 from hookline.testing.bench.scenarios import SETUPS, Context
 from hookline.testing.bench.stand import Stand
 from hookline.testing.nodes import NodeProcess
@@ -114,11 +114,13 @@ class _Rounds:
         self._step(number, "throughput")
         subject = stand.throughput(self._subject, events)
         # Fairness compares latencies, so both sides get the load that is half of what the healthy one can take.
-        self._peaks.append(baseline.per_second if self._name == "fair" and baseline else subject.per_second)
+        self._peaks.append(
+            baseline.per_second if self._name in LATENCIES and baseline else subject.per_second
+        )
         rate = median(self._peaks) / 2 * 10 / self._receipts
-        self._step(number, "baseline latency" if self._name == "fair" else "")
+        self._step(number, "baseline latency" if self._name in LATENCIES else "")
         baseline_slow = None
-        if self._baseline is not None and self._name == "fair":
+        if self._baseline is not None and self._name in LATENCIES:
             baseline_slow = stand.latency(self._baseline, rate=rate, seconds=self._sizes.seconds)
         self._step(number, "latency")
         return Run(
@@ -132,7 +134,7 @@ class _Rounds:
     @property
     def _receipts(self) -> int:
         """What is counted per ten events of the side whose peak sets the rate: receipts, or answers."""
-        target = self._baseline if self._name == "fair" and self._baseline else self._subject
+        target = self._baseline if self._name in LATENCIES and self._baseline else self._subject
         return target.receipts or 10
 
     def _step(self, number: int, words: str) -> None:

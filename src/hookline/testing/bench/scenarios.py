@@ -6,9 +6,9 @@ stand side by side, so that their phases can take turns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from hookline.testing.bench import preload
@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 
     from hookline.testing.bench.stand import Stand
 
-SCENARIOS: Final = ("deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks")
+SCENARIOS: Final = (
+    "deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks", "filtered", "batch", "retrying",
+)  # fmt: skip
 _APP: Final = Path(__file__).with_name("bench_app.py")
 _KEY: Final = (("Authorization", f"Bearer {ADMIN_KEY}"),)
 _WAITING_WEBHOOKS: Final = 100
 _MATCHING: Final = 3
+_HOLDING: Final = 5
+_PER_REQUEST: Final = 50
+"""Events in one request, on both sides of ``batch``: one by one, taking them in would be what is measured."""
+
 _SYNC_CALLERS: Final = 100
 
 
@@ -66,15 +72,14 @@ class Scenario:
     baseline_module: str | None = None
 
 
-def _register(context: Context, name: str, url: str, *, max_in_flight: int = IN_FLIGHT) -> None:
-    context.node.api.call(
-        "POST",
-        "/api/v1/webhooks",
-        {"name": name, "url": url, "events": [name], "max_in_flight": max_in_flight},
-    )
+def _register(
+    context: Context, name: str, url: str, *, max_in_flight: int = IN_FLIGHT, **settings: Any
+) -> None:
+    body = {"name": name, "url": url, "events": [name], "max_in_flight": max_in_flight, **settings}
+    context.node.api.call("POST", "/api/v1/webhooks", body)
 
 
-def _publishing(context: Context, *types: str, receipts: int = 10) -> Target:
+def _publishing(context: Context, *types: str, receipts: int = 10, per_request: int = 1) -> Target:
     heads = tuple(f'{{"type":"{name}","data":{{' for name in types)
     return Target(
         port=context.node.port,
@@ -84,14 +89,15 @@ def _publishing(context: Context, *types: str, receipts: int = 10) -> Target:
         headers=_KEY,
         node=context.node,
         receipts=receipts,
+        per_request=per_request,
     )
 
 
-def _deliver(context: Context) -> Target:
+def _deliver(context: Context, *, per_request: int = 1) -> Target:
     """One webhook, one event type."""
     context.node.start()
     _register(context, "bench.event", context.stand.url("ok"))
-    return _publishing(context, "bench.event")
+    return _publishing(context, "bench.event", per_request=per_request)
 
 
 def _trigger(context: Context) -> Target:
@@ -193,6 +199,37 @@ def _webhooks(context: Context, *, others: int) -> Target:
     return _publishing(context, "bench.event", receipts=10 * _MATCHING)
 
 
+def _filtered(context: Context, *, of: int) -> Target:
+    """Webhooks with a condition each, of which five hold; or, of none, those five without any."""
+    context.node.start()
+    for index in range(of or _HOLDING):
+        condition: dict[str, Any] = {"conditions": {"tier": {"eq": index % (of // _HOLDING)}}} if of else {}
+        _register(context, "bench.event", context.stand.url("ok"), **condition)
+    target = _publishing(context, "bench.event", receipts=10 * _HOLDING)
+    return replace(target, heads=('{"type":"bench.event","data":{"tier":1,',))
+
+
+def _batch(context: Context) -> Target:
+    """One webhook that gets a hundred events at a time."""
+    context.node.start()
+    settings = {"max_events": 100, "max_wait_seconds": 0.2}
+    _register(context, "bench.event", context.stand.url("ok"), batch_settings=settings)
+    return _publishing(context, "bench.event", per_request=_PER_REQUEST)
+
+
+def _retrying(context: Context, *, failing_of_ten: int) -> Target:
+    """Many webhooks, one event type each, taken in turn; of each ten some answer 500."""
+    context.node.start()
+    types = []
+    for index in range(context.sizes.fair):
+        name = f"bench.w{index}"
+        _register(context, name, context.stand.url("fail" if index % 10 < failing_of_ten else "ok"))
+        types.append(name)
+        if index % 100 == 0:
+            context.told(f"register {index:,} of {context.sizes.fair:,} webhooks")
+    return _publishing(context, *types, receipts=10 - failing_of_ten)
+
+
 SETUPS: Final = {
     "deliver": Scenario(subject=_deliver),
     "trigger": Scenario(subject=_trigger, baseline=_deliver, app=_APP),
@@ -211,5 +248,14 @@ SETUPS: Final = {
     "webhooks": Scenario(
         subject=lambda context: _webhooks(context, others=context.sizes.webhooks - _MATCHING),
         baseline=lambda context: _webhooks(context, others=0),
+    ),
+    "filtered": Scenario(
+        subject=lambda context: _filtered(context, of=100),
+        baseline=lambda context: _filtered(context, of=0),
+    ),
+    "batch": Scenario(subject=_batch, baseline=lambda context: _deliver(context, per_request=_PER_REQUEST)),
+    "retrying": Scenario(
+        subject=lambda context: _retrying(context, failing_of_ten=5),
+        baseline=lambda context: _retrying(context, failing_of_ten=0),
     ),
 }

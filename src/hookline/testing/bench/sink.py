@@ -1,9 +1,9 @@
 """The receiver of a benchmark: answers 200 at once and remembers when each marked event came.
 
 A process of its own, as cheap as Python allows: it must not be what is measured. It parses only what it needs
-(where a request ends, and the mark), so it is no example of a receiver. Paths that begin with ``/hang`` are
-never answered. ``GET /count`` and ``GET /report?phase=N`` tell what came; the process ends when its input
-closes.
+(where a request ends, and the marks), so it is no example of a receiver. Paths that begin with ``/hang`` are never
+answered, those that begin with ``/fail`` are answered 500. ``GET /count`` and ``GET /report?phase=N`` tell what came;
+the process ends when its input closes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import uvloop
 from hookline.testing.bench.marks import LENGTH, NUMBER, PHASE, PREFIX, SENT
 
 _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
+_FAILED: Final = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _SKIP: Final = len(PREFIX)
 
@@ -42,10 +43,13 @@ class Sink:
         self.hanging = 0
 
     def note(self, data: bytes) -> None:
-        at = data.find(PREFIX)
-        if at < 0:
-            return
         now = time.monotonic_ns()
+        at = data.find(PREFIX)
+        while at >= 0:  # a batch carries many
+            self._note_one(data, at, now)
+            at = data.find(PREFIX, at + _SKIP + LENGTH)
+
+    def _note_one(self, data: bytes, at: int, now: int) -> None:
         mark = data[at + _SKIP : at + _SKIP + LENGTH]
         phase = self.phases.get(mark[PHASE])
         if phase is None:
@@ -97,6 +101,8 @@ class _Connection(asyncio.Protocol):
     def _serve(self, request: bytes) -> None:
         if request.startswith(b"POST /hang"):
             self._sink.hanging += 1
+        elif request.startswith(b"POST /fail"):
+            self._write(_FAILED)
         elif request.startswith(b"POST "):
             self._sink.note(request)
             self._write(_OK)

@@ -48,6 +48,7 @@ class Target:
     headers: tuple[tuple[str, str], ...] = ()
     node: NodeProcess | None = None
     receipts: int = 10
+    per_request: int = 1
     status: int = 202
     callers: int = CALLERS
 
@@ -102,7 +103,8 @@ class Stand:
 
     def _measure(self, target: Target, events: int, *, rate: float) -> tuple[dict[str, Any], dict[str, Any]]:
         self._phase += 1
-        events -= events % 10  # whole rounds, so that the expected receipts are exact
+        events -= events % (10 * target.per_request)  # whole rounds, so that the expected receipts are exact
+        requests = events // target.per_request
         plan = Plan(
             port=target.port,
             path=target.path,
@@ -110,14 +112,15 @@ class Stand:
             tail=target.tail,
             headers=target.headers,
             phase=self._phase,
-            count=events,
+            count=requests,
             callers=target.callers,
-            rate=rate,
+            per_request=target.per_request,
+            rate=rate / target.per_request,
             seconds=_PHASE_SECONDS,
         )
         sent = self._send(plan)
-        if sent["statuses"] != {str(target.status): events}:
-            raise BenchFailedError(f"{events} events were answered {sent['statuses']}{_words_of(target)}")
+        if sent["statuses"] != {str(target.status): requests}:
+            raise BenchFailedError(f"{requests} requests were answered {sent['statuses']}{_words_of(target)}")
         self._await(events * target.receipts // 10, target)
         return sent, self._ask(f"/report?phase={self._phase:04d}")
 
