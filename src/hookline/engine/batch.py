@@ -81,13 +81,8 @@ class Batcher:
         waiting = self._webhooks.setdefault(target.id, _Waiting())
         waiting.events += 1
         waiting.size += size
-        settings = target.batch
-        if settings is None or not self._is_open:
-            return
-        if waiting.events >= settings.max_events or waiting.size >= MOST_BYTES:
-            self._form_soon(target.id, waiting)
-        elif waiting.timer is None:
-            self._form_in(target.id, waiting, settings.max_wait.total_seconds())
+        if self._is_open and not waiting.is_forming:
+            self._plan(target, waiting)
 
     async def look(self) -> None:
         """Find what waits in the table without this node knowing: another's, or from before a restart."""
@@ -107,6 +102,8 @@ class Batcher:
         for waiting in self._webhooks.values():
             if waiting.timer is not None:
                 waiting.timer.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=min(grace, _FLUSH_SECONDS))
         forming = [self._form(id_, waiting) for id_, waiting in self._webhooks.items() if waiting.events]
         await asyncio.gather(*forming)
         formed = {id_ for waiting in self._webhooks.values() for id_ in waiting.formed}
@@ -115,6 +112,16 @@ class Batcher:
             await asyncio.sleep(0.01)
 
     # --- when ---
+
+    def _plan(self, target: Target, waiting: _Waiting) -> None:
+        """Form now what is enough, and set a time for what is not."""
+        settings = target.batch
+        if settings is None:
+            return
+        if waiting.events >= settings.max_events or waiting.size >= MOST_BYTES:
+            self._form_soon(target.id, waiting)
+        elif waiting.events and waiting.timer is None:
+            self._form_in(target.id, waiting, settings.max_wait.total_seconds())
 
     def _form_in(self, webhook_id: Key, waiting: _Waiting, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -126,6 +133,7 @@ class Batcher:
             waiting.timer.cancel()
             waiting.timer = None
         if self._is_open and not waiting.is_forming:
+            waiting.is_forming = True  # from now on: many more may be noted before the task begins
             self._spawn(self._form(webhook_id, waiting))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -136,19 +144,22 @@ class Batcher:
     # --- forming ---
 
     async def _form(self, webhook_id: Key, waiting: _Waiting) -> None:
-        waiting.is_forming = True
+        target = None
         try:
-            await self._form_all(webhook_id, waiting)
+            target = await self._directory.target(webhook_id)
+            if target is None or not target.is_active or not self._lease.is_held():
+                self._webhooks.pop(webhook_id, None)
+                return
+            await self._form_all(target, waiting)
         except StorageError as exc:
             _log.warning("batch_not_formed", reason=exc.message)  # the next look through the table finds it
         finally:
             waiting.is_forming = False
+        if self._is_open and target is not None:
+            waiting.formed.clear()
+            self._plan(target, waiting)
 
-    async def _form_all(self, webhook_id: Key, waiting: _Waiting) -> None:
-        target = await self._directory.target(webhook_id)
-        if target is None or not target.is_active or not self._lease.is_held():
-            self._webhooks.pop(webhook_id, None)
-            return
+    async def _form_all(self, target: Target, waiting: _Waiting) -> None:
         while True:
             waiting.events = waiting.size = 0
             epoch = self._lease.epoch
@@ -163,11 +174,8 @@ class Batcher:
                     self._deliverer.expect(target.id, Lane.FIRST, write.at)
             if len(formed.deliveries) < write.limit:
                 break
+        # Those noted meanwhile may be among those left: counting them twice only means to look once more.
         waiting.events += formed.left
-        if self._is_open:
-            waiting.formed.clear()
-            if formed.left and waiting.timer is None and target.batch is not None:
-                self._form_in(webhook_id, waiting, target.batch.max_wait.total_seconds())
 
     def _order(self, target: Target, epoch: int) -> FormBatches:
         """A webhook that batches no more lets go of all that waits, and so does a node that stops."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LOOKED_AT: Final = 10_000
 """Waiting events that one write looks at, oldest first."""
 
+TYPE: Final = "batch"
+"""Stands in lists where a single delivery has its event's type."""
+
 _ENVELOPE_BYTES: Final = 256
 """What wording adds to an event's data, about."""
 
@@ -30,7 +33,6 @@ class Item(msgspec.Struct, frozen=True):
     ordering_key: str | None
     size: int
     added_at: int
-    event_type: str
 
 
 class Group(msgspec.Struct):
@@ -65,14 +67,13 @@ def form(write: FormBatches, waiting: Iterable[Item]) -> list[Group]:
 def delivery_of(write: FormBatches, group: Group) -> Delivery:
     """The delivery that carries a group: claimed by the writing node, or in line when it has an ordering key."""
     id_ = new_key()
-    types = {item.event_type for item in group.items}
     is_claimed = group.ordering_key is None
     return Delivery(
         id=id_,
         organization_id=write.organization_id,
         webhook_id=write.webhook_id,
         event_key=None,
-        event_type=types.pop() if len(types) == 1 else "batch",
+        event_type=TYPE,
         batch_id=id_,
         state=DeliveryState.IN_FLIGHT if is_claimed else DeliveryState.PENDING,
         lane=Lane.FIRST,

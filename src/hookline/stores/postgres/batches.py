@@ -25,10 +25,9 @@ INSERT INTO batch_items ({", ".join(_ITEM)}) SELECT {selected(_ITEM)} FROM {unne
 ON CONFLICT DO NOTHING
 """
 _WAITING: Final = f"""
-SELECT i.event_key, i.ordering_key, i.size, i.added_at, e.type
-FROM batch_items i JOIN events e ON e.organization_id = $1 AND e.key = i.event_key
-WHERE i.webhook_id = $2 AND i.batch_id IS NULL
-ORDER BY i.event_key LIMIT {batches.LOOKED_AT} FOR UPDATE OF i SKIP LOCKED
+SELECT event_key, ordering_key, size, added_at FROM batch_items
+WHERE webhook_id = $1 AND batch_id IS NULL
+ORDER BY event_key LIMIT {batches.LOOKED_AT} FOR UPDATE SKIP LOCKED
 """
 _NEW: Final = columns.DELIVERY | {"epoch": "bigint"}
 _INSERT: Final = f"INSERT INTO deliveries ({', '.join(_NEW)}) SELECT {selected(_NEW)} FROM {unnest(_NEW)}"
@@ -57,7 +56,7 @@ async def form(connection: Connection, batch: Batch) -> None:
 
 async def _form(connection: Connection, batch: Batch, write: FormBatches) -> Formed:
     await order.lock(connection, [write.webhook_id])
-    found = await connection.fetch(_WAITING, write.organization_id, write.webhook_id)
+    found = await connection.fetch(_WAITING, write.webhook_id)
     left = len(found)
     made = []
     for group in batches.form(write, [batches.Item(*row) for row in found]):

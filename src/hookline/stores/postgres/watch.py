@@ -38,9 +38,9 @@ WITH RECURSIVE lanes AS (
 _WAITING: Final = _LANES + "SELECT webhook_id, lane, next_attempt_at FROM lanes"
 
 _BATCH_EVENTS: Final = f"""
-SELECT {rows.listed(rows.EVENT, of="e")}
-FROM batch_items i JOIN events e ON e.organization_id = $1 AND e.key = i.event_key
-WHERE i.batch_id = $2 ORDER BY e.xid, e.seq
+SELECT {rows.listed(rows.EVENT)} FROM events
+WHERE organization_id = $1 AND key = ANY(ARRAY(SELECT event_key FROM batch_items WHERE batch_id = $2))
+ORDER BY seq
 """
 _COLLECTING: Final = """
 WITH RECURSIVE first(webhook_id, added_at) AS (

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from hookline.stores.sqlite.batch import Batch
 
 _WAITING: Final = f"""
-    SELECT i.event_key, i.ordering_key, i.size, i.added_at, e.type
-    FROM batch_items AS i INDEXED BY batch_items_waiting
-    JOIN events AS e ON e.organization_id = ? AND e.key = i.event_key
-    WHERE i.webhook_id = ? AND i.batch_id IS NULL ORDER BY i.event_key LIMIT {batches.LOOKED_AT}
+    SELECT event_key, ordering_key, size, added_at FROM batch_items INDEXED BY batch_items_waiting
+    WHERE webhook_id = ? AND batch_id IS NULL ORDER BY event_key LIMIT {batches.LOOKED_AT}
 """
 _PUT_IN: Final = "UPDATE batch_items SET batch_id = ? WHERE webhook_id = ? AND event_key = ?"
 _POSITION: Final = """
@@ -33,9 +31,7 @@ _DROP: Final = "DELETE FROM batch_items WHERE webhook_id = ? AND batch_id IS NUL
 
 
 def form(batch: Batch, write: FormBatches) -> Formed:
-    found: list[rows.Row] = batch.cursor.execute(
-        _WAITING, (write.organization_id, write.webhook_id)
-    ).fetchall()
+    found: list[rows.Row] = batch.cursor.execute(_WAITING, (write.webhook_id,)).fetchall()
     left = len(found)
     made = []
     for group in batches.form(write, [batches.Item(*row) for row in found]):

@@ -103,7 +103,8 @@ class Stand:
 
     def _measure(self, target: Target, events: int, *, rate: float) -> tuple[dict[str, Any], dict[str, Any]]:
         self._phase += 1
-        events -= events % (10 * target.per_request)  # whole rounds, so that the expected receipts are exact
+        whole = 10 * target.per_request  # whole rounds, so that the expected receipts are exact
+        events = max(events - events % whole, whole)
         requests = events // target.per_request
         plan = Plan(
             port=target.port,

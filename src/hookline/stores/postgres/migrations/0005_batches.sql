@@ -2,6 +2,9 @@
 
 ALTER TABLE batch_items ADD COLUMN ordering_key text;
 ALTER TABLE batch_items ADD COLUMN size integer NOT NULL DEFAULT 0;
+
+-- Led by the event: else the planner would take the key for the search of what waits, and walk through all that went.
+ALTER TABLE batch_items DROP CONSTRAINT batch_items_pkey;
+ALTER TABLE batch_items ADD PRIMARY KEY (event_key, webhook_id);
 CREATE INDEX batch_items_waiting ON batch_items (webhook_id, event_key) WHERE batch_id IS NULL;
-CREATE INDEX batch_items_of_event ON batch_items (event_key);
 CREATE INDEX deliveries_batches ON deliveries (ended_at) WHERE batch_id IS NOT NULL;
