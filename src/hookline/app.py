@@ -108,6 +108,8 @@ class Server:
                 retry_time_scale=settings.retry_time_scale,
                 grace_seconds=settings.grace_seconds,
                 lease_seconds=settings.lease_seconds,
+                retention_days=settings.retention_days,
+                held_retention_days=settings.held_retention_days,
             ),
             public_url=url,
             blobs=open_blobs(settings, store),

@@ -129,6 +129,7 @@ _Optional = BeforeValidator(_unset_when_empty)
 _List = BeforeValidator(_split)
 _Port = Annotated[int, Field(ge=0, le=65_535)]
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+_Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -228,6 +229,17 @@ class Settings(BaseModel):
         "a number above 0, at most 3600",
         "How long a stopping node waits for what is in flight before it gives it back to the queue.",
         20.0,
+    )
+    retention_days: _Days = _setting(
+        "a number above 0, at most 36500",
+        "Events, with their deliveries and attempts, and executions are deleted so long after all of it has ended. "
+        "What waits or is held is kept however old it is.",
+        30.0,
+    )
+    held_retention_days: _Days = _setting(
+        "a number above 0, at most 36500",
+        "Deliveries held for a paused or disabled webhook end as `exhausted`, `held_expired`, after so long.",
+        30.0,
     )
     env_passthrough: Annotated[tuple[Annotated[str, AfterValidator(_variable)], ...], _List] = _setting(
         "a list of names of environment variables, none beginning with HOOKLINE_",

@@ -348,6 +348,8 @@ class Reopen(msgspec.Struct, frozen=True, kw_only=True):
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
     """Move up to ``limit`` deliveries of a webhook that are in one of ``sources`` to ``to`` (hold on pause, drain
     on resume, cancel on delete). Never touches in-flight ones. Result: how many moved.
+
+    created_before: of the ``limit`` oldest, only those created before then; None for whatever age.
     """
 
     webhook_id: Key
@@ -357,6 +359,7 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     next_attempt_at: datetime | None
     at: datetime
     limit: int = 1000
+    created_before: datetime | None = None
 
 
 class FanOut(msgspec.Struct, frozen=True, kw_only=True):

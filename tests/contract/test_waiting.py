@@ -236,6 +236,31 @@ async def test_a_pause_holds_and_a_resume_drains(
     }
 
 
+async def test_a_shift_takes_only_what_is_old_enough(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
+) -> None:
+    """What expires ends, what is younger stays held."""
+    old = await _owe(store, epoch, clock, org, hook, state=DeliveryState.HELD)
+    line = clock.move(timedelta(days=1))
+    young = await _owe(store, epoch, clock, org, hook, state=DeliveryState.HELD)
+    expire = Shift(
+        webhook_id=hook,
+        sources=(DeliveryState.HELD,),
+        to=DeliveryState.EXHAUSTED,
+        reason="held_expired",
+        next_attempt_at=None,
+        at=line,
+        created_before=line,
+    )
+
+    assert [await apply(store, expire) for _ in range(2)] == [1, 0]
+
+    assert await store.delivery(old.id, organization_id=org) == changed(
+        old, state=DeliveryState.EXHAUSTED, state_reason="held_expired", ended_at=line
+    )
+    assert await store.delivery(young.id, organization_id=org) == young
+
+
 async def test_shifts_are_bounded(
     store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
 ) -> None:

@@ -51,6 +51,9 @@ class _Figures:
         yield _gauge("hookline_store_up", "1 when the database answers.", float(self._backlog is not None))
         yield _counter("hookline_commits", "Transactions committed by this node.", services.committer.commits)
         yield _counter("hookline_writes", "Writes that those carried.", services.committer.writes)
+        kept = services.maintenance
+        yield _counter("hookline_pruned_rows", "Rows deleted for their age by this node.", kept.rows_pruned)
+        yield _counter("hookline_held_expired", "Held deliveries that expired.", kept.held_expired)
         if self._backlog is not None:
             yield from self._of_backlog(self._backlog)
 

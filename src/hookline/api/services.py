@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
     from hookline.engine.explain import Explainer
+    from hookline.engine.maintain import Maintenance
     from hookline.engine.node import TestResult
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
@@ -116,6 +117,10 @@ class Services(Protocol):
     @property
     def explainer(self) -> Explainer:
         """Says which webhooks an event is for, and why not the others."""
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Deletes what is old and ended."""
 
     @property
     def replayer(self) -> Replayer:

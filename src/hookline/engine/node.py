@@ -23,6 +23,7 @@ from hookline.engine.execute import Executor
 from hookline.engine.explain import Explainer
 from hookline.engine.history import RunTimes
 from hookline.engine.lease import Lease
+from hookline.engine.maintain import Maintenance
 from hookline.engine.publish import EventDraft, Outbox, PublishedEvent, Publisher
 from hookline.engine.receive import ExecutionStart, Receiver
 from hookline.engine.reconcile import Reconciler
@@ -57,6 +58,9 @@ _log = structlog.get_logger("hookline.node")
 ROLES: Final = ("receive", "execute", "deliver")
 """What a node may do. Without a role it leaves that work in the table, for the nodes that have it."""
 
+_MAINTAIN_SECONDS: Final = 60.0
+_REPLAY_SECONDS: Final = 2.0
+
 _TEST_SECONDS: Final = 35.0
 """Longer than any dialect's time-out, so a test tells how its attempt ended."""
 
@@ -65,7 +69,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much this node takes on.
 
     grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
-    the node is dead and its work is others'.
+    the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
+    is held, is kept.
     """
 
     max_in_flight: int = 2048
@@ -73,6 +78,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     retry_time_scale: float = 1.0
     grace_seconds: float = 20.0
     lease_seconds: float = 10.0
+    retention_days: float = 30.0
+    held_retention_days: float = 30.0
 
 
 class TestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +195,14 @@ class Node:
             start=self._receiver.start,
         )
         self.explainer = Explainer(store=store, directory=self.directory, wording=self.deliverer.wording)
+        self.maintenance = Maintenance(
+            store=store,
+            committer=self.committer,
+            lease=self.lease,
+            clock=clock,
+            keep=timedelta(days=limits.retention_days),
+            keep_held=timedelta(days=limits.held_retention_days),
+        )
         self.replayer = Replayer(
             store=store,
             committer=self.committer,
@@ -208,7 +223,10 @@ class Node:
             batcher=self._batcher if "deliver" in self._roles else None,
             endings=self.endings,
             deployer=self.deployer,
-            replayer=self.replayer if "deliver" in self._roles else None,
+            rounds=(
+                (_MAINTAIN_SECONDS, self.maintenance.sweep),
+                *(((_REPLAY_SECONDS, self.replayer.look),) if "deliver" in self._roles else ()),
+            ),
             reconciler=Reconciler(
                 archive=store,
                 committer=self.committer,

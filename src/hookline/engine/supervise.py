@@ -15,7 +15,7 @@ import structlog
 from hookline.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from hookline.engine.batch import Batcher
     from hookline.engine.deliver import Deliverer
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
     from hookline.engine.reconcile import Reconciler
-    from hookline.engine.replay import Replayer
     from hookline.engine.uploads import Uploads
     from hookline.ports import Store
 
@@ -39,12 +38,11 @@ _RECOVER_SECONDS: Final = 2.0
 _RECONCILE_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 1.0
 _COLLECT_SECONDS: Final = 2.0
-_REPLAY_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 3_600.0
 
 
 class Supervisor:
-    """One per node."""
+    """One per node.  rounds: more work to do again and again: every so many seconds, what."""
 
     def __init__(
         self,
@@ -60,7 +58,7 @@ class Supervisor:
         endings: Endings,
         deployer: Deployer,
         reconciler: Reconciler,
-        replayer: Replayer | None,
+        rounds: Sequence[tuple[float, Callable[[], Awaitable[None]]]],
     ) -> None:
         self._store = store
         self._lease = lease
@@ -73,7 +71,7 @@ class Supervisor:
         self._endings = endings
         self._deployer = deployer
         self._reconciler = reconciler
-        self._replayer = replayer
+        self._rounds = rounds
         self._tasks: list[asyncio.Task[None]] = []
         self.lease_losses = 0
 
@@ -85,14 +83,12 @@ class Supervisor:
             asyncio.create_task(self._every(_RECONCILE_SECONDS, self._reconcile), name="reconcile"),
             asyncio.create_task(self._every(_LOOK_SECONDS, self._endings.look), name="endings-look"),
             asyncio.create_task(self._every(_SWEEP_SECONDS, self._uploads.sweep), name="sweep"),
+            *(asyncio.create_task(self._every(*one), name="round") for one in self._rounds),
             asyncio.create_task(self._listen(), name="listen"),
         ]
         if self._batcher is not None:
             looking = self._every(_COLLECT_SECONDS, self._batcher.look)
             self._tasks.append(asyncio.create_task(looking, name="collect"))
-        if self._replayer is not None:
-            replaying = self._every(_REPLAY_SECONDS, self._replayer.look)
-            self._tasks.append(asyncio.create_task(replaying, name="replays"))
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -139,7 +139,7 @@ def _shift_sql(source: DeliveryState) -> str:
         SELECT id FROM deliveries WHERE webhook_id = $1 AND {_SOURCE[source]} ORDER BY id LIMIT $2 FOR UPDATE
     ), moved AS (
         UPDATE deliveries d SET state = $3, state_reason = $4, next_attempt_at = $5, ended_at = $6
-        FROM picked WHERE d.webhook_id = $1 AND d.id = picked.id
+        FROM picked WHERE d.webhook_id = $1 AND d.id = picked.id AND ($7::bigint IS NULL OR d.created_at < $7)
         RETURNING d.id
     )
     SELECT count(*) FROM moved
@@ -280,6 +280,7 @@ async def _shift(connection: Connection, write: Shift) -> int:
         count = await connection.fetchval(
             _SHIFT[source],
             write.webhook_id, write.limit - moved, write.to, write.reason, rows.maybe_ms(due), ended_at,
+            rows.maybe_ms(write.created_before),
         )  # fmt: skip
         moved += count or 0
     return moved

@@ -62,6 +62,7 @@ _IN_STATE: Final = {
         for state in (DeliveryState.SUCCEEDED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
     },
 }
+_CREATED_AT: Final = "SELECT created_at FROM deliveries WHERE rowid = ?"
 _SHIFT: Final = """
     UPDATE deliveries SET state = ?, state_reason = ?, next_attempt_at = ?, ended_at = ? WHERE rowid = ?
 """
@@ -117,6 +118,9 @@ def shift(batch: Batch, write: Shift) -> int:
         if source is not DeliveryState.IN_FLIGHT and source is not write.to:
             left = write.limit - len(found)
             found += [rowid for (rowid,) in batch.cursor.execute(_IN_STATE[source], (write.webhook_id, left))]
+    if write.created_before is not None:
+        before = to_ms(write.created_before)
+        found = [rowid for rowid in found if batch.first(_CREATED_AT, (rowid,))[0] < before]  # type: ignore[index]
     ended_at = to_ms(write.at) if write.to in ENDED else None
     due = maybe_ms(write.next_attempt_at)
     batch.cursor.executemany(_SHIFT, [(write.to, write.reason, due, ended_at, rowid) for rowid in found])

@@ -1,0 +1,122 @@
+"""Maintain: delete what is old and ended, end what was held for too long.
+
+One node at a time does it: a reservation under its epoch keeps the others away, and is theirs when it dies. Work comes
+in small steps, and after each the node rests for as long as the step took, so that sweeping never takes more than half
+of what the database can do. What waits is never deleted, however old it is (P16).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from hookline.model.configuration import Webhook
+from hookline.model.states import DeliveryState
+from hookline.ports import Once, Shift
+
+if TYPE_CHECKING:
+    from hookline.engine.commit import Committer
+    from hookline.engine.lease import Lease
+    from hookline.ports import Clock, Epoch, Store
+
+_log = structlog.get_logger("hookline.maintain")
+
+_EVENTS_AT_ONCE: Final = 500
+_HELD_AT_ONCE: Final = 500
+
+_NOBODY: Final = bytes(16)
+"""The scope of a reservation that is of no organization."""
+
+
+class Maintenance:
+    """One per node.  keep: how long what has ended is kept.  keep_held: how long what is held waits."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        committer: Committer,
+        lease: Lease,
+        clock: Clock,
+        keep: timedelta,
+        keep_held: timedelta,
+    ) -> None:
+        self._store = store
+        self._committer = committer
+        self._lease = lease
+        self._clock = clock
+        self._keep = keep
+        self._keep_held = keep_held
+        self._sweeping = asyncio.Lock()
+        self.rows_pruned = 0
+        self.held_expired = 0
+
+    def __repr__(self) -> str:
+        return f"Maintenance(rows_pruned={self.rows_pruned}, held_expired={self.held_expired})"
+
+    async def sweep(self) -> None:
+        """Do all there is to do, unless another node is at it. Raises StorageError."""
+        async with self._sweeping:
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        epoch = self._lease.epoch
+        lock = Once(
+            scope=_NOBODY,
+            name="maintenance",
+            digest=b"",
+            answer=b"",
+            expires_at=self._clock.now() + timedelta(days=1),
+        )
+        if not self._lease.is_held() or await self._store.reserve(lock, epoch) is not True:
+            return
+        try:
+            await self._expire_held(epoch)
+            await self._prune(epoch)
+        finally:
+            await self._store.forget(lock, epoch)
+
+    async def _prune(self, epoch: Epoch) -> None:
+        total = 0
+        while self._is_ours(epoch):
+            begun = self._clock.elapsed()
+            deleted = await self._store.prune(before=self._clock.now() - self._keep, limit=_EVENTS_AT_ONCE)
+            if deleted == 0:
+                break
+            total += deleted
+            self.rows_pruned += deleted
+            await self._rest(begun)
+        if total:
+            _log.info("pruned", rows=total)
+
+    async def _expire_held(self, epoch: Epoch) -> None:
+        for stored in await self._store.list(Webhook, organization_id=None):
+            moved = _HELD_AT_ONCE
+            while moved == _HELD_AT_ONCE and self._is_ours(epoch):
+                begun, now = self._clock.elapsed(), self._clock.now()
+                result = await self._committer.commit(
+                    Shift(
+                        webhook_id=stored.id,
+                        sources=(DeliveryState.HELD,),
+                        to=DeliveryState.EXHAUSTED,
+                        reason="held_expired",
+                        next_attempt_at=None,
+                        at=now,
+                        limit=_HELD_AT_ONCE,
+                        created_before=now - self._keep_held,
+                    )
+                )
+                assert isinstance(result, int)
+                moved = result
+                self.held_expired += moved
+                await self._rest(begun)
+
+    def _is_ours(self, epoch: Epoch) -> bool:
+        return self._lease.is_held() and self._lease.epoch == epoch
+
+    async def _rest(self, begun: float) -> None:
+        """Leave the database to others for as long as the step took."""
+        await asyncio.sleep(self._clock.elapsed() - begun)

@@ -1,0 +1,92 @@
+"""What is old and ended goes, what waits stays, and who publishes notices nothing (P16)."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from engine_bed import StandingClock, running
+
+from hookline.model.states import DeliveryState, WebhookStatus
+from hookline.ports import DeliveryFilter
+
+if TYPE_CHECKING:
+    from hookline.ports import Store
+
+pytestmark = pytest.mark.asyncio
+
+DAY = timedelta(days=1)
+
+
+async def test_p16_the_old_goes_and_what_waits_stays(store: Store) -> None:
+    """Ended events go after 30 days; held deliveries end then as held_expired, and stay visible for 30 more."""
+    clock = StandingClock()
+    async with running(store, clock=clock) as bed:
+        sent = await bed.webhook(events=("order.*",))
+        held = await bed.webhook(events=("user.*",), status=WebhookStatus.PAUSED)
+        gone = await bed.publish("order.paid")
+        waits = await bed.publish("user.left")
+        await bed.until_deliveries(
+            lambda found: (
+                {(one.webhook_id, one.state.value) for one in found}
+                == {(sent.id, "succeeded"), (held.id, "held")}
+            )
+        )
+        begin = clock.now()
+        clock.move_to(begin + 29 * DAY)
+        await bed.node.maintenance.sweep()
+        assert len(await bed.deliveries()) == 2
+
+        clock.move_to(begin + 31 * DAY)
+        young = await bed.publish("user.joined")
+        await bed.node.maintenance.sweep()
+        store_ = bed.node.store
+        assert await store_.event(bed.organization_id, gone) is None
+        assert await store_.event(bed.organization_id, waits) is not None
+        states = {
+            one.event_type: (one.state, one.state_reason)
+            for one in await store_.deliveries(
+                bed.organization_id, DeliveryFilter(webhook_id=held.id), before=None, limit=9
+            )
+        }
+        assert states == {
+            "user.left": (DeliveryState.EXHAUSTED, "held_expired"),
+            "user.joined": (DeliveryState.HELD, "webhook_paused"),
+        }
+        assert bed.node.maintenance.held_expired == 1
+        assert bed.node.maintenance.rows_pruned >= 3
+
+        clock.move_to(begin + 62 * DAY - timedelta(hours=1))
+        await bed.node.maintenance.sweep()
+        assert await store_.event(bed.organization_id, waits) is None
+        assert await store_.event(bed.organization_id, young) is not None
+
+
+async def test_p16_a_sweep_leaves_room_for_those_who_publish(store: Store) -> None:
+    """While thousands of rows go, no publish waits for more than a part of the sweep."""
+    clock = StandingClock()
+    async with running(store, clock=clock) as bed:
+        await bed.webhook()
+        await asyncio.gather(*(bed.publish() for _ in range(600)))
+        await bed.until_deliveries(
+            lambda found: bool(found) and all(one.state is DeliveryState.SUCCEEDED for one in found)
+        )
+        async with asyncio.timeout(20):
+            while (await bed.node.store.backlog()).in_flight:  # noqa: ASYNC110 -- asks the store
+                await asyncio.sleep(0.05)
+        clock.move_to(clock.now() + 31 * DAY)
+        begun = clock.elapsed()
+        sweep = asyncio.create_task(bed.node.maintenance.sweep())
+        waits = []
+        while not sweep.done():
+            asked = clock.elapsed()
+            await bed.publish("new")
+            waits.append(clock.elapsed() - asked)
+        took = clock.elapsed() - begun
+        await sweep
+
+    assert bed.node.maintenance.rows_pruned >= 1800
+    assert len(waits) >= 3
+    assert sorted(waits)[len(waits) // 2] < took / 3
