@@ -77,6 +77,7 @@ class Server:
         settings = self._settings
         failpoints.arm(settings.failpoints)
         raise_file_limit()
+        _check_folder(settings)
         # Before anything is made: a start that cannot succeed leaves no file behind.
         listening = _listen(settings.host, settings.port)
         try:
@@ -235,6 +236,18 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
+
+
+def _check_folder(settings: Settings) -> None:
+    """Raise SettingError when the database's folder is not there: a mistyped path must not begin an empty database."""
+    if settings.is_sqlite and not settings.sqlite_path.parent.is_dir():
+        raise SettingError(
+            f"HOOKLINE_DATABASE must name a file in a folder that exists, got {str(settings.sqlite_path)!r}: "
+            "make the folder first",
+            field="database",
+            expected="a file in a folder that exists",
+            received=str(settings.sqlite_path),
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -326,11 +326,15 @@ def load_settings(
             values[name], origins[name] = environ[variable], variable
     for name, value in (overrides or {}).items():
         if value is not None:
-            values[name], origins[name] = value, "--" + name.replace("_", "-")
+            values[name], origins[name] = value, _FLAGS.get(name, "--" + name.replace("_", "-"))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise _explain(error, values, origins) from None
+
+
+_FLAGS: Final = {"allow_networks": "--allow-network"}
+"""Flags that are not named as their setting is."""
 
 
 def variable_of(name: str) -> str:

@@ -88,6 +88,25 @@ async def test_a_revoked_key_is_refused_at_once(api: Api) -> None:
     assert revoked.json["revoked_at"] is not None
 
 
+async def test_the_last_admin_key_is_revoked_only_by_force(api: Api) -> None:
+    """Nobody could make another one."""
+    (first,) = (await api.admin("GET", "/api/v1/keys")).json["keys"]
+    over = rfc3339(datetime.now(UTC) + timedelta(seconds=0.2))
+    body = {"name": "soon over", "scopes": ["admin"], "expires_at": over}
+    await api.admin("POST", "/api/v1/keys", body)
+    await api.admin("POST", "/api/v1/keys", {"name": "ci", "scopes": ["write"]})
+    await asyncio.sleep(0.25)
+    alone = await api.admin("DELETE", f"/api/v1/keys/{first['id']}")
+    second = await api.admin("POST", "/api/v1/keys", {"name": "second", "scopes": ["admin"]})
+    client = Client(api.front, {"Authorization": f"Bearer {second.json['key']}"})
+    beside = await client("DELETE", f"/api/v1/keys/{first['id']}")
+    forced = await client("DELETE", f"/api/v1/keys/{second.json['id']}?force=true")
+
+    assert (alone.status, alone.code) == (409, "LAST_ADMIN_KEY")
+    assert (beside.status, forced.status) == (200, 200)
+    assert (await client("GET", "/api/v1/keys")).status == 401
+
+
 async def test_a_key_ends_when_it_was_said_to(api: Api) -> None:
     soon = rfc3339(datetime.now(UTC) + timedelta(seconds=0.3))
     made = await api.admin("POST", "/api/v1/keys", {"name": "ci", "scopes": ["read"], "expires_at": soon})

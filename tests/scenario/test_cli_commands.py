@@ -107,6 +107,53 @@ def test_a_key_works_until_it_is_revoked(hookline: Hookline) -> None:
     assert "revoked" in hookline("keys", "revoke", made["id"])
 
 
+def test_a_run_that_has_ended_is_not_cancelled(hookline: Hookline) -> None:
+    execution = hookline.json("trigger", "workflow", "orders", "--data", '{"order_id": 8}', "--wait")
+
+    assert "has ended already: succeeded" in hookline("executions", "cancel", execution["id"])
+
+
+def test_an_id_that_was_published_before_is_said(hookline: Hookline) -> None:
+    """CONTRACT: the same id twice is one event."""
+    first = hookline("events", "publish", "said.twice", "--data", "1", "--id", "twice")
+    second = hookline("events", "publish", "said.twice", "--data", "2", "--id", "twice")
+
+    assert "already" not in first
+    assert "There was an event twice already" in second
+
+
+def test_more_events_are_promised_only_where_there_are_some(hookline: Hookline) -> None:
+    for _ in range(3):
+        hookline("events", "publish", "counted")
+    count = len(hookline.json("events", "list", "--limit", "500")["events"])
+
+    assert "more with --after" in hookline("events", "list", "--limit", str(count - 1))
+    assert "more with --after" not in hookline("events", "list", "--limit", str(count))
+
+
+def test_a_second_rotation_is_ended_with_the_command(hookline: Hookline) -> None:
+    webhook = hookline.json("webhooks", "create", "https://example.com/turn", "--event", "turn.*")["id"]
+    hookline("webhooks", "rotate", webhook)
+
+    assert f"hookline webhooks rotate {webhook} --finish" in hookline("webhooks", "rotate", webhook, code=1)
+    hookline("webhooks", "rotate", webhook, "--finish")
+    assert "nothing was measured" in hookline("webhooks", "stats", webhook)
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("webhooks", "show", "wh_x"), "`hookline webhooks list`"),
+        (("executions", "show", "exec_x"), "`hookline executions list`"),
+        (("keys", "revoke", "key_x"), "`hookline keys list`"),
+        (("webhooks", "create", "https://example.com/"), "--event 'workflow.*'"),
+        (("backup", "/no/such/folder/x.db"), "no folder /no/such/folder"),
+    ],
+)
+def test_a_mistake_says_the_next_step(hookline: Hookline, command: tuple[str, ...], hint: str) -> None:
+    assert hint in hookline(*command, code=1)
+
+
 def test_an_organization_is_made_and_listed(hookline: Hookline) -> None:
     made = hookline.json("orgs", "create", "Acme", "--external-id", "customer-1")
 

@@ -63,6 +63,24 @@ def test_the_key_is_shown_by_the_first_start_that_succeeds(tmp_path: Path) -> No
     assert "admin key" not in shown_at_start(tmp_path)
 
 
+def test_a_database_in_no_folder_is_refused(tmp_path: Path) -> None:
+    """A mistyped path must not begin an empty database."""
+    (said,) = refused(tmp_path, "--database", f"sqlite:///{tmp_path}/nowhere/hookline.db", "--port", "0")
+
+    assert "in a folder that exists" in said
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_first_start_says_nothing_of_its_schema(tmp_path: Path) -> None:
+    with serve(tmp_path, "--port", "0") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+
+    assert "migrated" not in log
+
+
 @pytest.mark.parametrize(
     ("place", "why"),
     [

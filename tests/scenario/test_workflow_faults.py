@@ -174,7 +174,8 @@ def test_a_wait_and_a_sleep_outlive_a_kill_and_repeat_nothing(one: World, tmp_pa
     ran = one.ended(run_id)
 
     assert still["status"] == "waiting"
-    assert wrong.status in (202, 409), wrong
+    assert (still["waits_for"], "waits_for" in ended) == (["approval"], False)
+    assert (wrong.status, wrong.json["waits_for"]) == (202, ["approval"]), wrong
     assert unnamed.status == 400, unnamed
     assert resumed.status == 202, resumed
     assert (ended["status"], ended["output"]) == ("succeeded", {"answer": {"yes": True, "nul": "\0"}})

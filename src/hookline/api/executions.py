@@ -110,12 +110,13 @@ async def show(
 ) -> Response:
     seconds = whole_seconds(preferences(prefer or "").get("wait", ""))
     if not seconds or execution.status.is_terminal or not site.services.endings.has_room:
-        return reply(execution_view(execution))
+        return reply(execution_view(execution) | await _waits(site.services.store, execution))
     seconds = min(seconds, LONGEST_WAIT)
     await site.services.endings.join(execution.id, seconds)
     found = await site.services.store.execution(execution.id, organization_id=execution.organization_id)
     now = found_or_missing(found, "execution")
-    return reply(execution_view(now), headers={"Preference-Applied": f"wait={seconds}"})
+    view = execution_view(now) | await _waits(site.services.store, now)
+    return reply(view, headers={"Preference-Applied": f"wait={seconds}"})
 
 
 @router.get("/{execution_id}/steps", summary="List its finished steps")
@@ -212,9 +213,10 @@ async def resume(
             expected="string without NUL",
             received="string",
         )
+    id = key_in_path("execution", execution_id)
     result = await site.services.resume(
         caller.organization_id,
-        key_in_path("execution", execution_id),
+        id,
         body.name,
         member(raw_body, "data") or b"null",
     )
@@ -224,7 +226,23 @@ async def resume(
         raise ConflictError(
             "This was answered already, or the execution has ended.", code="ALREADY_ANSWERED", field="name"
         )
-    return reply({"execution_id": execution_id, "name": body.name, "status": result}, 202)
+    answer: dict[str, Any] = {"execution_id": execution_id, "name": body.name, "status": result}
+    if result == "stored":
+        # Nothing waits for that name: a caller that mistyped it must be able to see so.
+        answer["waits_for"] = await _open_waits(site.services.store, id)
+    return reply(answer, 202)
+
+
+async def _waits(store: Archive, execution: Execution) -> dict[str, list[str]]:
+    """What a waiting execution waits for; nothing for any other."""
+    if execution.status is not ExecutionStatus.WAITING:
+        return {}
+    return {"waits_for": await _open_waits(store, execution.id)}
+
+
+async def _open_waits(store: Archive, id: Key) -> list[str]:
+    """Return the names whose answers an execution waits for."""
+    return [entry.name for entry in await store.journal(id) if entry.op == "wait" and entry.value is None]
 
 
 # --- views --------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """``/api/v1/keys``: API keys of an organization. Admin keys only."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from hookline.api.reply import (
@@ -60,12 +60,18 @@ async def show(site: AtSite, caller: Admin, key_id: str) -> Response:
 
 
 @router.delete("/{key_id}", summary="Revoke a key; it is refused on every node within a second")
-async def revoke(site: AtSite, caller: Admin, key_id: str) -> Response:
+async def revoke(
+    site: AtSite,
+    caller: Admin,
+    key_id: str,
+    force: Annotated[bool, Query(description="Even the last admin key.")] = False,  # noqa: FBT002 -- a query
+) -> Response:
     stored = await revoke_key(
         site.services.store,
         caller.organization_id,
         key_in_path("api_key", key_id),
         now=site.services.clock.now(),
+        is_forced=force,
     )
     await site.services.directory.refresh()
     return reply(view(stored))

@@ -93,6 +93,13 @@ async def backup(site: AtSite, _: Admin, body: BackupBody) -> Response:
         raise InputError(
             "The target exists already.", field="target", expected="path of a new file", received="string"
         )
+    if not await asyncio.to_thread(target.parent.is_dir):
+        raise InputError(
+            f"There is no folder {target.parent} on the server's machine.",
+            field="target",
+            expected="path in a folder that exists",
+            received="string",
+        )
     try:
         await site.services.store.backup(target)
     except StorageError:

@@ -30,6 +30,18 @@ _NEXT_STEP: Final = {
 }
 
 
+_LISTED: Final = {
+    "webhooks": "webhooks",
+    "deliveries": "deliveries",
+    "executions": "executions",
+    "integrations": "integrations",
+    "instances": "instances",
+    "keys": "keys",
+    "organizations": "orgs",
+}
+"""The command that lists what a path's segment behind ``/api/v1`` names."""
+
+
 class CommandError(HooklineError):
     """A command cannot go on; its message ends with what to do next."""
 
@@ -113,7 +125,7 @@ class Client:
         """``call``, with the HTTP status before the answer."""
         payload = None if body is None else json.dumps(body).encode()
         with self._exchange(method, _with_query(path, query), payload, headers, timeout_seconds) as response:
-            return response.status, _read_answer(response)
+            return response.status, _read_answer(response, path)
 
     def pages(self, path: str, word: str, *, limit: int, **query: object) -> list[Any]:
         """Return up to ``limit`` objects of a list, following its cursor. word: its name in the answer."""
@@ -173,7 +185,7 @@ def _with_query(path: str, query: Mapping[str, object] | None) -> str:
     return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
-def _read_answer(response: http.client.HTTPResponse) -> Any:
+def _read_answer(response: http.client.HTTPResponse, path: str) -> Any:
     raw = response.read()
     try:
         body = json.loads(raw) if raw else None
@@ -181,10 +193,10 @@ def _read_answer(response: http.client.HTTPResponse) -> Any:
         body = raw.decode("utf-8", "replace")
     if 200 <= response.status < 300:
         return body
-    raise _refused(response.status, body)
+    raise _refused(response.status, body, path)
 
 
-def _refused(status: int, body: Any) -> AnswerError:
+def _refused(status: int, body: Any, path: str) -> AnswerError:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
         return AnswerError(f"the server answered {status}: is HOOKLINE_URL right?", status=status, body=body)
@@ -197,4 +209,6 @@ def _refused(status: int, body: Any) -> AnswerError:
     message = " ".join(words) + (f" [{code}]" if code else "")
     if status in _NEXT_STEP:
         message += f": {_NEXT_STEP[status]}"
+    elif status == 404 and (word := path.split("/")[3:4]) and word[0] in _LISTED:
+        message += f": `hookline {_LISTED[word[0]]} list` shows what there is"
     return AnswerError(message, status=status, body=body, code=code or None)

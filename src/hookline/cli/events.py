@@ -48,7 +48,15 @@ def publish(
     given = {"type": type, "data": read_data(data), "id": id, "ordering_key": ordering_key}
     body = {name: value for name, value in given.items() if value is not None or name == "data"}
     answer = Client.from_environment().post("/api/v1/events", body)
-    show.as_json(answer) if json else show.sheet(answer.items())
+    if json:
+        show.as_json(answer)
+        return
+    show.sheet(answer.items())
+    if answer["duplicate"]:
+        show.line(
+            f"There was an event {answer['id']} already: it stands as it was published first, nothing new is sent.",
+            "yellow",
+        )
 
 
 @app.command(name="list")
@@ -67,7 +75,8 @@ def list_(*, after: str | None = None, limit: Limit = 50, json: Json = False) ->
     after
         Cursor that an earlier list ended with.
     """
-    page = Client.from_environment().get("/api/v1/events", after=after, limit=limit)
+    client = Client.from_environment()
+    page = client.get("/api/v1/events", after=after, limit=limit)
     if json:
         show.as_json(page)
         return
@@ -77,7 +86,7 @@ def list_(*, after: str | None = None, limit: Limit = 50, json: Json = False) ->
         spare=("execution_id", "timestamp"),
         empty="no events yet: publish one with `hookline events publish TYPE`",
     )
-    if page["events"] and page.get("next"):
+    if len(page["events"]) == limit and client.get("/api/v1/events", after=page["next"], limit=1)["events"]:
         show.line(f"more with --after {page['next']}", "dim")
 
 

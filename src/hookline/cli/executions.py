@@ -10,6 +10,7 @@ from hookline.cli import show
 from hookline.cli.client import Client, segment
 from hookline.cli.options import Data, Json, Limit, read_data
 from hookline.cli.sheets import show_execution
+from hookline.cli.trigger import ENDED
 
 app = App(name="executions", help="See, cancel and resume runs.")
 
@@ -53,7 +54,7 @@ def list_(
             ("automation.id", "automation"),
             "status",
             ("created_at", "created"),
-            ("run_duration_ms", "ms"),
+            ("run_duration_ms", "took"),
             "steps",
             ("error.code", "error"),
         ),
@@ -123,7 +124,12 @@ def cancel(execution_id: str, /) -> None:
     execution_id
         Its id from `hookline executions list`.
     """
-    Client.from_environment().post(_path(execution_id, "/cancel"))
+    client = Client.from_environment()
+    status = client.get(_path(execution_id))["status"]
+    if status in ENDED:
+        show.line(f"{execution_id} has ended already: {status}")
+        return
+    client.post(_path(execution_id, "/cancel"))
     show.line(f"{execution_id} is being cancelled", "yellow")
 
 
@@ -144,8 +150,14 @@ def resume(execution_id: str, name: str, /, *, data: Data = None) -> None:
     name
         Name that the run waits for.
     """
-    Client.from_environment().post(_path(execution_id, "/resume"), {"name": name, "data": read_data(data)})
-    show.line(f"{execution_id} has its answer to {name}", "green")
+    body = {"name": name, "data": read_data(data)}
+    answer = Client.from_environment().post(_path(execution_id, "/resume"), body)
+    if answer["status"] == "resumed":
+        show.line(f"{execution_id} has its answer to {name}", "green")
+        return
+    show.line(f"{execution_id} does not wait for {name}; the answer is kept until it does", "yellow")
+    if answer.get("waits_for"):
+        show.line(f"it waits for {', '.join(answer['waits_for'])}", "yellow")
 
 
 def _path(execution_id: str, rest: str = "") -> str:

@@ -84,8 +84,8 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
 
 
 @app.command
-def revoke(key_id: str, /) -> None:
-    """Refuse a key from now on, on every node within a second.
+def revoke(key_id: str, /, *, force: bool = False) -> None:
+    """Refuse a key from now on, on every node within a second. The last admin key only with `--force`.
 
     For example:
 
@@ -97,6 +97,9 @@ def revoke(key_id: str, /) -> None:
     ----------
     key_id
         Its id from `hookline keys list`, not the key itself.
+    force
+        Even the last admin key: only `hookline keys create` with the server stopped makes another.
     """
-    Client.from_environment().call("DELETE", f"/api/v1/keys/{segment(key_id)}")
+    query = {"force": "true"} if force else None
+    Client.from_environment().call("DELETE", f"/api/v1/keys/{segment(key_id)}", query=query)
     show.line(f"{key_id} is revoked", "green")

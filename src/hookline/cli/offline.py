@@ -45,7 +45,9 @@ def create_key(
 
 
 def backup(reason: NoServerError, target: Path) -> dict[str, Any]:
-    """Copy the database. Raises ``reason`` when there is no file to open."""
+    """Copy the database. Raises ``reason`` when there is no file to open, CommandError when no folder to write to."""
+    if not target.parent.is_dir():
+        raise CommandError(f"there is no folder {target.parent}: make it first")
 
     async def act(store: Store, _: Key) -> None:
         await store.backup(target)

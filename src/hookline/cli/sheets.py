@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hookline.cli import show
@@ -17,18 +18,24 @@ def show_execution(execution: dict[str, Any]) -> None:
             ("execution", execution.get("id")),
             ("automation", f"{automation.get('kind')} {automation.get('id')}"),
             ("status", execution.get("status")),
+            ("waits for", execution.get("waits_for") or None),
             ("created", execution.get("created_at")),
-            ("ran for", None if duration is None else f"{duration} ms"),
+            ("ran for", None if duration is None else show.took(duration)),
             ("steps", execution.get("steps")),
             ("credits", execution.get("credits_used")),
             ("processes", execution.get("attempt")),
-            ("output", execution.get("output")),
+            ("output", _as_it_is(execution.get("output"))),
             ("error", f"{error.get('code')}: {error.get('message')}" if error else None),
         ]
     )
     if error.get("stack"):
         for row in str(error["stack"]).splitlines():
             show.line(f"  {row}", "dim")
+
+
+def _as_it_is(value: object) -> str | None:
+    """Return what a user's function returned, as JSON where it is no text."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def show_webhook(webhook: dict[str, Any]) -> None:
@@ -65,7 +72,7 @@ def show_delivery(delivery: dict[str, Any]) -> None:
                 ("started_at", "when"),
                 "outcome",
                 ("status", "HTTP"),
-                ("duration_ms", "ms"),
+                ("duration_ms", "took"),
                 "address",
                 "error",
             ),

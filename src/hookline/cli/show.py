@@ -153,10 +153,20 @@ def ago(text: object, *, now: datetime | None = None) -> str:
     return f"{word}{seconds}s{tail}"
 
 
+def took(milliseconds: float) -> str:
+    """Return a duration in the unit that a person would say it in."""
+    if milliseconds < 1_000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1_000
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
 def _reach(row: Mapping[str, Any], path: str) -> object:
     value: Any = row
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
+    if path.endswith("_ms") and isinstance(value, int | float):
+        return took(value)
     return ago(value) if path.endswith("_at") or path in {"timestamp", "last_delivery"} else value
 
 
@@ -164,11 +174,15 @@ def _cell(value: object) -> Any:
     from rich.text import Text
 
     if isinstance(value, list | tuple):
-        return Text(", ".join(clean(item) for item in value))
-    if isinstance(value, dict):
-        return Text(clean(json.dumps(value, ensure_ascii=False)))
-    text = clean(value)
+        return Text(", ".join(_word(item) for item in value))
+    text = _word(value)
     return Text(text, style=STYLES.get(text, ""))
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return clean(json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value)
 
 
 def columns(*names: Sequence[str] | str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.options import Data, Json, read_data
 from hookline.cli.sheets import show_execution
 
-_ENDED: Final = {"succeeded", "failed", "killed", "timed_out", "lost"}
+ENDED: Final = {"succeeded", "failed", "killed", "timed_out", "lost"}
 # The server answers as soon as the run has ended; this is how long one question may stay open.
 _ASK_SECONDS: Final = 20
 # Where a server has too many who wait, it answers at once.
@@ -33,6 +33,8 @@ def trigger(
     json: Json = False,
 ) -> int:
     """Run an automation and print what the server answers; with `--wait`, what the run returned.
+
+    The data becomes its input as it is, any JSON; the automation's own URL, `/webhooks/…`, takes objects only.
 
     For example:
 
@@ -76,7 +78,7 @@ def wait_for(client: Client, execution_id: str, *, seconds: float) -> dict[str, 
         execution: dict[str, Any] = client.call(
             "GET", f"/api/v1/executions/{segment(execution_id)}", headers={"Prefer": f"wait={left}"}
         )
-        if execution["status"] in _ENDED:
+        if execution["status"] in ENDED:
             return execution
         if time.monotonic() >= deadline:
             raise CommandError(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from hookline.cli import show
-from hookline.cli.client import Client, CommandError, segment
+from hookline.cli.client import AnswerError, Client, CommandError, segment
 from hookline.cli.options import Data, Json, Limit, confirm, read_object
 from hookline.cli.sheets import show_webhook
 
@@ -64,7 +64,7 @@ def create(
     url: str,
     /,
     *,
-    event: Annotated[list[str], _EVENT],
+    event: Annotated[list[str] | None, _EVENT] = None,
     name: str | None = None,
     dialect: str | None = None,
     bearer: str | None = None,
@@ -93,6 +93,10 @@ def create(
     bearer
         Token that each delivery carries as `Authorization: Bearer`.
     """
+    if not event:
+        raise CommandError(
+            "say which events it gets: --event 'workflow.*', --event order.paid, or --event '*' for all"
+        )
     body: dict[str, Any] = {"name": name or _host(url), "url": url, "events": event}
     if dialect is not None:
         body["dialect"] = dialect
@@ -227,7 +231,7 @@ def logs(webhook_id: str, /, *, limit: Limit = 50, json: Json = False) -> None:
             "event",
             "status",
             ("response_code", "HTTP"),
-            ("response_time_ms", "ms"),
+            ("response_time_ms", "took"),
             "attempts",
             ("payload_size", "bytes"),
         ),
@@ -255,7 +259,16 @@ def stats(webhook_id: str, /, *, window: str | None = None, json: Json = False) 
         How far back to count, such as `1h` or `7d`.
     """
     answer = Client.from_environment().get(_path(webhook_id, "/stats"), window=window)
-    show.as_json(answer) if json else show.sheet(answer.items())
+    if json:
+        show.as_json(answer)
+        return
+    latency = ", ".join(
+        f"{share} {show.took(value)}" for share, value in answer["latency_ms"].items() if value
+    )
+    classes = ", ".join(f"{count} {word}" for word, count in answer["by_class"].items())
+    left_out = {"latency_ms", "by_class", "series", "step_seconds"}
+    show.sheet((name, value) for name, value in answer.items() if name not in left_out)
+    show.sheet([("latency", latency or "nothing was measured"), ("answers", classes or "none")])
 
 
 @app.command
@@ -317,7 +330,15 @@ def rotate(webhook_id: str, /, *, finish: bool = False, json: Json = False) -> N
         End the time of two secrets now.
     """
     body = {"finish": True} if finish else {}
-    answer = Client.from_environment().post(_path(webhook_id, "/secret/rotate"), body)
+    try:
+        answer = Client.from_environment().post(_path(webhook_id, "/secret/rotate"), body)
+    except AnswerError as error:
+        if error.code != "ROTATION_UNDER_WAY":
+            raise
+        raise CommandError(
+            "two secrets sign already: once every receiver has the new one, end that rotation with "
+            f"`hookline webhooks rotate {webhook_id} --finish`"
+        ) from error
     show.as_json(answer) if json else show.sheet(answer.items())
 
 

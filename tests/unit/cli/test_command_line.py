@@ -105,7 +105,7 @@ def test_a_bad_setting_stops_serve_with_its_key(
         main(["serve", "--allow-network", "10.0.0.300/8"])
 
     assert caught.value.code == 1
-    assert "--allow-networks must be a list of CIDRs" in capsys.readouterr().err
+    assert "--allow-network must be a list of CIDRs" in capsys.readouterr().err
 
 
 def test_an_unknown_command_suggests_one() -> None:
@@ -139,6 +139,25 @@ def test_ages_are_short() -> None:
     assert show.ago("2026-01-01T20:00:00Z", now=now) == "4h ago"
     assert show.ago("2026-01-02T00:05:00Z", now=now) == "in 5m"
     assert show.ago(None, now=now) == ""
+
+
+def test_durations_are_in_the_unit_that_a_person_says() -> None:
+    assert [show.took(ms) for ms in (0, 999, 1_000, 61_240, 600_000)] == [
+        "0 ms",
+        "999 ms",
+        "1.0 s",
+        "61.2 s",
+        "10 min",
+    ]
+
+
+def test_no_python_words_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show.sheet([("success", False), ("all", [True, {"a": None}])])
+
+    assert [line.split(maxsplit=1)[1].rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "no",
+        'yes, {"a": null}',
+    ]
 
 
 def captured(tmp_path: Path, headers: str, body: bytes) -> list[str]:

@@ -72,16 +72,34 @@ async def create_key(
     return stored, text
 
 
-async def revoke_key(registry: Registry, organization_id: Key, id: Key, *, now: datetime) -> Stored[ApiKey]:
-    """Refuse a key from now on. One that is revoked already stays as it is. Raises MissingError."""
+async def revoke_key(
+    registry: Registry, organization_id: Key, id: Key, *, now: datetime, is_forced: bool = False
+) -> Stored[ApiKey]:
+    """Refuse a key from now on. One that is revoked already stays as it is. Raises MissingError.
+
+    Raises ConflictError for an organization's last admin key, unless forced: nobody could make another.
+    """
     stored = await registry.get(ApiKey, id, organization_id=organization_id)
     if stored is None:
         raise MissingError("There is no such key.")
     if stored.document.revoked_at is not None:
         return stored
+    if not is_forced and Scope.ADMIN in stored.document.scopes:
+        others = await registry.list(ApiKey, organization_id=organization_id)
+        if not any(_is_admin(one, now) for one in others if one.id != id):
+            raise ConflictError(
+                "This is the last admin key: make another first, or force it.", code="LAST_ADMIN_KEY"
+            )
     revoked = msgspec.structs.replace(stored.document, revoked_at=now)
     try:
         return await registry.put(msgspec.structs.replace(stored, document=revoked), at=now)
     except ConflictError:
         # The only change a key knows is this one: somebody else has made it.
-        return await revoke_key(registry, organization_id, id, now=now)
+        return await revoke_key(registry, organization_id, id, now=now, is_forced=is_forced)
+
+
+def _is_admin(stored: Stored[ApiKey], now: datetime) -> bool:
+    """Say whether a key may still do everything."""
+    key = stored.document
+    is_over = key.expires_at is not None and key.expires_at <= now
+    return Scope.ADMIN in key.scopes and key.revoked_at is None and not is_over
