@@ -6,6 +6,7 @@ then on disk. Whether the request was allowed to come this far is not decided he
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -122,7 +123,10 @@ class Receiver:
 
         result = await self._committer.commit(accept, after=concluded)
         if result is True and turn.when_full == "replace":
-            await self._executor.cancel_requested_elsewhere()
+            with suppress(
+                StorageError
+            ):  # it is stored, and so is what those were asked: they learn of it a little later
+                await self._executor.cancel_requested_elsewhere()
         if isinstance(result, Instead):
             return await self._stand_in(result, start.organization_id)
         return result if isinstance(result, Repeat) else execution
