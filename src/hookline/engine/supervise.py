@@ -125,6 +125,7 @@ class Supervisor:
             _log.info("deliveries_recovered", count=recovered)
             self._deliverer.rescan()
         await self._executor.adopt()
+        await self._executor.cancel_requested_elsewhere()  # a signal may have been lost
         await self._outbox.resume_fan_outs()
         await self._deployer.look()
 
