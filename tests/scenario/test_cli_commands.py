@@ -92,6 +92,21 @@ def test_trigger_waits_for_the_result_and_says_it(hookline: Hookline) -> None:
     assert execution["id"] in hookline("executions", "list", "--status", "succeeded")
 
 
+def test_a_run_and_an_event_are_explained(hookline: Hookline) -> None:
+    """CONTRACT 1: one timeline, and for each webhook the rule."""
+    name = hookline.json("webhooks", "create", "https://receiver.example.com/", "--event", "user.*")["id"]
+    execution = hookline.json("trigger", "workflow", "orders", "--data", '{"order_id": 8}', "--wait")
+    told = hookline.json("explain", execution["id"])
+    event = told["events"][-1]
+    alone = hookline.json("explain", event["event_id"])
+
+    assert {one["webhook_id"]: one["rule"] for one in event["webhooks"]}[name] == "pattern"
+    assert alone["events"] == [event]
+    assert alone["timeline"] == told["timeline"]
+    assert event["event_id"] in hookline("explain", execution["id"])
+    assert "none of its event patterns" in hookline("explain", event["event_id"])
+
+
 def test_an_unknown_automation_is_said_in_one_line(hookline: Hookline) -> None:
     said = hookline("trigger", "workflow", "nothing", code=1)
 

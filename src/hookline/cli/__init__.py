@@ -35,6 +35,7 @@ COMMANDS: Final = (
     ),
     ("webhooks", "webhooks:app", _WORK, "Say which events go to which URL."),
     ("deliveries", "deliveries:app", _WORK, "See what was sent, and send it again."),
+    ("explain", "explain:explain", _WORK, "Say what became of an event or a run, and why."),
     ("executions", "executions:app", _WORK, "See, cancel and resume runs."),
     ("integrations", "integrations:app", _WORK, "See the integrations that your app declares."),
     ("instances", "instances:app", _WORK, "Deploy an integration for your customers."),

@@ -1,0 +1,91 @@
+"""``hookline explain``: what became of an event or a run, for every webhook, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hookline.cli import show
+from hookline.cli.client import AnswerError, Client, segment
+from hookline.cli.options import Json
+
+
+def explain(id: str, /, *, json: Json = False) -> None:
+    """Tell the story of an event or an execution: what happened, each attempt, and which rule kept it from whom.
+
+    For example:
+
+    ```
+    hookline explain evt_…
+    hookline explain exec_…
+    ```
+
+    Parameters
+    ----------
+    id
+        An event's id, also one of your own, or an execution's.
+    """
+    client = Client.from_environment()
+    story = _of_execution(client, id) if id.startswith("exec_") else _of_event(client, id)
+    if json:
+        show.as_json(story)
+        return
+    for moment in story["timeline"]:
+        show.line(_worded(moment))
+    for event in story["events"]:
+        show.line("")
+        show.line(f"{event['type']}  {event['event_id']}", "bold")
+        show.table(
+            show.columns(("name", "webhook"), "state", ("reason", "why")),
+            event["webhooks"],
+            empty="  no webhooks: nobody is told",
+        )
+
+
+def _of_execution(client: Client, id: str) -> dict[str, Any]:
+    timeline = client.get(f"/api/v1/executions/{segment(id)}/timeline")["timeline"]
+    ids = [moment["id"] for moment in timeline if moment["what"] == "event"]
+    return {"id": id, "timeline": timeline, "events": [_explained(client, one) for one in ids]}
+
+
+def _of_event(client: Client, id: str) -> dict[str, Any]:
+    event = _explained(client, id)
+    if event["execution_id"] is not None:
+        try:
+            return _of_execution(client, event["execution_id"]) | {"id": id, "events": [event]}
+        except AnswerError as error:
+            if error.status != 404:
+                raise
+    moments = [{"at": event["received_at"], "what": "event", "type": event["type"], "id": event["event_id"]}]
+    for webhook in event["webhooks"]:
+        if webhook["delivery"] is not None:
+            found = client.get(f"/api/v1/deliveries/{segment(webhook['delivery']['id'])}")
+            moments += [
+                {
+                    "at": attempt["started_at"],
+                    "what": "attempt",
+                    "number": attempt["number"],
+                    "webhook": webhook["name"],
+                    "outcome": attempt["outcome"],
+                    "status": attempt["status"],
+                    "duration_ms": attempt["duration_ms"],
+                }
+                for attempt in found["attempts"]
+            ]
+    moments.sort(key=lambda moment: str(moment["at"]))
+    return {"id": id, "timeline": moments, "events": [event]}
+
+
+def _explained(client: Client, event_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(f"/api/v1/events/{segment(event_id)}/explain")
+    return found
+
+
+def _worded(moment: dict[str, Any]) -> str:
+    """One line: the time of day, what, and the rest of what is known."""
+    at = str(moment["at"])[11:23]
+    rest = [
+        f"{value} ms" if name == "duration_ms" else str(value)
+        for name, value in moment.items()
+        if name not in {"at", "what"} and value is not None and not isinstance(value, dict | list)
+    ]
+    return f"{at}  {moment.get('what', '')}  {'  '.join(rest)}"
