@@ -29,6 +29,7 @@ PREFIXES: Final = {
     "event_id": "evt_",
     "request_id": "req_",
     "instance_id": "inst_",
+    "replay_id": "rpl_",
 }
 MAX_BODY = 65_536
 STATUSES = {400, 401, 403, 404, 405, 409, 413, 415}
