@@ -14,6 +14,7 @@ from hookline.core.turns import Turn
 from hookline.engine.receive import ExecutionStart
 from hookline.model.executions import Execution, Failure, RetryRule
 from hookline.model.ids import new_key
+from hookline.ports import Once, Repeat
 from hookline.ports_runner import Failed, Succeeded
 
 if TYPE_CHECKING:
@@ -128,6 +129,38 @@ async def test_many_requests_in_quick_succession_run_once_with_the_last_input(st
 
     assert {one.id for one in started} == {started[0].id}
     assert gauge.order == [4]
+
+
+async def test_a_repeat_of_a_request_that_was_merged_starts_nothing(store: Store) -> None:
+    """P5: its work went into the execution that stood for it, also when that has run meanwhile."""
+    gauge = Gauge()
+    async with running(store, work={ORDERS: gauge.work}) as bed:
+        turn = Turn(mark=GATE, delay=timedelta(milliseconds=200))
+        first = await _start(bed, turn, data=b"1")
+        once = Once(
+            scope=bed.organization_id,
+            name="key second",
+            digest=b"d" * 32,
+            answer=b"",
+            expires_at=bed.node.clock.now() + timedelta(hours=1),
+        )
+        second = ExecutionStart(
+            organization_id=bed.organization_id,
+            kind=ORDERS.kind,
+            automation_id=ORDERS.id,
+            input=b"2",
+            trigger_id=new_key(),
+            turn=turn,
+            once=once,
+        )
+        merged = await bed.node.start_execution(second, answer=lambda execution: execution.id)
+        await bed.until_status(first, "succeeded")
+        again = await bed.node.start_execution(second, answer=lambda execution: execution.id)
+
+    assert isinstance(merged, Execution)
+    assert merged.id == first.id
+    assert again == Repeat(answer=first.id, is_same=True)
+    assert gauge.order == [2]
 
 
 async def test_a_failed_run_is_tried_again_until_it_succeeds_and_ends_once(store: Store) -> None:

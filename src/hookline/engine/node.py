@@ -181,6 +181,7 @@ class Node:
             executor=self.executor,
             committer=self.committer,
             archive=store,
+            onces=store,
             lease=self.lease,
             clock=clock,
         )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
-    from hookline.ports import Archive, Clock
+    from hookline.ports import Archive, Clock, Epoch, Onces
 
 
 _NO_TURN: Final = Turn()
@@ -72,6 +72,7 @@ class Receiver:
         executor: Executor,
         committer: Committer,
         archive: Archive,
+        onces: Onces,
         lease: Lease,
         clock: Clock,
     ) -> None:
@@ -79,6 +80,7 @@ class Receiver:
         self._executor = executor
         self._committer = committer
         self._archive = archive
+        self._onces = onces
         self._lease = lease
         self._clock = clock
 
@@ -123,13 +125,21 @@ class Receiver:
 
         result = await self._committer.commit(accept, after=concluded)
         if result is True and turn.when_full == "replace":
-            with suppress(
-                StorageError
-            ):  # it is stored, and so is what those were asked: they learn of it a little later
+            # It is stored; the others learn at the next look what they were asked.
+            with suppress(StorageError):
                 await self._executor.cancel_requested_elsewhere()
         if isinstance(result, Instead):
-            return await self._stand_in(result, start.organization_id)
+            earlier = await self._stand_in(result, start.organization_id)
+            if result.reason == "merged" and start.once is not None and answer is not None:
+                await self._remember(start.once, answer(earlier), epoch)
+            return earlier
         return result if isinstance(result, Repeat) else execution
+
+    async def _remember(self, once: Once, answer: bytes, epoch: Epoch) -> None:
+        """Answer repeats of a request that went into an earlier execution with that one: its work is done there."""
+        named = msgspec.structs.replace(once, answer=answer)
+        if await self._onces.reserve(named, epoch) is True:
+            await self._onces.finish(named, epoch)
 
     async def _stand_in(self, instead: Instead, organization_id: Key) -> Execution:
         earlier = await self._archive.execution(instead.execution_id, organization_id=organization_id)
