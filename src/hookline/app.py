@@ -112,6 +112,7 @@ class Server:
                 retention_days=settings.retention_days,
                 held_retention_days=settings.held_retention_days,
             ),
+            roles=settings.roles,
             public_url=url,
             blobs=open_blobs(settings, store),
         )

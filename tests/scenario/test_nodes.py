@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine_bed import ORDERS, running
+from world import world
 
 from hookline.engine.clock import SystemClock
 from hookline.model.states import DeliveryState
@@ -16,6 +17,7 @@ from hookline.stores.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from hookline.ports_runner import Outcome, RunJob, RunListener
     from hookline.testing.postgres import PostgresServer
@@ -64,6 +66,21 @@ async def test_each_role_leaves_the_other_work_to_the_nodes_that_have_it(
 
     assert sent == [0, 0, 1]
     assert ran == [0, 1, 0]
+
+
+async def test_the_roles_of_the_settings_are_the_nodes(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """``HOOKLINE_ROLES=receive`` takes work and leaves it to the nodes that do it."""
+
+    def run() -> tuple[str, str]:
+        with world(postgres_server.fresh_database(), tmp_path, HOOKLINE_ROLES="receive") as one:
+            execution_id = one.start("orders", {"order_id": 1})
+            alone = one.get(f"/api/v1/executions/{execution_id}", Prefer="wait=1")
+            one.add_node()
+            return alone["status"], one.ended(execution_id)["status"]
+
+    assert await asyncio.to_thread(run) == ("queued", "succeeded")
 
 
 async def test_two_nodes_share_a_backlog_and_send_each_delivery_once(postgres_server: PostgresServer) -> None:
