@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,36 +17,49 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.model.states import Lane
 
+_MOST_TIMES: Final = 64
+"""Times remembered of one line, the soonest ones. Those behind them are found by a scan, long before they are due."""
+
 
 class DueNotes:
-    """The earliest due time of each (webhook, lane), soonest first."""
+    """The next due times of each (webhook, lane), soonest first."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Key, Lane]] = []
-        self._earliest: dict[tuple[Key, Lane], float] = {}
+        self._times: dict[tuple[Key, Lane], set[float]] = {}
         self._sooner = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._earliest)
+        return len(self._times)
 
     def note(self, webhook_id: Key, lane: Lane, due_at: datetime) -> None:
         """Something of that line is due then."""
         due = due_at.timestamp()
-        known = self._earliest.get((webhook_id, lane))
-        if known is not None and known <= due:
+        times = self._times.setdefault((webhook_id, lane), set())
+        if due in times or (len(times) >= _MOST_TIMES and due > max(times)):
             return
-        self._earliest[webhook_id, lane] = due
+        if len(times) >= _MOST_TIMES:
+            times.discard(max(times))
+        times.add(due)
         heapq.heappush(self._heap, (due, webhook_id, lane))
         if self._heap[0][0] == due:
             self._sooner.set()
 
     def take_due(self, now: datetime) -> Iterator[tuple[Key, Lane]]:
-        """Take the notes whose time has come."""
+        """Take the notes whose time has come, each line once."""
+        taken: set[tuple[Key, Lane]] = set()
         while self._heap and self._heap[0][0] <= now.timestamp():
             due, webhook_id, lane = heapq.heappop(self._heap)
-            if self._earliest.get((webhook_id, lane)) == due:  # else a sooner note was acted on
-                del self._earliest[webhook_id, lane]
-                yield webhook_id, lane
+            place = (webhook_id, lane)
+            times = self._times.get(place)
+            if times is None or due not in times:
+                continue  # a note that gave way to sooner ones
+            times.discard(due)
+            if not times:
+                del self._times[place]
+            if place not in taken:
+                taken.add(place)
+                yield place
 
     async def wait(self, now: datetime, *, longest: float) -> None:
         """Wait until the next note is due or a sooner one arrives, at most ``longest`` seconds."""

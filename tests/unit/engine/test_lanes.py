@@ -160,3 +160,29 @@ async def test_a_sooner_note_wakes_who_waits() -> None:
     notes.note(b"a", Lane.FIRST, NOW)
 
     await asyncio.wait_for(waiting, timeout=1)
+
+
+def test_a_later_time_of_a_line_is_remembered_behind_a_sooner_one() -> None:
+    """P7: two retries of one webhook that wait differently long are both claimed when they are due."""
+    notes = DueNotes()
+    webhook = b"a"
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for seconds in (5, 1, 3, 1):
+        notes.note(webhook, Lane.RETRY, start + timedelta(seconds=seconds))
+
+    taken = [len(list(notes.take_due(start + timedelta(seconds=second)))) for second in range(7)]
+
+    assert taken == [0, 1, 0, 1, 0, 1, 0]
+    assert len(notes) == 0
+
+
+def test_what_is_remembered_of_a_line_is_bounded_and_the_soonest() -> None:
+    notes = DueNotes()
+    webhook = b"a"
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for seconds in range(1000, 0, -1):
+        notes.note(webhook, Lane.RETRY, start + timedelta(seconds=seconds))
+
+    taken = [second for second in range(1001) if list(notes.take_due(start + timedelta(seconds=second)))]
+
+    assert taken == list(range(1, 65))
