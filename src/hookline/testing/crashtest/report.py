@@ -98,9 +98,9 @@ def show(outcome: Outcome, console: Console) -> None:
             console.print(f"[red]{name.replace('_', ' ')}:[/] {story}", highlight=False)
     counts = outcome.counts
     console.print(
-        f"{counts.owed:,} deliveries owed, {counts.dead:,} exhausted as intended, {counts.unknown:,} answers unknown, "
-        f"{counts.refused:,} refused; {outcome.seconds:.0f} s; first delivery at most "
-        f"{outcome.resumed_seconds:.1f} s after a restart",
+        f"{counts.owed:,} deliveries owed, {counts.dead:,} exhausted (one receiver never accepts), "
+        f"{counts.unknown:,} answers unknown, {counts.refused:,} refused; {outcome.seconds:.0f} s; "
+        f"first delivery at most {outcome.resumed_seconds:.1f} s after a restart",
         highlight=False,
     )
     hits = ", ".join(f"{name} x{count}" for name, count in sorted(Counter(outcome.hits).items()))
