@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookline.ports import Clock, Store
-    from hookline.ports_blobs import Blobs
+    from hookline.ports.blobs import Blobs
 
 _log = structlog.get_logger("hookline.app")
 

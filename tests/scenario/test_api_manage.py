@@ -20,14 +20,14 @@ from hookline.engine.manage import first_admin_key, prepare
 from hookline.engine.vault import Vault
 from hookline.errors import SettingError
 from hookline.model.configuration import ApiKey, Organization
-from hookline.ports_runner import Failed, Succeeded
+from hookline.ports.runner import Failed, Succeeded
 from hookline.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from hookline.ports_runner import RunJob, RunListener
+    from hookline.ports.runner import RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 

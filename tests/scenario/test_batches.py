@@ -12,13 +12,13 @@ from engine_bed import running
 from hookline.engine import word
 from hookline.model.configuration import RetryPolicy
 from hookline.model.states import AttemptOutcome, DeliveryState
-from hookline.ports_sender import Answer
+from hookline.ports.sender import Answer
 from hookline.testing.fakes import FakeSender
 
 if TYPE_CHECKING:
     from hookline.model.events import Event
     from hookline.ports import Store
-    from hookline.ports_sender import Outgoing
+    from hookline.ports.sender import Outgoing
 
 pytestmark = pytest.mark.asyncio
 

@@ -15,15 +15,15 @@ from hookline.model.configuration import Webhook
 from hookline.model.executions import Failure
 from hookline.model.ids import parse
 from hookline.model.states import Origin
-from hookline.ports_runner import Failed, Succeeded
+from hookline.ports.runner import Failed, Succeeded
 from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
     from api_bed import Api
 
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
-    from hookline.ports_sender import Answer, Outgoing
+    from hookline.ports.runner import Outcome, RunJob, RunListener
+    from hookline.ports.sender import Answer, Outgoing
 
 pytestmark = pytest.mark.asyncio
 

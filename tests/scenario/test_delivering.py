@@ -16,7 +16,7 @@ from hookline.testing.fakes import OK, TIMED_OUT, FakeSender, refused
 
 if TYPE_CHECKING:
     from hookline.ports import Store
-    from hookline.ports_sender import Answer, Outgoing
+    from hookline.ports.sender import Answer, Outgoing
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,14 +14,14 @@ from hookline.core.matching import Mismatch
 from hookline.errors import StorageError
 from hookline.model.executions import Automation, Failure, JournalEntry, ScriptFacts
 from hookline.model.states import DeliveryState, Kind
-from hookline.ports_runner import EmitDraft, Failed, LogDraft, Succeeded, TimedOut
+from hookline.ports.runner import EmitDraft, Failed, LogDraft, Succeeded, TimedOut
 from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
     from hookline.model.executions import Execution
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
-    from hookline.ports_sender import Answer, Outgoing
+    from hookline.ports.runner import Outcome, RunJob, RunListener
+    from hookline.ports.sender import Answer, Outgoing
 
 pytestmark = pytest.mark.asyncio
 

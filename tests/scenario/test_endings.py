@@ -14,7 +14,7 @@ from hookline.engine.clock import SystemClock
 from hookline.engine.receive import ExecutionStart
 from hookline.model.executions import Failure
 from hookline.model.ids import new_key
-from hookline.ports_runner import Failed, Succeeded
+from hookline.ports.runner import Failed, Succeeded
 from hookline.stores.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Ending
     from hookline.model.ids import Key
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
     from hookline.testing.postgres import PostgresServer
 
 pytestmark = pytest.mark.asyncio

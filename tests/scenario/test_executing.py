@@ -10,13 +10,13 @@ import pytest
 from engine_bed import ORDERS, RESUMABLE, SUPPORT, parsed, running
 
 from hookline.model.executions import Failure, JournalEntry
-from hookline.ports_runner import EmitDraft, Failed, LogDraft, Lost, OpenWait, Succeeded, Suspended
+from hookline.ports.runner import EmitDraft, Failed, LogDraft, Lost, OpenWait, Succeeded, Suspended
 
 if TYPE_CHECKING:
     from engine_bed import Bed
 
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
     from hookline.testing.fakes import Work
 
 pytestmark = pytest.mark.asyncio

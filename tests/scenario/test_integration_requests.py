@@ -15,14 +15,14 @@ from hookline.errors import StorageError
 from hookline.model.executions import QueueRule
 from hookline.model.ids import parse
 from hookline.model.integrations import Handler, Security
-from hookline.ports_runner import Succeeded
+from hookline.ports.runner import Succeeded
 
 if TYPE_CHECKING:
     from asgi import Reply
 
     from hookline.model.executions import Execution
     from hookline.ports import Store
-    from hookline.ports_runner import CallJob, RunJob, RunListener
+    from hookline.ports.runner import CallJob, RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 

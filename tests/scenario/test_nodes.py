@@ -12,14 +12,14 @@ from world import world
 
 from hookline.engine.clock import SystemClock
 from hookline.model.states import DeliveryState
-from hookline.ports_runner import Succeeded
+from hookline.ports.runner import Succeeded
 from hookline.stores.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
     from hookline.testing.postgres import PostgresServer
 
 pytestmark = pytest.mark.asyncio

@@ -17,14 +17,14 @@ from hookline.api.services import ApiSettings, Site
 from hookline.core.addresses import AddressPolicy
 from hookline.model.executions import Failure
 from hookline.model.ids import new_key, public
-from hookline.ports_runner import Failed, Succeeded, TimedOut
+from hookline.ports.runner import Failed, Succeeded, TimedOut
 
 if TYPE_CHECKING:
     from api_bed import Api
 
     from hookline.model.executions import Execution
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 

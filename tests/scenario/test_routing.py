@@ -19,7 +19,7 @@ from hookline.model.integrations import Endpoint, Handler, Security
 
 if TYPE_CHECKING:
     from hookline.ports import Store
-    from hookline.ports_runner import CallJob
+    from hookline.ports.runner import CallJob
 
 pytestmark = pytest.mark.asyncio
 

@@ -24,7 +24,7 @@ from hookline.engine.receive import ExecutionStart
 from hookline.model.executions import Failure
 from hookline.model.ids import parse, public
 from hookline.ports import ExecutionFilter, Once
-from hookline.ports_runner import Failed, Succeeded, TimedOut
+from hookline.ports.runner import Failed, Succeeded, TimedOut
 
 if TYPE_CHECKING:
     from api_bed import Api
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hookline.api.inbound import Inbound
     from hookline.model.executions import Execution
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 

@@ -15,13 +15,13 @@ from hookline.engine.receive import ExecutionStart
 from hookline.model.executions import Execution, Failure, RetryRule
 from hookline.model.ids import new_key
 from hookline.ports import Once, Repeat
-from hookline.ports_runner import Failed, Succeeded
+from hookline.ports.runner import Failed, Succeeded
 
 if TYPE_CHECKING:
     from engine_bed import Bed
 
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 

@@ -16,13 +16,13 @@ from trigger_bed import Door, Seen, serving
 from hookline.api.app import build_application
 from hookline.api.services import ApiSettings
 from hookline.core.addresses import AddressPolicy
-from hookline.ports_runner import Succeeded
+from hookline.ports.runner import Succeeded
 
 if TYPE_CHECKING:
     from api_bed import Api
 
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 

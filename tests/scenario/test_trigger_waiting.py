@@ -11,14 +11,14 @@ from asgi import Client
 from engine_bed import ORDERS
 
 from hookline.model.executions import Failure
-from hookline.ports_runner import Failed, Succeeded
+from hookline.ports.runner import Failed, Succeeded
 
 if TYPE_CHECKING:
     from api_bed import Api
     from asgi import Reply
 
     from hookline.ports import Store
-    from hookline.ports_runner import Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,7 +12,7 @@ from hookline.api.app import build_application
 from hookline.api.services import ApiSettings
 from hookline.core.addresses import AddressPolicy
 from hookline.engine.manage import first_admin_key, prepare
-from hookline.ports_runner import Succeeded
+from hookline.ports.runner import Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hookline.api.front import Front
     from hookline.model.executions import Automation
     from hookline.ports import Store
-    from hookline.ports_runner import RunJob, RunListener
+    from hookline.ports.runner import RunJob, RunListener
     from hookline.testing.fakes import FakeSender, Work
 
 PUBLIC_URL = "https://hooks.example.com"

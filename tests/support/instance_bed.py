@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asgi import Client, Reply
 
     from hookline.ports import Store
-    from hookline.ports_runner import CallJob
+    from hookline.ports.runner import CallJob
 
 ALL = (Handler.ON_TRIGGER, Handler.ON_DEPLOY, Handler.ON_REMOVE)
 LIFE = (Handler.ON_DEPLOY, Handler.ON_REMOVE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from api_bed import PUBLIC_URL, serving
 from engine_bed import ORDERS
 
-from hookline.ports_runner import Succeeded
+from hookline.ports.runner import Succeeded
 from hookline.runners.protocol import Start
 from hookline.runners.session import RunSession
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asgi import Reply
 
     from hookline.model.executions import Automation
-    from hookline.ports_runner import RunJob, RunListener
+    from hookline.ports.runner import RunJob, RunListener
     from hookline.testing.fakes import Work
     from hookline.triggered import Trigger
 

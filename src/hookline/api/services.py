@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.model.states import DeliveryState, Kind
     from hookline.ports import Clock, Epoch, Once, Repeat, Store
-    from hookline.ports_blobs import Blobs
+    from hookline.ports.blobs import Blobs
 
 D = TypeVar("D", bound=Document)
 

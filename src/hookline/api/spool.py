@@ -18,7 +18,7 @@ from hookline.core.octets import Kept, wrapped
 
 if TYPE_CHECKING:
     from hookline.api.inbound import Inbound
-    from hookline.ports_blobs import Blobs, BlobSink
+    from hookline.ports.blobs import Blobs, BlobSink
 
 HELD_BYTES: Final = 8 << 20
 """Of a body, in memory: more than the usual cap, so only triggers that ask for it ever write a blob."""

@@ -1,1 +1,1 @@
-"""Where large data is kept: adapters of ``ports_blobs``."""
+"""Where large data is kept: adapters of ``ports.blobs``."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from hookline.errors import MissingError, SettingError, StorageError
-from hookline.ports_blobs import Blob
+from hookline.ports.blobs import Blob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ _UNFINISHED: Final = ".part"
 
 
 class FileBlobs:
-    """``ports_blobs.Blobs``. folder: made when it is not there, readable by this user alone."""
+    """``ports.blobs.Blobs``. folder: made when it is not there, readable by this user alone."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -79,7 +79,7 @@ class FileBlobs:
 
 
 class FileSink:
-    """``ports_blobs.BlobSink``."""
+    """``ports.blobs.BlobSink``."""
 
     def __init__(self, folder: Path, id_: str, file: BinaryIO) -> None:
         self._folder = folder

@@ -20,7 +20,7 @@ from hookline.cli.options import Json
 if TYPE_CHECKING:
     from hookline.dialects import Dialect
     from hookline.model.events import Event
-    from hookline.ports_sender import Answer, Outgoing
+    from hookline.ports.sender import Answer, Outgoing
 
 _IDLE_SECONDS: Final = 0.5
 _WEBHOOK_ID: Final = "wh_00000000-0000-7000-8000-000000000000"
@@ -131,7 +131,7 @@ class _Forwarder:
 
     def _request(self, event: Event) -> Outgoing:
         from hookline.dialects.base import Recipient
-        from hookline.ports_sender import Outgoing
+        from hookline.ports.sender import Outgoing
 
         body = self._dialect.body(event, Recipient(webhook_id=_WEBHOOK_ID))
         signature = self._dialect.signature_headers(

@@ -13,7 +13,7 @@ from hookline.model.events import Attempt
 from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState, Lane
 from hookline.ports import Settle
-from hookline.ports_sender import Outgoing
+from hookline.ports.sender import Outgoing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hookline.engine.target import Target
     from hookline.model.events import Delivery
     from hookline.ports import Epoch, Owed
-    from hookline.ports_sender import Answer
+    from hookline.ports.sender import Answer
 
 
 def unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:

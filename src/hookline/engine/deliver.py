@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch
-    from hookline.ports_sender import Answer, Outgoing, Sender
+    from hookline.ports.sender import Answer, Outgoing, Sender
 
 _log = structlog.get_logger("hookline.deliver")
 

@@ -30,7 +30,7 @@ from hookline.model.ids import new_key, public
 from hookline.model.integrations import Deployment, Endpoint, Handler, Instance, InstanceStatus
 from hookline.model.states import Kind
 from hookline.ports import Once
-from hookline.ports_runner import CallJob
+from hookline.ports.runner import CallJob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.model.integrations import Flow, Integration
     from hookline.ports import Clock, Store
-    from hookline.ports_runner import Runner
+    from hookline.ports.runner import Runner
 
 _log = structlog.get_logger("hookline.deploy")
 

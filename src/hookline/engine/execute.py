@@ -21,7 +21,7 @@ from hookline.errors import MissingError, StorageError
 from hookline.model.executions import Automation, Execution, Failure
 from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import AdoptExecutions, Cancel, Cancelling, ClaimExecutions, Requeue, Resume, Suspend
-from hookline.ports_runner import Failed, Lost, RunJob, Suspended, TimedOut
+from hookline.ports.runner import Failed, Lost, RunJob, Suspended, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import JournalEntry
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch, Write
-    from hookline.ports_runner import Outcome, Runner
+    from hookline.ports.runner import Outcome, Runner
 
 _log = structlog.get_logger("hookline.execute")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from hookline.ports_runner import CallJob, CallResult, Runner
+    from hookline.ports.runner import CallJob, CallResult, Runner
 
 _log = structlog.get_logger("hookline.handlers")
 

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from hookline.model.executions import Automation, Execution, TriggerRequest
     from hookline.model.states import Kind
     from hookline.ports import Clock, Store
-    from hookline.ports_blobs import Blobs
-    from hookline.ports_runner import Runner
-    from hookline.ports_sender import Sender
+    from hookline.ports.blobs import Blobs
+    from hookline.ports.runner import Runner
+    from hookline.ports.sender import Sender
 
 _log = structlog.get_logger("hookline.node")
 

@@ -26,7 +26,7 @@ from hookline.model.executions import Execution, Failure, JournalEntry, LogLine
 from hookline.model.ids import Key, new_key
 from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import Begin, Finish, NewEvent, Record
-from hookline.ports_runner import Failed, Killed, LogDraft, Lost, Succeeded, Suspended, TimedOut
+from hookline.ports.runner import Failed, Killed, LogDraft, Lost, Succeeded, Suspended, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hookline.engine.publish import Outbox
     from hookline.model.executions import Conversation, Facts
     from hookline.ports import Archive, Clock, Epoch
-    from hookline.ports_runner import EmitDraft, Outcome
+    from hookline.ports.runner import EmitDraft, Outcome
 
 _POSITIONS_PER_ATTEMPT: Final = 1 << 32
 """Log positions of one process: each attempt starts above all of the one before, without asking what it wrote."""

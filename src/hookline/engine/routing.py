@@ -26,7 +26,7 @@ from hookline.model.configuration import ApiKey, Stored, Trigger, TriggerEndpoin
 from hookline.model.ids import public
 from hookline.model.integrations import Flow, Handler, Instance, Integration, Security
 from hookline.model.states import Scope
-from hookline.ports_runner import CallJob
+from hookline.ports.runner import CallJob
 
 if TYPE_CHECKING:
     from hookline.engine.contexts import Contexts
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Failure
     from hookline.model.ids import Key
     from hookline.ports import Clock
-    from hookline.ports_runner import CallResult, Runner
+    from hookline.ports.runner import CallResult, Runner
 
 _MOST_KEY_CHARACTERS: Final = 512
 _STARTERS: Final = frozenset({Scope.ADMIN, Scope.WRITE, Scope.TRIGGER})

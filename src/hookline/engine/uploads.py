@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from hookline.ports import Clock
-    from hookline.ports_blobs import Blobs
+    from hookline.ports.blobs import Blobs
 
 KEPT_FOR: Final = timedelta(days=30)
 """How long a blob is kept: what a run's own result objects have (PR-13b)."""

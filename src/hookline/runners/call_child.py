@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hookline.core.octets import wrapped
 from hookline.handling import HandlerContext, Payload, plain, route_answer, trigger_answer
 from hookline.model.integrations import Handler
-from hookline.ports_runner import LogDraft
+from hookline.ports.runner import LogDraft
 from hookline.runners import values
 from hookline.runners.protocol import Broken, Call, Finished, Ready, Recorded
 from hookline.runners.streams import flush_output

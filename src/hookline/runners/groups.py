@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from hookline.errors import SettingError
 from hookline.model.executions import Failure
-from hookline.ports_runner import Failed
+from hookline.ports.runner import Failed
 from hookline.runners.process import Child
 from hookline.runners.run import Verdict
 

@@ -17,7 +17,7 @@ import msgspec
 
 from hookline.errors import SettingError
 from hookline.model.executions import Automation, Failure
-from hookline.ports_runner import CallResult, Failed, Succeeded, Suspended
+from hookline.ports.runner import CallResult, Failed, Succeeded, Suspended
 from hookline.runners.deadlines import Deadlines
 from hookline.runners.environment import clean_environment
 from hookline.runners.groups import CallPool, Pool, SharedGroup
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import JournalEntry
     from hookline.model.ids import Key
     from hookline.model.integrations import Integration
-    from hookline.ports_runner import CallJob, EmitDraft, LogDraft, Outcome, RunJob, RunListener
+    from hookline.ports.runner import CallJob, EmitDraft, LogDraft, Outcome, RunJob, RunListener
     from hookline.runners.groups import Group
 
 CORES: Final = os.cpu_count() or 2
@@ -93,7 +93,7 @@ class CallLog:
 
 
 class RunnerHost:
-    """The ``Runner`` for users' Python code; see ports_runner.py for what it promises."""
+    """The ``Runner`` for users' Python code; see ports/runner.py for what it promises."""
 
     def __init__(self, settings: RunnerSettings) -> None:
         self._settings = settings

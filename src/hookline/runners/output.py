@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from hookline.ports_runner import LogDraft
+from hookline.ports.runner import LogDraft
 
 MAX_OUTPUT: Final = 1024 * 1024
 """Bytes of stdout and stderr that one execution may leave in its log."""

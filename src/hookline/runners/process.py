@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from hookline.model.executions import Failure
-from hookline.ports_runner import CallJob
+from hookline.ports.runner import CallJob
 from hookline.runners.line import Line
 from hookline.runners.output import OutputLines
 from hookline.runners.protocol import (

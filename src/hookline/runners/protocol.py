@@ -22,7 +22,7 @@ import msgspec
 from hookline.errors import RemoteError
 from hookline.model.executions import Automation, Failure, JournalEntry
 from hookline.model.integrations import Handler, Integration
-from hookline.ports_runner import EmitDraft, LogDraft, OpenWait
+from hookline.ports.runner import EmitDraft, LogDraft, OpenWait
 
 MAX_FRAME: Final = 64 * 1024 * 1024
 """Bytes. One input, one step's result or one output may come near this; a journal is sent in parts."""

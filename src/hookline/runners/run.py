@@ -11,14 +11,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hookline.model.executions import Failure
-from hookline.ports_runner import CallJob, Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
+from hookline.ports.runner import CallJob, Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
 from hookline.runners.protocol import Broken, Finished, Recorded, Suspend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hookline.model.executions import JournalEntry
-    from hookline.ports_runner import EmitDraft, LogDraft, Outcome, RunListener
+    from hookline.ports.runner import EmitDraft, LogDraft, Outcome, RunListener
     from hookline.runners.deadlines import Deadlines
 
 AWAITED: Final = frozenset({"step", "wait"})

@@ -19,7 +19,7 @@ import msgspec
 
 from hookline.model.executions import JournalEntry
 from hookline.model.ids import public
-from hookline.ports_runner import EmitDraft, LogDraft, OpenWait
+from hookline.ports.runner import EmitDraft, LogDraft, OpenWait
 from hookline.runners import values
 from hookline.runners.protocol import Finished, Recorded, Suspend
 from hookline.runners.streams import flush_output

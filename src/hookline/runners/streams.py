@@ -18,7 +18,7 @@ from hookline.runners.output import OutputLines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hookline.ports_runner import LogDraft
+    from hookline.ports.runner import LogDraft
 
 
 class SharedOutput:

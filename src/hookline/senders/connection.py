@@ -15,7 +15,7 @@ from typing import cast
 import httptools
 
 from hookline import failpoints
-from hookline.ports_sender import KEPT_ANSWER_BYTES
+from hookline.ports.sender import KEPT_ANSWER_BYTES
 
 # All header lines together, interim answers included: eight times what servers commonly send or accept.
 _HEAD_BYTES = 64 * 1024

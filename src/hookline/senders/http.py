@@ -27,7 +27,7 @@ from hookline import __version__
 from hookline.core.addresses import parse_target
 from hookline.errors import InputError
 from hookline.model.states import AttemptOutcome
-from hookline.ports_sender import Answer, Outgoing
+from hookline.ports.sender import Answer, Outgoing
 from hookline.senders import tls
 from hookline.senders.connection import Connection, Ending
 from hookline.senders.dns import NameFailedError, NameMissingError, Resolver
@@ -107,7 +107,7 @@ class HttpSender:
         return f"<HttpSender busy={len(self._busy)} idle={len(self._pool)}>"
 
     async def send(self, request: Outgoing) -> Answer:
-        """Send it and read the answer; see ``ports_sender.Sender``."""
+        """Send it and read the answer; see ``ports.sender.Sender``."""
         if request.max_redirects:
             return await follow(self._send_once, request)
         return await self._send_once(request)

@@ -17,12 +17,12 @@ from hookline.core.addresses import parse_target
 from hookline.core.redact import redact_url
 from hookline.errors import InputError
 from hookline.model.states import AttemptOutcome
-from hookline.ports_sender import TlsOptions
+from hookline.ports.sender import TlsOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hookline.ports_sender import Answer, Outgoing
+    from hookline.ports.sender import Answer, Outgoing
 
 _KEEPS_METHOD_AND_BODY: Final = (307, 308)
 

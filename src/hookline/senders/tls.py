@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
-    from hookline.ports_sender import TlsOptions
+    from hookline.ports.sender import TlsOptions
 
 # Webhooks with certificates of their own whose contexts stay in memory, at some 100 KB each.
 _CONTEXTS = 128

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
-    from hookline.ports_sender import Outgoing
+    from hookline.ports.sender import Outgoing
 
 # RFC 9110 section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")

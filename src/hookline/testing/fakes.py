@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from hookline.model.executions import Automation, Failure
 from hookline.model.states import AttemptOutcome
-from hookline.ports_runner import CallJob, CallResult, Failed, Killed, Lost, Outcome, RunJob, RunListener
-from hookline.ports_sender import Answer, Outgoing
+from hookline.ports.runner import CallJob, CallResult, Failed, Killed, Lost, Outcome, RunJob, RunListener
+from hookline.ports.sender import Answer, Outgoing
 
 if TYPE_CHECKING:
     from hookline.engine.clock import SystemClock

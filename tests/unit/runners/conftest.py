@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from hookline.model.ids import new_key
 from hookline.model.states import Kind
-from hookline.ports_runner import RunJob, Suspended
+from hookline.ports.runner import RunJob, Suspended
 from hookline.runners.host import RunnerHost, RunnerSettings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.model.executions import JournalEntry
-    from hookline.ports_runner import EmitDraft, LogDraft, Outcome
+    from hookline.ports.runner import EmitDraft, LogDraft, Outcome
 
 APPS = Path(__file__).parent / "apps"
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from hookline.model.integrations import Handler
-from hookline.ports_runner import CallJob, CallResult, Succeeded
+from hookline.ports.runner import CallJob, CallResult, Succeeded
 from hookline.runners.host import RunnerHost, RunnerSettings
 
 if TYPE_CHECKING:

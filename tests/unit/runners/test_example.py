@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hookline.model.states import Kind
-from hookline.ports_runner import Suspended
+from hookline.ports.runner import Suspended
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

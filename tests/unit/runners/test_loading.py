@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookline.errors import SettingError
-from hookline.ports_runner import Failed, Succeeded
+from hookline.ports.runner import Failed, Succeeded
 from hookline.runners import groups
 from hookline.runners.host import RunnerHost, RunnerSettings
 

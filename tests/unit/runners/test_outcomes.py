@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hookline.model.states import Kind
-from hookline.ports_runner import Failed, Lost, Succeeded, TimedOut
+from hookline.ports.runner import Failed, Lost, Succeeded, TimedOut
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookline.ports_runner import Killed, Lost, Succeeded, TimedOut
+from hookline.ports.runner import Killed, Lost, Succeeded, TimedOut
 from hookline.runners import run as run_module
 from hookline.runners.protocol import Start, frame
 
@@ -205,7 +205,7 @@ NODE = """
 import asyncio, sys
 from hookline.model.ids import new_key
 from hookline.model.states import Kind
-from hookline.ports_runner import RunJob
+from hookline.ports.runner import RunJob
 from hookline.runners.host import RunnerHost, RunnerSettings
 
 class Listener:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hookline.model.executions import Failure, JournalEntry
 from hookline.model.integrations import Handler
 from hookline.model.states import Kind
-from hookline.ports_runner import CallJob, OpenWait, RunJob
+from hookline.ports.runner import CallJob, OpenWait, RunJob
 from hookline.runners.protocol import (
     JOURNAL_PART,
     MAX_FRAME,

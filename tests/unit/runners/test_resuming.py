@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from hookline.model.executions import JournalEntry
-from hookline.ports_runner import Failed, Lost, Succeeded, Suspended
+from hookline.ports.runner import Failed, Lost, Succeeded, Suspended
 
 if TYPE_CHECKING:
     from collections.abc import Callable

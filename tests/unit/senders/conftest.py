@@ -12,7 +12,7 @@ import pytest_asyncio
 import uvloop
 
 from hookline.core.addresses import AddressPolicy
-from hookline.ports_sender import Answer, Outgoing
+from hookline.ports.sender import Answer, Outgoing
 from hookline.senders.http import HttpSender
 
 Send = Callable[..., Any]

@@ -12,7 +12,7 @@ import pytest
 
 from hookline.core.addresses import AddressPolicy
 from hookline.model.states import AttemptOutcome as Is
-from hookline.ports_sender import Answer, Outgoing
+from hookline.ports.sender import Answer, Outgoing
 from hookline.senders.dns import NameFailedError, NameMissingError, Resolver
 from hookline.senders.http import HttpSender
 from hookline.testing.receivers import Receiver

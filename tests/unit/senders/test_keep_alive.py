@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookline.model.states import AttemptOutcome as Is
-from hookline.ports_sender import TlsOptions
+from hookline.ports.sender import TlsOptions
 from hookline.testing.receivers import Receiver, Reply
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookline.model.states import AttemptOutcome as Is
-from hookline.ports_sender import Outgoing
+from hookline.ports.sender import Outgoing
 from hookline.senders.http import HttpSender
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookline.model.states import AttemptOutcome as Is
-from hookline.ports_sender import KEPT_ANSWER_BYTES, Outgoing
+from hookline.ports.sender import KEPT_ANSWER_BYTES, Outgoing
 from hookline.testing.receivers import Receiver, Reply
 
 if TYPE_CHECKING:

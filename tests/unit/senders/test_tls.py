@@ -13,7 +13,7 @@ import trustme
 
 from hookline.core.addresses import AddressPolicy
 from hookline.model.states import AttemptOutcome as Is
-from hookline.ports_sender import Answer, Outgoing, TlsOptions
+from hookline.ports.sender import Answer, Outgoing, TlsOptions
 from hookline.senders.dns import Resolver
 from hookline.senders.http import HttpSender
 from hookline.testing.receivers import Receiver, Reply

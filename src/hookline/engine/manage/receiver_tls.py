@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from hookline.engine.vault import CERTIFICATES
 from hookline.errors import InputError
-from hookline.ports_sender import TlsOptions
+from hookline.ports.sender import TlsOptions
 
 if TYPE_CHECKING:
     from hookline.engine.vault import Vault

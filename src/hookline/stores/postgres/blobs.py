@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.errors import MissingError, StorageError
-from hookline.ports_blobs import Blob
+from hookline.ports.blobs import Blob
 from hookline.stores.rows import to_ms
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ SELECT count(*) FROM gone
 
 
 class PostgresBlobs:
-    """``ports_blobs.Blobs``."""
+    """``ports.blobs.Blobs``."""
 
     def __init__(self, link: Link, readers: Readers, clock: Clock) -> None:
         self._link = link
@@ -90,7 +90,7 @@ class PostgresBlobs:
 
 
 class PostgresSink:
-    """``ports_blobs.BlobSink``."""
+    """``ports.blobs.BlobSink``."""
 
     def __init__(self, link: Link, at_ms: int) -> None:
         self._link = link

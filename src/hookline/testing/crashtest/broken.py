@@ -19,7 +19,7 @@ import msgspec
 from hookline.engine.commit import Committer
 from hookline.model.states import AttemptOutcome, DeliveryState
 from hookline.ports import Accept, Publish, Published, Reopen, Settle
-from hookline.ports_sender import Answer
+from hookline.ports.sender import Answer
 from hookline.senders.http import HttpSender
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hookline.engine.commit import Done
     from hookline.model.ids import Key
     from hookline.ports import Result, Write
-    from hookline.ports_sender import Outgoing
+    from hookline.ports.sender import Outgoing
 
 _GAP_SECONDS: Final = 0.05
 """How long each wrong order of two steps lasts: long enough for a kill to land in it now and then."""
