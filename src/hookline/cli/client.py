@@ -75,6 +75,11 @@ class Client:
         self._parts = parts
         self._headers = {"User-Agent": f"hookline/{__version__}", "Accept": "application/json"}
         if key:
+            if not (key.isascii() and key.isprintable()):
+                raise CommandError(
+                    "HOOKLINE_API_KEY must be visible ASCII letters: paste the whole line that `hookline serve` "
+                    "printed, or the key of `hookline keys create`"
+                )
             self._headers["Authorization"] = f"Bearer {key}"
         if organization:
             self._headers["Hookline-Organization"] = organization

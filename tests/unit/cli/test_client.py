@@ -88,6 +88,11 @@ def test_a_refused_key_says_which_variable_to_set(url: str) -> None:
     assert caught.value.status == 401
 
 
+def test_a_key_with_an_ellipsis_is_a_placeholder_and_says_so(url: str) -> None:
+    with pytest.raises(CommandError, match="paste the whole line"):
+        Client(url, "hlk_…")
+
+
 def test_a_wrong_field_is_shown_with_expected_and_received(url: str) -> None:
     with pytest.raises(AnswerError, match=r"url: expected string, got null.*INVALID_INPUT"):
         Client(url).get("/400")
