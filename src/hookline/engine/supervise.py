@@ -73,6 +73,7 @@ class Supervisor:
         self._reconciler = reconciler
         self._rounds = rounds
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
         self.lease_losses = 0
 
     def start(self) -> None:
@@ -91,6 +92,7 @@ class Supervisor:
             self._tasks.append(asyncio.create_task(looking, name="collect"))
 
     async def close(self) -> None:
+        self._closing = True
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -98,14 +100,16 @@ class Supervisor:
                 await task
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        # The flag, because a driver may answer a cancellation with an error of its own.
+        while not self._closing:
             try:
                 await work()
             except StorageError as exc:
                 _log.warning("supervision_failed", work=work.__name__, reason=exc.message)
             except Exception:  # noqa: BLE001 -- one failed round must not end the lease's renewal for ever
                 _log.exception("supervision_crashed", work=work.__name__)
-            await asyncio.sleep(seconds)
+            if not self._closing:
+                await asyncio.sleep(seconds)
 
     async def _renew(self) -> None:
         if await self._lease.renew():
