@@ -104,6 +104,10 @@ class Inbox:
         """What came to a path."""
         return [one for one in list(self._receiver.received) if one.target.decode() == path]
 
+    def all(self) -> list[Received]:
+        """What came, in its order."""
+        return list(self._receiver.received)
+
     def wait(self, path: str, count: int = 1, *, within: float = 10.0) -> list[Received]:
         return until(lambda: self.at(path), lambda found: len(found) >= count, within=within)
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 REDACTED: Final = "[redacted]"
+
+# Shorter ones stand in too many words to be taken out of a text.
+_LEAST_FORGOTTEN: Final = 6
 
 _SECRET_HEADERS: Final = frozenset(
     {
@@ -102,6 +106,18 @@ def redact_url(url: str, secret_names: Collection[str] = ()) -> str:
         return address
     query, hash_, fragment = query.partition("#")
     return f"{address}?{redact_query(query, secret_names)}{hash_}{fragment}"
+
+
+def forget(text: bytes, secret: str) -> bytes:
+    """Return a receiver's words without the secret by which it knows us: an echo service repeats what it was sent.
+
+    secret: as it was sent; also found percent-decoded. Empty, or too short to be told from a word: nothing is taken.
+    """
+    if len(secret) < _LEAST_FORGOTTEN:
+        return text
+    for spelling in {secret, unquote(secret)}:
+        text = text.replace(spelling.encode(), REDACTED.encode())
+    return text
 
 
 def redact_path(path: str) -> str:

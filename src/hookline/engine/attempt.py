@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hookline.core.hops import HEADER
-from hookline.core.redact import redact_headers, redact_url
+from hookline.core.parameters import add_parameter
+from hookline.core.redact import forget, redact_headers, redact_url
 from hookline.model.events import Attempt
 from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState, Lane
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hookline.engine.target import Target
     from hookline.model.events import Delivery
     from hookline.ports import Epoch, Owed
-    from hookline.ports.sender import Answer
+    from hookline.ports.sender import Answer, Headers
 
 
 def unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:
@@ -82,13 +83,14 @@ def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgo
         tls=target.tls,
         max_redirects=target.max_redirects,
         credentials=target.secret_headers,
+        query_secret=target.query_secret,
     )
 
 
 def attempt_of(
-    claim: Claim, request: Outgoing, answer: Answer, started_at: datetime, secret_headers: frozenset[str]
+    claim: Claim, request: Outgoing, answer: Answer, started_at: datetime, credential: str
 ) -> Attempt:
-    """The record of an attempt, secrets redacted. secret_headers: the webhook's own, lower-case."""
+    """The record of an attempt, secrets redacted. credential: the webhook's, which an answer may repeat; or empty."""
     return Attempt(
         id=new_key(),
         delivery_id=claim.owed.delivery.id,
@@ -99,10 +101,24 @@ def attempt_of(
         status=answer.status,
         error=answer.error,
         address=answer.address,
-        url=redact_url(request.url),
+        url=_shown_url(request),
         cause=claim.cause,
-        request_headers=redact_headers(request.headers, secret_headers),
-        response_headers=redact_headers(answer.headers),
-        response_body=answer.body,
+        request_headers=redact_headers(request.headers, request.credentials),
+        response_headers=redact_headers(_said(answer, credential)),
+        response_body=forget(answer.body, credential),
         is_response_cut=answer.is_cut,
     )
+
+
+def _shown_url(request: Outgoing) -> str:
+    if request.query_secret is None:
+        return redact_url(request.url)
+    name = request.query_secret.partition("=")[0]
+    return redact_url(add_parameter(request.url, request.query_secret), (name.lower(),))
+
+
+def _said(answer: Answer, credential: str) -> Headers:
+    """The headers of an answer, such as a Location that repeats our query, without the credential."""
+    if not credential:
+        return answer.headers
+    return tuple([(name, forget(value.encode(), credential).decode()) for name, value in answer.headers])

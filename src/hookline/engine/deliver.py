@@ -287,7 +287,7 @@ class Deliverer:
                 delivery_id=delivery.id,
                 webhook_id=delivery.webhook_id,
                 at=ended_at,
-                attempt=attempt_of(claim, request, answer, started_at, target.secret_headers),
+                attempt=attempt_of(claim, request, answer, started_at, target.credential),
                 state=verdict.state,
                 state_reason=verdict.reason,
                 lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,

@@ -49,6 +49,7 @@ class Target:
         "_previous_signer",
         "_recipient",
         "_signer",
+        "credential",
         "dialect",
         "headers",
         "id",
@@ -56,6 +57,7 @@ class Target:
         "organization_id",
         "previous_secret",
         "public_id",
+        "query_secret",
         "revision",
         "schedule",
         "secret",
@@ -103,7 +105,9 @@ class Target:
             if webhook.sealed_previous_secret is not None
             else None
         )
-        self.headers = (*_authentication_headers(webhook, vault), *webhook.headers.items())
+        self.credential = _credential(webhook, vault)
+        self.headers = (*_authentication_headers(webhook, self.credential), *webhook.headers.items())
+        self.query_secret = _query_secret(webhook, self.credential)
         # Whatever the owner puts into a header of their own may be a credential: none is stored with an attempt.
         self.secret_headers = frozenset(name.lower() for name, _ in self.headers)
 
@@ -179,17 +183,27 @@ def schedule_of(policy: RetryPolicy) -> RetrySchedule:
     return from_policy(policy.max_retries, policy.backoff_multiplier)
 
 
-def _authentication_headers(webhook: Webhook, vault: Vault) -> tuple[tuple[str, str], ...]:
+def _credential(webhook: Webhook, vault: Vault) -> str:
+    """The secret by which the receiver knows us, empty without one."""
+    sealed = webhook.sealed_authentication
+    return "" if sealed is None else vault.open(sealed, AUTHENTICATION).decode()
+
+
+def _authentication_headers(webhook: Webhook, credential: str) -> tuple[tuple[str, str], ...]:
     """The headers by which the receiver knows us (AF-11)."""
-    if webhook.sealed_authentication is None:
-        return ()
-    secret = vault.open(webhook.sealed_authentication, AUTHENTICATION).decode()
     match webhook.authentication.get("type"):
         case "bearer":
-            return (("Authorization", f"Bearer {secret}"),)
+            return (("Authorization", f"Bearer {credential}"),)
         case "basic":
-            return (("Authorization", f"Basic {secret}"),)
+            return (("Authorization", f"Basic {credential}"),)
         case "header":
-            return ((str(webhook.authentication["name"]), secret),)
+            return ((str(webhook.authentication["name"]), credential),)
         case _:
             return ()
+
+
+def _query_secret(webhook: Webhook, credential: str) -> str | None:
+    """The parameter by which the receiver knows us, as it goes on the wire (PB-8)."""
+    if webhook.authentication.get("type") != "query":
+        return None
+    return f"{webhook.authentication['name']}={credential}"

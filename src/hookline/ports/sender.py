@@ -47,6 +47,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     connect_timeout_seconds: for name, connection and TLS handshake, within the above.
     tls: None for the default.  max_redirects: hops that may be followed; 0 follows none.
     credentials: names of headers, lower-case, that no other origin than the URL's own may get.
+    query_secret: ``name=value`` that is added to the query as it stands, of this origin alone; None for none.
     """
 
     url: str
@@ -58,6 +59,12 @@ class Outgoing(msgspec.Struct, frozen=True):
     tls: TlsOptions | None = None
     max_redirects: int = 0
     credentials: frozenset[str] = frozenset()
+    query_secret: str | None = None
+
+    def __repr__(self) -> str:
+        """Say what is sent where, without credentials, signatures and whatever the URL's query may hold."""
+        place = self.url.partition("?")[0]
+        return f"<Outgoing {self.method} {place}, {len(self.headers)} headers, {len(self.body)} bytes>"
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ import msgspec
 
 from hookline import __version__
 from hookline.core.addresses import parse_target
+from hookline.core.parameters import add_parameter
 from hookline.errors import InputError
 from hookline.model.states import AttemptOutcome
 from hookline.ports.sender import Answer, Outgoing
@@ -114,8 +115,11 @@ class HttpSender:
 
     async def _send_once(self, request: Outgoing) -> Answer:
         started = time.monotonic()
+        url = request.url
+        if request.query_secret is not None:
+            url = add_parameter(url, request.query_secret)
         try:
-            destination = self._destinations.get(request.url) or self._learn(request.url)
+            destination = self._destinations.get(url) or self._learn(url)
             head = self._wording.head(destination.target, request)
         except InputError as exc:
             return _unopened(_UnopenedError(AttemptOutcome.NOT_SENT, exc.message), started)

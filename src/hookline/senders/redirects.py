@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from hookline.core.addresses import parse_target
+from hookline.core.parameters import drop_parameter
 from hookline.core.redact import redact_url
 from hookline.errors import InputError
 from hookline.model.states import AttemptOutcome
@@ -22,6 +23,7 @@ from hookline.ports.sender import TlsOptions
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hookline.core.addresses import Target
     from hookline.ports.sender import Answer, Outgoing
 
 _KEEPS_METHOD_AND_BODY: Final = (307, 308)
@@ -41,7 +43,7 @@ async def follow(send: Callable[[Outgoing], Awaitable[Answer]], request: Outgoin
         try:
             hop = _next(hop, answer, left, followed=followed, most=request.max_redirects)
         except _StayError as exc:
-            place = redact_url(answer.location)[:500]
+            place = redact_url(answer.location, _secret_names(hop))[:500]
             error = f"The receiver answered {answer.status} and pointed to {place}, which was not followed: {exc}."
             answer = msgspec.structs.replace(answer, error=error)
             break
@@ -67,9 +69,22 @@ def _next(hop: Outgoing, answer: Answer, seconds: float, *, followed: int, most:
     if before.scheme == "https" and after.scheme != "https":
         raise _StayError("it leads from https to http")
     changes: dict[str, object] = {"url": url, "timeout_seconds": seconds}
-    if (before.scheme, before.ascii_host, before.port) != (after.scheme, after.ascii_host, after.port):
+    for name in _secret_names(hop):
+        # A receiver that repeats our query in its Location would hand the secret on, or get it twice.
+        changes["url"] = drop_parameter(url, name)
+    if _origin(before) != _origin(after):
+        changes["query_secret"] = None
         changes["headers"] = tuple(
             [(name, value) for name, value in hop.headers if name.lower() not in hop.credentials]
         )
         changes["tls"] = None if hop.tls is None else TlsOptions(ca_pem=hop.tls.ca_pem)
     return msgspec.structs.replace(hop, **changes)
+
+
+def _origin(target: Target) -> tuple[str, str, int]:
+    return target.scheme, target.ascii_host, target.port
+
+
+def _secret_names(hop: Outgoing) -> tuple[str, ...]:
+    """The name of the parameter that is a credential, if there is one."""
+    return () if hop.query_secret is None else (hop.query_secret.partition("=")[0],)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.core.redact import REDACTED, redact_headers, redact_query, redact_url
+from hookline.core.redact import REDACTED, forget, redact_headers, redact_query, redact_url
 
 CANARY = "CANARY-4711"
 
@@ -99,3 +99,12 @@ def test_a_flood_of_header_names_is_forgotten() -> None:
         redact_headers([(f"X-{number}", "1")])
 
     assert redact_headers([("Cookie", CANARY)]) == (("Cookie", REDACTED),)
+
+
+def test_a_secret_is_taken_out_of_what_a_receiver_repeats() -> None:
+    """P13: as it was sent, and decoded."""
+    said = b"got CANARY%2f1 which is CANARY/1, again CANARY%2f1"
+
+    assert forget(said, "CANARY%2f1") == b"got [redacted] which is [redacted], again [redacted]"
+    assert forget(said, "") == said
+    assert forget(b"a b", "a") == b"a b"

@@ -95,6 +95,26 @@ async def test_the_same_origin_keeps_its_credentials(send: Any) -> None:
     assert [request.header("authorization") for request in receiver.received] == ["Bearer s3cret"] * 2
 
 
+async def test_a_secret_in_the_query_stays_with_its_origin(send: Any) -> None:
+    """PB-8, PB-9: the same origin gets it once at every hop; a stranger never, though the Location repeats it."""
+    async with Receiver() as elsewhere:
+
+        def answer(request: Received) -> Reply:
+            if b"/hop/0" in request.target:
+                return Reply.redirect("/hop/1?a=%2f&secret=s%2f1&b=2", 307)
+            return Reply.redirect(f"{_origin(elsewhere)}/there?a=%2f&se%63ret=s/1&b=2", 308)
+
+        async with Receiver(default=answer) as receiver:
+            found = await send(_first(receiver), max_redirects=2, query_secret="secret=s%2f1")
+
+    assert found.outcome is Is.DELIVERED
+    assert [request.target for request in receiver.received] == [
+        b"/hop/0?secret=s%2f1",
+        b"/hop/1?a=%2f&b=2&secret=s%2f1",
+    ]
+    assert [request.target for request in elsewhere.received] == [b"/there?a=%2f&b=2"]
+
+
 @pytest.mark.parametrize(
     "location",
     [

@@ -9,6 +9,7 @@ import pytest
 
 from hookline import __version__
 from hookline.model.states import AttemptOutcome
+from hookline.ports.sender import Outgoing
 from hookline.testing.receivers import Receiver
 
 pytestmark = pytest.mark.asyncio
@@ -49,6 +50,29 @@ async def test_a_request_is_these_bytes_and_no_others(send: Any) -> None:
 )
 async def test_the_path_and_query_arrive_as_they_were_saved(send: Any, path: str) -> None:
     assert (await captured(send, path)).split(b" ")[1] == path.encode()
+
+
+@pytest.mark.parametrize("value", ["a%2fb%2Fc", "%41%61", "a+b%20c", "MY_SECRET_KEY", "x=y==?z/%zz"])
+@pytest.mark.parametrize(
+    ("path", "before"), [("/in", "/in?"), ("/in?a=%2f", "/in?a=%2f&"), ("/in?", "/in?"), ("/in#top", "/in?")]
+)
+async def test_a_secret_in_the_query_arrives_byte_for_byte(
+    send: Any, path: str, before: str, value: str
+) -> None:
+    """PB-8: no library may rewrite ``%2f`` or ``%41``; a raw socket sees what was saved."""
+    wire = await captured(send, path, query_secret=f"secret={value}")
+
+    assert wire.split(b" ")[1] == f"{before}secret={value}".encode()
+
+
+async def test_what_is_about_to_be_sent_can_be_printed_without_its_secrets() -> None:
+    """P13."""
+    one = Outgoing(
+        "https://a.example/in?token=CANARY", (("Authorization", "CANARY"),), query_secret="s=CANARY"
+    )
+
+    assert "CANARY" not in repr(one)
+    assert "https://a.example/in" in repr(one)
 
 
 async def test_a_user_agent_of_the_dialect_replaces_ours(send: Any) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
+# What may stand in a query as it is; & would begin another parameter, # the fragment (RFC 3986 section 3.4).
+_PARAMETER_NAME: Final = re.compile(r"[A-Za-z0-9._~\[\]-]{1,128}", re.ASCII)
+_PARAMETER_VALUE: Final = re.compile(r"[!$%'-;=?-\[\]-~]{1,1024}", re.ASCII)
 _HEADER_VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,4094}[!-~])?", re.ASCII)
 _OURS: Final = frozenset(
     {
@@ -46,7 +49,7 @@ def authentication(vault: Vault, webhook: Webhook, value: Any) -> dict[str, Any]
         raise InputError(
             "There is no such authentication.",
             field="authentication.type",
-            expected="one of none bearer basic header",
+            expected="one of none bearer basic header query",
             received=kind[:40] if isinstance(kind, str) else type_name(kind),
         )
     public, secret = _SECRETS[kind](given)
@@ -118,14 +121,41 @@ def _header(given: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     return {"type": "header", "name": name}, value
 
 
+def _query(given: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """PB-8: a secret in the query, kept byte for byte."""
+    _only(given, {"type", "name", "value"})
+    name, value = given.get("name"), given.get("value")
+    if not isinstance(name, str) or _PARAMETER_NAME.fullmatch(name) is None:
+        raise InputError(
+            "authentication.name must be the name of a query parameter.",
+            field="authentication.name",
+            expected="1 to 128 letters, digits or . _ ~ - [ ]",
+            received=type_name(name),
+        )
+    if value is not None and (not isinstance(value, str) or _PARAMETER_VALUE.fullmatch(value) is None):
+        raise InputError(
+            "authentication.value must be as it stands in a URL: percent-encode what a query cannot hold.",
+            field="authentication.value",
+            expected='1 to 1024 visible ASCII characters without " # & \\',
+            received=type_name(value),
+        )
+    return {"type": "query", "name": name}, value
+
+
 _SECRETS: Final[dict[Any, Callable[[dict[str, Any]], tuple[dict[str, Any], str | None]]]] = {
     "bearer": _bearer,
     "basic": _basic,
     "header": _header,
+    "query": _query,
 }
 
 
-_SECRET_FIELDS: Final[dict[Any, str]] = {"bearer": "token", "basic": "password", "header": "value"}
+_SECRET_FIELDS: Final[dict[Any, str]] = {
+    "bearer": "token",
+    "basic": "password",
+    "header": "value",
+    "query": "value",
+}
 
 
 def _only(given: Mapping[str, Any], known: set[str]) -> None:
