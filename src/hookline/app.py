@@ -26,7 +26,8 @@ from hookline.config import Settings, secret_key_of
 from hookline.core.addresses import AddressPolicy
 from hookline.engine.clock import SystemClock
 from hookline.engine.manage import first_admin_key, prepare
-from hookline.engine.node import Limits, Node
+from hookline.engine.node import Node
+from hookline.engine.parts import Limits
 from hookline.engine.vault import Vault
 from hookline.errors import SettingError, StorageError
 from hookline.runners.host import RunnerHost, RunnerSettings

@@ -154,7 +154,7 @@ async def test_a_held_backlog_drains_when_the_webhook_is_active_again(store: Sto
         active = msgspec.structs.replace(webhook.document, status=WebhookStatus.ACTIVE)
         stored = await store.put(msgspec.structs.replace(webhook, document=active), at=bed.node.clock.now())
         await bed.node.directory.refresh()
-        moved = await bed.node.shift_webhook(stored, DeliveryState.PENDING)
+        moved = await bed.node.webhooks.shift(stored, DeliveryState.PENDING)
         await bed.until_deliveries(ended(30))
 
     assert moved == 30

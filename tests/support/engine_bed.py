@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hookline.engine.clock import SystemClock
-from hookline.engine.node import ROLES, Limits, Node
+from hookline.engine.node import ROLES, Node
+from hookline.engine.parts import Limits
 from hookline.engine.publish import EventDraft
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.vault import SIGNING_SECRET, Vault

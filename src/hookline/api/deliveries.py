@@ -75,7 +75,7 @@ async def show(site: AtSite, caller: Reader, delivery_id: str) -> Response:
 @router.post("/{delivery_id}/retry", status_code=202, summary="Send it again now, the same bytes")
 async def retry(site: AtSite, caller: Writer, delivery_id: str) -> Response:
     id = key_in_path("delivery", delivery_id)
-    delivery = found_or_missing(await site.services.reopen(caller.organization_id, id), "delivery")
+    delivery = found_or_missing(await site.services.webhooks.reopen(caller.organization_id, id), "delivery")
     view = await viewer(site, [delivery])
     return reply(view(delivery), 202)
 

@@ -21,17 +21,16 @@ if TYPE_CHECKING:
     from hookline.engine.endings import Endings
     from hookline.engine.explain import Explainer
     from hookline.engine.maintain import Maintenance
-    from hookline.engine.node import TestResult
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
     from hookline.engine.replay import Replayer
     from hookline.engine.routing import Router
     from hookline.engine.vault import Vault
-    from hookline.model.configuration import ApiKey, Organization, Stored, Webhook
-    from hookline.model.events import Delivery
+    from hookline.engine.webhooks import Webhooks
+    from hookline.model.configuration import ApiKey, Organization, Stored
     from hookline.model.executions import Automation, Execution, TriggerRequest
     from hookline.model.ids import Key
-    from hookline.model.states import DeliveryState, Kind
+    from hookline.model.states import Kind
     from hookline.ports import Clock, Epoch, Once, Repeat, Store
     from hookline.ports.blobs import Blobs
 
@@ -127,6 +126,10 @@ class Services(Protocol):
         """Sends deliveries again, paced."""
 
     @property
+    def webhooks(self) -> Webhooks:
+        """Holds, drains, tries and sends again."""
+
+    @property
     def epoch(self) -> Epoch: ...
 
     @property
@@ -163,14 +166,6 @@ class Services(Protocol):
 
     async def keep_request(self, request: TriggerRequest, /, *, is_owed: bool = False) -> None:
         """Keep a refused request; raises because the store is away only when it is owed."""
-
-    async def send_test(
-        self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes, /
-    ) -> TestResult | None: ...
-
-    async def reopen(self, organization_id: Key, delivery_id: Key, /) -> Delivery | None: ...
-
-    async def shift_webhook(self, webhook: Stored[Webhook], to: DeliveryState, /) -> int: ...
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

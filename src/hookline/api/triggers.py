@@ -177,7 +177,7 @@ async def _cancel_callbacks(site: Site, target: Stored[Webhook] | None) -> None:
     """Send no callback that is still waiting: its target is gone."""
     if target is not None:
         await site.services.directory.refresh()
-        await site.services.shift_webhook(target, DeliveryState.CANCELLED)
+        await site.services.webhooks.shift(target, DeliveryState.CANCELLED)
 
 
 def _callback_secret(secret: str | None) -> dict[str, Any]:

@@ -207,7 +207,7 @@ async def delete(site: AtSite, caller: Writer, webhook_id: str) -> Response:
         site.services.store, caller.organization_id, id, now=site.services.clock.now()
     )
     await site.services.directory.refresh()
-    await site.services.shift_webhook(stored, DeliveryState.CANCELLED)
+    await site.services.webhooks.shift(stored, DeliveryState.CANCELLED)
     return no_content()
 
 
@@ -232,7 +232,7 @@ async def send_test(
             "This is not an event type.", field="event", expected="event type", received="string"
         )
     data = member(raw_body, "test_data") or b"{}"
-    result = await site.services.send_test(caller.organization_id, stored.id, event, data)
+    result = await site.services.webhooks.test(caller.organization_id, stored.id, event, data)
     if result is None:
         raise missing("webhook")
     return reply(
@@ -356,7 +356,7 @@ async def _set_status(
     )
     await site.services.directory.refresh()
     is_active = status is WebhookStatus.ACTIVE
-    await site.services.shift_webhook(stored, DeliveryState.PENDING if is_active else DeliveryState.HELD)
+    await site.services.webhooks.shift(stored, DeliveryState.PENDING if is_active else DeliveryState.HELD)
     return await _shown(site, stored)
 
 

@@ -1,0 +1,185 @@
+"""Parts: the use cases that belong together, wired to each other. ``node.py`` puts the groups together.
+
+A group is made whole by its constructor and then only read; each part is built once and knows nothing of groups.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hookline.engine.batch import Batcher
+from hookline.engine.commit import Committer
+from hookline.engine.deliver import Deliverer
+from hookline.engine.directory import Directory
+from hookline.engine.endings import Endings
+from hookline.engine.execute import Executor
+from hookline.engine.history import RunTimes
+from hookline.engine.lease import Lease
+from hookline.engine.publish import Outbox, Publisher
+from hookline.engine.receive import Receiver
+from hookline.engine.reconcile import Reconciler
+from hookline.engine.record import Recorder
+from hookline.engine.replay import Replayer
+from hookline.engine.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hookline.engine.target import Target
+    from hookline.engine.uploads import Uploads
+    from hookline.engine.vault import Vault
+    from hookline.model.executions import Execution
+    from hookline.ports import Clock, Store
+    from hookline.ports.runner import Runner
+    from hookline.ports.sender import Sender
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much this node takes on.
+
+    grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
+    the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
+    is held, is kept.
+    """
+
+    max_in_flight: int = 2048
+    max_executions: int = 256
+    retry_time_scale: float = 1.0
+    grace_seconds: float = 20.0
+    lease_seconds: float = 10.0
+    retention_days: float = 30.0
+    held_retention_days: float = 30.0
+
+
+class Ground:
+    """What every part stands on: the store and its one writer, the node's lease, the configuration, the clock."""
+
+    def __init__(
+        self, *, name: str, store: Store, vault: Vault, clock: Clock, limits: Limits, url: str
+    ) -> None:
+        self.store = store
+        self.vault = vault
+        self.clock = clock
+        self.limits = limits
+        self.lease = Lease(store, clock, node_name=name, length=timedelta(seconds=limits.lease_seconds))
+        self.committer = Committer(store)
+        self.directory = Directory(store, vault, base_url=url)
+
+    def __repr__(self) -> str:
+        return f"Ground({self.lease!r})"
+
+
+class Outgoing:
+    """The way out: from an event to attempts, and what people may ask of that."""
+
+    def __init__(self, ground: Ground, sender: Sender) -> None:
+        store, committer, directory = ground.store, ground.committer, ground.directory
+        lease, clock = ground.lease, ground.clock
+        self.deliverer = Deliverer(
+            committer=committer,
+            archive=store,
+            directory=directory,
+            sender=sender,
+            lease=lease,
+            clock=clock,
+            max_in_flight=ground.limits.max_in_flight,
+            retry_time_scale=ground.limits.retry_time_scale,
+            on_webhook_gone=self._gone,
+        )
+        self.batcher = Batcher(
+            committer=committer,
+            archive=store,
+            directory=directory,
+            deliverer=self.deliverer,
+            lease=lease,
+            clock=clock,
+        )
+        self.outbox = Outbox(
+            directory=directory,
+            archive=store,
+            deliverer=self.deliverer,
+            batcher=self.batcher,
+            lease=lease,
+            clock=clock,
+        )
+        self.publisher = Publisher(self.outbox, committer, lease, clock)
+        self.webhooks = Webhooks(
+            store=store,
+            committer=committer,
+            directory=directory,
+            deliverer=self.deliverer,
+            publisher=self.publisher,
+            clock=clock,
+        )
+        self.replayer = Replayer(
+            store=store,
+            committer=committer,
+            directory=directory,
+            deliverer=self.deliverer,
+            lease=lease,
+            clock=clock,
+            hold=self.webhooks.hold,
+        )
+
+    def __repr__(self) -> str:
+        return f"Outgoing({self.deliverer!r})"
+
+    async def _gone(self, target: Target, reason: str) -> None:
+        await self.webhooks.disable(target, reason)
+
+
+class Running:
+    """The work itself: from a request that was accepted to the end of its execution."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        outbox: Outbox,
+        runner: Runner,
+        *,
+        private: Callable[[Execution], Awaitable[bytes | None]],
+        uploads: Uploads,
+    ) -> None:
+        store, committer, lease, clock = ground.store, ground.committer, ground.lease, ground.clock
+        self.history = RunTimes(store)
+        self.endings = Endings(archive=store, committer=committer, lease=lease, clock=clock)
+        self.executor = Executor(
+            runner=runner,
+            committer=committer,
+            archive=store,
+            recorder=Recorder(
+                committer=committer, archive=store, outbox=outbox, endings=self.endings, clock=clock
+            ),
+            lease=lease,
+            clock=clock,
+            history=self.history,
+            private=private,
+            max_running=ground.limits.max_executions,
+            uploads=uploads,
+        )
+        self.receiver = Receiver(
+            outbox=outbox,
+            executor=self.executor,
+            committer=committer,
+            archive=store,
+            onces=store,
+            lease=lease,
+            clock=clock,
+        )
+
+    def __repr__(self) -> str:
+        return f"Running({self.executor!r})"
+
+
+def reconciler(ground: Ground, outgoing: Outgoing, running: Running) -> Reconciler:
+    """What compares memory and table until they agree."""
+    return Reconciler(
+        archive=ground.store,
+        committer=ground.committer,
+        deliverer=outgoing.deliverer,
+        executor=running.executor,
+        lease=ground.lease,
+    )
