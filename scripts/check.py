@@ -25,6 +25,9 @@ VENV = ROOT / ".venv-check"
 BIN = VENV / "bin"
 STAMP = VENV / "installed"
 
+PROGRAMS = {"curl": "curl", "node": "nodejs", "chromium": "chromium"}
+"""What tests run beside Python, and the Debian package that has it. Without one, its tests are skipped, and say so."""
+
 STEPS = (
     ("lint", ["ruff", "check", "--quiet"]),
     ("format", ["ruff", "format", "--check", "--quiet"]),
@@ -43,6 +46,7 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 -- this file is run by whatever python3 is there
         print(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
+    install_programs()
     install()
     failed = [name for name, command in STEPS if not run(name, command)]
     if failed:
@@ -55,6 +59,36 @@ def main() -> int:
         print("what failed is run once more, one test at a time", flush=True)
         tests = subprocess.run([BIN / "pytest", "-q", "--last-failed", *selection], cwd=ROOT, check=False)
     return 1 if failed else tests.returncode
+
+
+def install_programs() -> None:
+    """Install the programs that are missing, where we may."""
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    if not missing:
+        return
+    if not may_install():
+        print(f"not installed, so some tests are skipped: {', '.join(missing)}", flush=True)
+        return
+    began = time.monotonic()
+    try:
+        apt_install(*missing)
+    except subprocess.CalledProcessError as exc:
+        print(f"not installed, so some tests are skipped: {', '.join(missing)} ({exc})", flush=True)
+        return
+    print(f"programs done in {time.monotonic() - began:.0f} s: {', '.join(missing)}", flush=True)
+
+
+def may_install() -> bool:
+    """Say whether this is Debian or like it, and we are its administrator."""
+    return shutil.which("apt-get") is not None and os.geteuid() == 0
+
+
+def apt_install(*packages: str) -> None:
+    """Install Debian packages, without a question."""
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], check=True, env=quiet, stdout=subprocess.DEVNULL)
+    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages]
+    subprocess.run(command, check=True, env=quiet, stdout=subprocess.DEVNULL)
 
 
 def install() -> None:
@@ -81,11 +115,9 @@ def make_venv() -> None:
     command = [sys.executable, "-m", "venv", str(VENV)]
     if subprocess.run(command, capture_output=True, check=False).returncode == 0:
         return
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
+    if not may_install():
         sys.exit("python3 -m venv does not work here: install the package python3-venv, then run this again")
-    subprocess.run([apt, "update", "-qq"], check=True)
-    subprocess.run([apt, "install", "-qq", "-y", "python3-venv"], check=True)
+    apt_install("python3-venv")
     subprocess.run(command, check=True)
 
 
