@@ -44,10 +44,8 @@ def list_(
     found = Client.from_environment().pages(
         "/api/v1/executions", "executions", limit=limit, status=status, kind=kind
     )
-    if json:
-        show.as_json(found)
-        return
-    show.table(
+    show.listing(
+        found,
         show.columns(
             "id",
             ("automation.kind", "kind"),
@@ -58,7 +56,7 @@ def list_(
             "steps",
             ("error.code", "error"),
         ),
-        found,
+        json=json,
         spare=("steps", "run_duration_ms", "error.code", "automation.kind", "created_at"),
         empty="nothing has run yet: start something with `hookline trigger workflow ID`",
     )

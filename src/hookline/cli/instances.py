@@ -31,10 +31,8 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
     ```
     """
     found = Client.from_environment().pages("/api/v1/instances", "instances", limit=limit)
-    if json:
-        show.as_json(found)
-        return
-    show.table(
+    show.listing(
+        found,
         show.columns(
             "id",
             ("integration.id", "integration"),
@@ -44,7 +42,7 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
             ("status_reason", "because"),
             ("deployed_at", "deployed"),
         ),
-        found,
+        json=json,
         spare=("deployed_at", "status_reason", "name", "integration.id"),
         empty="no instances yet: make one with `hookline instances create INTEGRATION --customer ID`",
     )

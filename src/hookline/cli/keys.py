@@ -72,12 +72,10 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
     ```
     """
     found = Client.from_environment().pages("/api/v1/keys", "keys", limit=limit)
-    if json:
-        show.as_json(found)
-        return
-    show.table(
-        show.columns("id", "name", "hint", "scopes", ("created_at", "created"), ("revoked_at", "revoked")),
+    show.listing(
         found,
+        show.columns("id", "name", "hint", "scopes", ("created_at", "created"), ("revoked_at", "revoked")),
+        json=json,
         spare=("hint", "created_at", "revoked_at", "scopes"),
         empty="no keys yet: make one with `hookline keys create NAME`",
     )

@@ -50,12 +50,10 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
     ```
     """
     found = Client.from_environment().pages("/api/v1/organizations", "organizations", limit=limit)
-    if json:
-        show.as_json(found)
-        return
-    show.table(
-        show.columns("id", "name", ("external_id", "external id"), ("created_at", "created")),
+    show.listing(
         found,
+        show.columns("id", "name", ("external_id", "external id"), ("created_at", "created")),
+        json=json,
         spare=("created_at",),
         empty="no organizations yet: make one with `hookline orgs create NAME`",
     )

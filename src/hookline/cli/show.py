@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from datetime import UTC, datetime
 from functools import cache
+from json import dumps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def console() -> Console:
 
 def as_json(value: object) -> None:
     """Print one JSON value."""
-    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+    print(dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
 
 
 def clean(value: object) -> str:
@@ -91,6 +91,21 @@ def table(
     for number in range(len(found)):
         grid.add_row(*(cells[path][number] for path in widths))
     console().print(grid)
+
+
+def listing(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    *,
+    json: bool,
+    empty: str,
+    spare: Sequence[str] = (),
+) -> None:
+    """Print what a list answered: one JSON array for programs, else a table as ``table`` draws it."""
+    if json:
+        as_json(rows)
+    else:
+        table(columns, rows, empty=empty, spare=spare)
 
 
 def fit(whole: Mapping[str, int], spare: Sequence[str], room: int) -> tuple[dict[str, int], int]:
@@ -182,7 +197,7 @@ def _cell(value: object) -> Any:
 def _word(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return clean(json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value)
+    return clean(dumps(value, ensure_ascii=False) if isinstance(value, dict) else value)
 
 
 def columns(*names: Sequence[str] | str) -> dict[str, str]:

@@ -33,10 +33,8 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
     ```
     """
     found = Client.from_environment().pages("/api/v1/webhooks", "webhooks", limit=limit)
-    if json:
-        show.as_json(found)
-        return
-    show.table(
+    show.listing(
+        found,
         show.columns(
             "id",
             "name",
@@ -47,7 +45,7 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
             ("delivery_stats.successful_deliveries", "delivered"),
             ("delivery_stats.failed_deliveries", "failed"),
         ),
-        found,
+        json=json,
         spare=(
             "delivery_stats.successful_deliveries",
             "last_delivery",
@@ -222,10 +220,8 @@ def logs(webhook_id: str, /, *, limit: Limit = 50, json: Json = False) -> None:
         Its id from `hookline webhooks list`.
     """
     found = Client.from_environment().pages(_path(webhook_id, "/logs"), "logs", limit=limit)
-    if json:
-        show.as_json(found)
-        return
-    show.table(
+    show.listing(
+        found,
         show.columns(
             ("timestamp", "when"),
             "event",
@@ -235,7 +231,7 @@ def logs(webhook_id: str, /, *, limit: Limit = 50, json: Json = False) -> None:
             "attempts",
             ("payload_size", "bytes"),
         ),
-        found,
+        json=json,
         spare=("payload_size", "response_time_ms"),
         empty="nothing was sent to it yet",
     )
