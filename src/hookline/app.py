@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -97,6 +98,9 @@ class Server:
         port = listening.getsockname()[1]
         url = settings.public_url or f"http://{_shown_host(settings.host)}:{port}"
         policy = AddressPolicy(settings.allow_networks)
+        blobs = open_blobs(settings, store)
+        if settings.blobs is not None:
+            await blobs.open()
         node = self.node = Node(
             name=f"{socket.gethostname()}:{os.getpid()}",
             store=store,
@@ -115,7 +119,7 @@ class Server:
             ),
             roles=settings.roles,
             public_url=url,
-            blobs=open_blobs(settings, store),
+            blobs=blobs,
         )
         await node.start()
         application = build_application(
@@ -210,7 +214,13 @@ def open_store(settings: Settings, clock: Clock) -> Store:
 
 
 def open_blobs(settings: Settings, store: Store) -> Blobs:
-    """Where bodies and files go that are too large for a row: beside the SQLite file, or in PostgreSQL."""
+    """Where bodies and files go that are too large for a row. Raises SettingError."""
+    if settings.blobs is not None and settings.blobs.startswith("s3:"):
+        return _bucket(settings.blobs)
+    if settings.blobs is not None:
+        from hookline.blobs.files import FileBlobs
+
+        return FileBlobs(Path(settings.blobs.removeprefix("file://")))
     if settings.is_sqlite:
         from hookline.blobs.files import FileBlobs
 
@@ -219,6 +229,16 @@ def open_blobs(settings: Settings, store: Store) -> Blobs:
 
     assert isinstance(store, PostgresStore)
     return store.blobs
+
+
+def _bucket(url: str) -> Blobs:
+    try:
+        from hookline.blobs.objects import ObjectBlobs
+    except ImportError as exc:
+        raise SettingError(
+            "HOOKLINE_BLOBS names a bucket, which needs obstore: pip install 'hookline[s3]'", field="blobs"
+        ) from exc
+    return ObjectBlobs(url)
 
 
 def raise_file_limit() -> None:

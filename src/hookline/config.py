@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -92,6 +92,17 @@ def _database(text: str) -> str:
     parts = _url(text, ("postgresql", "postgres"))
     if not parts.path.strip("/"):
         raise ValueError("names no database")
+    return text
+
+
+def _blobs(text: str | None) -> str | None:
+    if text is None or (text.startswith("file:///") and text != "file:///"):
+        return text
+    parts = _url(text, ("s3",))
+    if parts.username is not None or parts.fragment:
+        raise ValueError("has credentials or a fragment")
+    if not set(parse_qs(parts.query, keep_blank_values=True)) <= {"endpoint", "region"}:
+        raise ValueError("has an option that there is not")
     return text
 
 
@@ -187,6 +198,13 @@ class Settings(BaseModel):
         "Private or loopback networks that webhooks may be sent to. All are refused by default; cloud "
         "metadata addresses always are.",
         (),
+    )
+    blobs: Annotated[str | None, _Optional, AfterValidator(_blobs)] = _setting(
+        "file:///FOLDER or s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME]",
+        "Where large bodies and the files of executions are kept; when absent, beside the SQLite file or in "
+        "PostgreSQL. A bucket needs `pip install 'hookline[s3]'`; its credentials come from `AWS_ACCESS_KEY_ID` and "
+        "`AWS_SECRET_ACCESS_KEY`, or from the machine's role. Nodes of one database must share one place.",
+        None,
     )
     trusted_proxies: Annotated[tuple[Network, ...], _List] = _setting(
         "a list of CIDRs such as 10.1.0.0/16",

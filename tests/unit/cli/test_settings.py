@@ -59,6 +59,13 @@ SECRET = "correct-horse-battery-staple"
             "one of debug, info, warning, error",
             "'loud'",
         ),
+        (
+            {"HOOKLINE_BLOBS": "ftp://bucket"},
+            "HOOKLINE_BLOBS",
+            "file:///FOLDER or s3://BUCKET",
+            "'ftp://bucket'",
+        ),
+        ({"HOOKLINE_BLOBS": "s3://bucket?key=1"}, "HOOKLINE_BLOBS", "s3://BUCKET", "'s3://bucket?key=1'"),
         ({"HOOKLINE_FAILPOINTS": "after_commit:kill"}, "HOOKLINE_FAILPOINTS", "left out", "a value"),
         (
             {"HOOKLINE_CONFIG": "/nowhere/hookline.toml"},
