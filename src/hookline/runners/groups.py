@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hookline.errors import SettingError
 from hookline.model.executions import Failure
@@ -40,30 +40,31 @@ CALL_PATIENCE: Final = 0.05
 """Seconds that calls wait for a busy process before another is started, which takes as long: most calls are short."""
 
 
-class Group(ABC):
-    """Child processes of one sort, and the runs that wait for one.
+class Starting(NamedTuple):
+    """How processes of one sort come about.
 
-    parallel: processes that may be starting at once.  start_seconds: longest import of the app.
+    start_seconds: longest import of the app.  parallel: processes that may be starting at once.
     """
 
-    def __init__(
-        self,
-        command: Command,
-        deadlines: Deadlines,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        parallel: int,
-        start_seconds: float,
-    ) -> None:
-        self._command, self._deadlines, self._loop = command, deadlines, loop
-        self._parallel, self._start_seconds = parallel, start_seconds
+    command: Command
+    deadlines: Deadlines
+    loop: asyncio.AbstractEventLoop
+    start_seconds: float
+    parallel: int
+
+
+class Group(ABC):
+    """Child processes of one sort, and the runs that wait for one."""
+
+    def __init__(self, how: Starting) -> None:
+        self._how, self._deadlines, self._loop = how, how.deadlines, how.loop
         self._children: set[Child] = set()
         self._starting: set[Child] = set()
         self._waiting: deque[Run] = deque()
         self._failures = 0
         self._refill_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self._manifest: asyncio.Future[Ready] = loop.create_future()
+        self._manifest: asyncio.Future[Ready] = how.loop.create_future()
         self._emptied = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -189,15 +190,15 @@ class Group(ABC):
 
     def _refill(self) -> None:
         self._refill_timer = None
-        for _ in range(min(self._missing(), self._parallel - len(self._starting))):
+        for _ in range(min(self._missing(), self._how.parallel - len(self._starting))):
             try:
-                child = Child(self._command, self, self._loop)
+                child = Child(self._how.command, self, self._loop)
             except OSError as exc:
                 self._failed(Failure(code="LOST", message=str(exc), type=type(exc).__name__))
                 return
             self._children.add(child)
             self._starting.add(child)
-            self._deadlines.set(child, self._start_seconds)
+            self._deadlines.set(child, self._how.start_seconds)
 
     def _next_waiting(self) -> Run | None:
         while self._waiting:
@@ -214,18 +215,8 @@ class Group(ABC):
 class Pool(Group):
     """Processes that run one execution each. warm: how many to keep ready.  limit: how many there may be."""
 
-    def __init__(
-        self,
-        command: Command,
-        deadlines: Deadlines,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        parallel: int,
-        start_seconds: float,
-        warm: int,
-        limit: int,
-    ) -> None:
-        super().__init__(command, deadlines, loop, parallel=parallel, start_seconds=start_seconds)
+    def __init__(self, how: Starting, *, warm: int, limit: int) -> None:
+        super().__init__(how)
         self._warm, self._limit = warm, limit
         self._idle: deque[Child] = deque()
 
@@ -261,27 +252,8 @@ class CallPool(Pool):
     recycle_after: calls before one is replaced.
     """
 
-    def __init__(
-        self,
-        command: Command,
-        deadlines: Deadlines,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        parallel: int,
-        start_seconds: float,
-        warm: int,
-        limit: int,
-        recycle_after: int,
-    ) -> None:
-        super().__init__(
-            command,
-            deadlines,
-            loop,
-            parallel=parallel,
-            start_seconds=start_seconds,
-            warm=warm,
-            limit=limit,
-        )
+    def __init__(self, how: Starting, *, warm: int, limit: int, recycle_after: int) -> None:
+        super().__init__(how, warm=warm, limit=limit)
         self._recycle_after = recycle_after
 
     def give_back(self, child: Child, run: Run) -> None:
@@ -307,24 +279,15 @@ class CallPool(Pool):
 
 
 class SharedGroup(Group):
-    """Processes that run many executions each.
+    """Processes that run many executions each; as many of them as may be starting at once.
 
-    count: how many.  recycle_after: executions before one is replaced, so that what runs leave behind in
+    recycle_after: executions before one is replaced, so that what runs leave behind in
     memory does not grow for ever; it goes on serving until its successor is ready.
     """
 
-    def __init__(
-        self,
-        command: Command,
-        deadlines: Deadlines,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        start_seconds: float,
-        count: int,
-        recycle_after: int,
-    ) -> None:
-        super().__init__(command, deadlines, loop, parallel=count, start_seconds=start_seconds)
-        self._count, self._recycle_after = count, recycle_after
+    def __init__(self, how: Starting, *, recycle_after: int) -> None:
+        super().__init__(how)
+        self._recycle_after = recycle_after
         self._serving: list[Child] = []
         self._old: set[Child] = set()
 
@@ -346,7 +309,9 @@ class SharedGroup(Group):
         return child
 
     def _missing(self) -> int:
-        return self._count - len(self._starting) - sum(child not in self._old for child in self._serving)
+        return (
+            self._how.parallel - len(self._starting) - sum(child not in self._old for child in self._serving)
+        )
 
     def _place(self, child: Child) -> None:
         self._serving.append(child)

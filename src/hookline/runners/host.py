@@ -20,7 +20,7 @@ from hookline.model.executions import Automation, Failure
 from hookline.ports.runner import CallResult, Failed, Succeeded, Suspended
 from hookline.runners.deadlines import Deadlines
 from hookline.runners.environment import clean_environment
-from hookline.runners.groups import CallPool, Pool, SharedGroup
+from hookline.runners.groups import CallPool, Pool, SharedGroup, Starting
 from hookline.runners.process import Child, Command
 from hookline.runners.protocol import FrameTooLargeError
 from hookline.runners.run import Run, Verdict
@@ -123,14 +123,9 @@ class RunnerHost:
     async def start(self) -> None:
         if self._settings.app is None:
             return
-        loop = asyncio.get_running_loop()
-        self._deadlines = Deadlines(loop)
+        self._deadlines = Deadlines(asyncio.get_running_loop())
         self._pool = Pool(
-            self._command(self._settings.app, "alone"),
-            self._deadlines,
-            loop,
-            parallel=CORES,
-            start_seconds=self._settings.start_seconds,
+            self._starting("alone", CORES),
             warm=self._settings.warm,
             limit=self._settings.max_processes,
         )
@@ -142,41 +137,41 @@ class RunnerHost:
             if any(
                 each.has_route or any(flow.handlers for flow in each.flows) for each in self._integrations
             ):
-                await self._start_calls(self._settings.app, self._deadlines, loop)
+                await self._start_calls()
             if any(each.is_shared for each in automations):
-                await self._start_sharing(self._settings.app, self._deadlines, loop)
+                await self._start_sharing()
             if automations and all(each.is_shared for each in automations):
                 self._pool.shrink()
         except BaseException:
             await self.close(0)
             raise
 
-    async def _start_sharing(self, app: str, deadlines: Deadlines, loop: asyncio.AbstractEventLoop) -> None:
+    async def _start_sharing(self) -> None:
         self._shared = SharedGroup(
-            self._command(app, "shared"),
-            deadlines,
-            loop,
-            start_seconds=self._settings.start_seconds,
-            count=self._settings.shared_processes,
+            self._starting("shared", self._settings.shared_processes),
             recycle_after=self._settings.recycle_after,
         )
         await self._shared.start()
 
-    async def _start_calls(self, app: str, deadlines: Deadlines, loop: asyncio.AbstractEventLoop) -> None:
+    async def _start_calls(self) -> None:
         self._calls = CallPool(
-            self._command(app, "calls"),
-            deadlines,
-            loop,
-            parallel=CORES,
-            start_seconds=self._settings.start_seconds,
+            self._starting("calls", CORES),
             warm=min(CORES, self._settings.call_processes),
             limit=self._settings.call_processes,
             recycle_after=self._settings.recycle_after,
         )
         await self._calls.start()
 
-    def _command(self, app: str, mode: str) -> Command:
-        return Command(place=app, environment=self._environment, mode=mode)
+    def _starting(self, mode: str, parallel: int) -> Starting:
+        assert self._settings.app is not None
+        assert self._deadlines is not None
+        return Starting(
+            command=Command(place=self._settings.app, environment=self._environment, mode=mode),
+            deadlines=self._deadlines,
+            loop=asyncio.get_running_loop(),
+            start_seconds=self._settings.start_seconds,
+            parallel=parallel,
+        )
 
     async def close(self, grace: float) -> None:
         groups = [group for group in (self._pool, self._shared, self._calls) if group is not None]
