@@ -18,7 +18,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from hookline.core.canonical import decode
-from hookline.core.signing import Headers, VerificationError, verify_agenticflow, verify_standard
+from hookline.core.signing import (
+    PUBLIC_KEY_PREFIX,
+    Headers,
+    VerificationError,
+    verify_agenticflow,
+    verify_public,
+    verify_standard,
+)
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +47,8 @@ def verify(
     verify.
 
     body: the raw bytes; text is taken as its UTF-8.  headers: a mapping, or (name, value) pairs; any spelling.
-    secret: the webhook's secret, or several while one is being rotated; an empty one is a ValueError.
+    secret: the webhook's secret or public key (``whpk_…``), or several while one is being rotated; an empty one is a
+    ValueError.
     now: aware; None for the clock.  tolerance_seconds: how old or how far ahead a signed time may be.
     scheme: which signature must be there; None takes the Standard one when any of its headers is there. Ask for
     ``standard`` to refuse requests that sign no time, which whoever captured one could send again for ever.
@@ -53,10 +61,25 @@ def verify(
         scheme = "standard" if has_standard or not _has_agenticflow(pairs) else "agenticflow"
     if scheme == "standard":
         instant = now if now is not None else datetime.now(UTC)
-        verify_standard(secrets, pairs, raw, instant, timedelta(seconds=tolerance_seconds))
+        _verify_standard(secrets, pairs, raw, instant, timedelta(seconds=tolerance_seconds))
     else:
         verify_agenticflow(secrets, pairs, raw)
     return _event(raw)
+
+
+def _verify_standard(
+    secrets: Sequence[str], headers: Headers, body: bytes, now: datetime, tolerance: timedelta
+) -> None:
+    """By public keys where some were given, else or then by secrets: a webhook may be moving from one to the other."""
+    keys = [secret for secret in secrets if secret.startswith(PUBLIC_KEY_PREFIX)]
+    shared = [secret for secret in secrets if not secret.startswith(PUBLIC_KEY_PREFIX)]
+    if keys:
+        try:
+            return verify_public(keys, headers, body, now, tolerance)
+        except VerificationError:
+            if not shared:
+                raise
+    return verify_standard(shared, headers, body, now, tolerance)
 
 
 def _pairs(headers: Headers) -> tuple[tuple[str, str], ...]:

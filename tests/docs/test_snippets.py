@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.core.signing import new_secret, standard_signature
+from hookline.core.signing import SigningKey, new_secret, new_signing_key, standard_signature
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "deliver-and-verify.md").read_text(encoding="utf-8")
@@ -62,9 +62,10 @@ class Case:
         given = json.dumps(
             {"body": base64.b64encode(self.body).decode(), "headers": headers, "secret": self.secret}
         )
-        script = folder / ("snippet.js" if name == "node" else "snippet.py")
-        script.write_text(SNIPPETS[name] + (NODE if name == "node" else PYTHON), encoding="utf-8")
-        program = shutil.which("node") if name == "node" else sys.executable
+        is_node = name.startswith("node")
+        script = folder / ("snippet.js" if is_node else "snippet.py")
+        script.write_text(SNIPPETS[name] + (NODE if is_node else PYTHON), encoding="utf-8")
+        program = shutil.which("node") if is_node else sys.executable
         done = subprocess.run(
             [str(program), script], input=given, text=True, capture_output=True, check=False
         )
@@ -82,7 +83,7 @@ class Case:
 
 
 def runnable(name: str) -> object:
-    program = {"node": "node", "shell": "openssl"}.get(name)
+    program = {"node": "node", "node_v1a": "node", "shell": "openssl"}.get(name)
     is_missing = program is not None and shutil.which(program) is None
     return pytest.param(name, marks=pytest.mark.skipif(is_missing, reason=f"{program} is not installed here"))
 
@@ -103,3 +104,17 @@ def test_a_printed_snippet_accepts_what_is_signed_and_nothing_else(name: str, tm
     assert case.accepted_by(name, tmp_path)
     assert replace(case, signature=f"v1,{'A' * 43}= {case.signature}").accepted_by(name, tmp_path)
     assert [why for why, other in refused.items() if other.accepted_by(name, tmp_path)] == []
+
+
+@pytest.mark.parametrize("name", [runnable("node_v1a"), "package"])
+def test_a_printed_snippet_takes_a_public_key(name: str, tmp_path: Path) -> None:
+    """P12."""
+    case = Case.valid()
+    key, other = (SigningKey(new_signing_key(seed * 32)) for seed in (b"k", b"o"))
+    signature = key.standard("evt_1", case.timestamp, case.body)
+    case = replace(case, secret=key.public_text, signature=f"{case.signature} {signature}")
+
+    assert case.accepted_by(name, tmp_path)
+    assert not replace(case, secret=other.public_text).accepted_by(name, tmp_path)
+    assert not replace(case, body=case.body + b" ").accepted_by(name, tmp_path)
+    assert not replace(case, signature=signature.replace("v1a,", "v1,")).accepted_by(name, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from hookline.engine.clock import SystemClock
 from hookline.model.configuration import Webhook
 from hookline.model.ids import parse
 from hookline.model.states import Origin
+from hookline.receiver import VerificationError, verify
 from hookline.stores.sqlite.store import SqliteStore
 from hookline.testing.fakes import FakeSender, refused
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asgi import Client
+
+    from hookline.ports.sender import Outgoing
 
 pytestmark = pytest.mark.asyncio
 
@@ -213,6 +217,7 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
         "rate_per_second": 5,
         "max_in_flight": 4,
         "timeout_seconds": 7.5,
+        "signature": "both",
     }
     sent = settings | {"authentication": settings["authentication"] | {"password": "p"}}
     webhook = await api.webhook(**sent)
@@ -292,6 +297,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"ordered": "yes"}, "ordered"),
     ({"timeout_seconds": 1e9}, "timeout_seconds"),
     ({"max_redirects": 1.5}, "max_redirects"),
+    ({"signature": "v2"}, "signature"),
+    ({"signature": 1}, "signature"),
+    ({"tls": {"ca_pem": "no"}}, "tls.ca_pem"),
+    ({"tls": {"ca": "no"}}, "tls.ca"),
     ({"automation": {"kind": "poem", "id": "x"}}, "automation.kind"),
     ({"status": "paused"}, "status"),
     ({"organization_id": "org_x"}, "organization_id"),
@@ -395,6 +404,48 @@ async def test_a_rotation_keeps_both_secrets_until_it_is_finished(api: Api) -> N
     assert (again.status, again.code) == (409, "ROTATION_UNDER_WAY")
     assert finished.json["previous_secret_until"] is None
     assert (len(during.split()), len(after.split())) == (2, 1)
+
+
+@pytest.mark.parametrize(("signature", "versions"), [("v1a", ["v1a"]), ("both", ["v1", "v1a"])])
+async def test_a_public_key_verifies_what_a_webhook_sends(
+    api: Api, signature: str, versions: list[str]
+) -> None:
+    """P12: Standard Webhooks v1a; the private key is never shown, and rotates with the secret."""
+    webhook = await api.webhook(dialect="standard", signature=signature)
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {})
+    rotated = (await api.admin("POST", f"{URL}/{webhook['id']}/secret/rotate")).json
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {})
+    shown = (await api.admin("GET", f"{URL}/{webhook['id']}")).json
+    await api.admin("POST", f"{URL}/{webhook['id']}/secret/rotate", {"finish": True})
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {})
+    back = (await api.admin("PUT", f"{URL}/{webhook['id']}", {"signature": None})).json
+    await api.admin("POST", f"{URL}/{webhook['id']}/test", {})
+    first, during, after, last = api.bed.sender.sent
+
+    def entries(request: Outgoing) -> list[str]:
+        return [entry.split(",")[0] for entry in dict(request.headers)["webhook-signature"].split(" ")]
+
+    assert (rotated["previous_public_key"], shown["public_key"]) == (
+        webhook["public_key"],
+        rotated["public_key"],
+    )
+    assert [entries(one) for one in (first, during, after, last)] == [
+        versions,
+        versions * 2,
+        versions,
+        ["v1"],
+    ]
+    for request, key in (
+        (first, webhook["public_key"]),
+        (during, webhook["public_key"]),
+        (during, rotated["public_key"]),
+        (after, rotated["public_key"]),
+    ):
+        assert verify(request.body, request.headers, key)["type"] == "webhook.test"
+    with pytest.raises(VerificationError):
+        verify(after.body, after.headers, webhook["public_key"])
+    assert (back["signature"], back["public_key"]) == ("v1", rotated["public_key"])
+    assert "whsk_" not in json.dumps([webhook, rotated, shown, back])
 
 
 async def test_a_paused_webhook_holds_and_a_resumed_one_drains(api: Api) -> None:

@@ -101,6 +101,7 @@ class WebhookFields(Body):
     dialect_options: dict[str, Any] | None = None
     automation: AutomationName | None = None
     tls: TlsBody | None = None
+    signature: str | None = None
     metadata: dict[str, Any] | None = None
     secret: str | None = None
     retry_policy: RetryPolicyBody | None = None
@@ -132,6 +133,8 @@ class WebhookChange(WebhookFields):
     last_delivery: Any = None
     delivery_stats: Any = None
     previous_secret_until: Any = None
+    public_key: Any = None
+    previous_public_key: Any = None
 
 
 class TestEvent(Body):
@@ -301,7 +304,10 @@ async def rotate(
             store, site.services.vault, caller.organization_id, id, own=wanted.secret, now=now
         )
     await site.services.directory.refresh()
-    return reply(answer | {"previous_secret_until": when(stored.document.previous_secret_until)})
+    webhook = stored.document
+    if webhook.public_key is not None:
+        answer |= {"public_key": webhook.public_key, "previous_public_key": webhook.previous_public_key}
+    return reply(answer | {"previous_secret_until": when(webhook.previous_secret_until)})
 
 
 # --- steps --------------------------------------------------------------------------------------------------
@@ -425,6 +431,9 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None) -> dict[str, An
         "timeout_seconds": None if webhook.timeout_ms is None else webhook.timeout_ms / 1000,
         "max_redirects": webhook.max_redirects,
         "tls": webhook.tls or None,
+        "signature": webhook.signature,
+        "public_key": webhook.public_key,
+        "previous_public_key": webhook.previous_public_key,
         "previous_secret_until": when(webhook.previous_secret_until),
     }
 

@@ -53,6 +53,7 @@ def show_webhook(webhook: dict[str, Any]) -> None:
             ("last delivery", webhook.get("last_delivery")),
             ("delivered", numbers.get("successful_deliveries")),
             ("failed", numbers.get("failed_deliveries")),
+            ("public key", webhook.get("public_key")),
             ("secret", webhook.get("secret")),
         ]
     )

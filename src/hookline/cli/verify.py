@@ -69,7 +69,7 @@ def verify(
     """
     secrets = [_read_secret(text) for text in (secret, previous_secret) if text is not None]
     pairs, raw = _read_headers(headers), _read(body)
-    schemes = _schemes(preset, scheme, pairs)
+    schemes = _schemes(preset, scheme, pairs, has_public_key=secrets[0].startswith("whpk_"))
     if not schemes:
         raise CommandError(
             f"{headers} holds neither webhook-signature nor X-AgenticFlow-Signature nor another sender's "
@@ -87,7 +87,9 @@ def verify(
     return 0 if all(diagnosis.is_valid for _, diagnosis in found) else 1
 
 
-def _schemes(preset: str | None, scheme: Path | None, headers: Headers) -> list[Scheme]:
+def _schemes(
+    preset: str | None, scheme: Path | None, headers: Headers, *, has_public_key: bool
+) -> list[Scheme]:
     if preset is not None and scheme is not None:
         raise CommandError("--preset and --scheme exclude each other")
     try:
@@ -98,6 +100,8 @@ def _schemes(preset: str | None, scheme: Path | None, headers: Headers) -> list[
     except InputError as error:
         wanted = f" Expected: {error.expected}." if error.expected else ""
         raise CommandError(f"{error.message} ({error.field}).{wanted}") from error
+    if has_public_key:
+        return [PRESETS["standard_v1a"]]
     return _carried({name.lower() for name, _ in headers})
 
 

@@ -2,7 +2,8 @@
 
 Two schemes. AgenticFlow: ``sha256=`` + hex HMAC-SHA256 of the body, keyed with the UTF-8 of the whole secret string.
 Standard Webhooks: ``v1,`` + base64 HMAC-SHA256 of ``{id}.{timestamp}.{body}``, keyed with the decoded part of a
-``whsec_`` secret, or with the UTF-8 of a secret without that prefix.
+``whsec_`` secret, or with the UTF-8 of a secret without that prefix; ``v1a,`` + base64 Ed25519 signature of the same,
+which receivers check with a public key.
 
 Checks are those of any incoming signature (``core.inbound``): fail closed, in constant time. Nothing here puts a key
 or an expected signature into an error, a repr or a log. This module never reads a clock.
@@ -18,25 +19,36 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hookline.core import canonical, inbound
-from hookline.core.spelling import SECRET_PREFIX, standard_key
+from hookline.core.spelling import (
+    PRIVATE_KEY_PREFIX,
+    PUBLIC_KEY_PREFIX,
+    SECRET_PREFIX,
+    standard_key,
+    strict_base64,
+)
 from hookline.errors import InputError, VerificationError
 
 __all__ = [
     "AGENTICFLOW_HEADER",
+    "PUBLIC_KEY_PREFIX",
     "SECRET_PREFIX",
     "TOLERANCE",
     "Headers",
     "Signer",
+    "SigningKey",
     "VerificationError",
     "agenticflow_signature",
     "check_own_secret",
     "explain_agenticflow",
     "explain_standard",
     "new_secret",
+    "new_signing_key",
     "standard_signature",
     "verify_agenticflow",
+    "verify_public",
     "verify_standard",
 ]
 
@@ -55,15 +67,52 @@ _MOST_SECRET_BYTES: Final = 512
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
+class SigningKey:
+    """An Ed25519 key pair of one webhook, of which receivers know the public half (Standard Webhooks, ``v1a``).
+
+    text: ``whsk_`` and the base64 of the private seed, alone or with the public key behind it (both are in use).
+    Raises InputError, which never repeats it.
+    """
+
+    __slots__ = ("_private", "public_text")
+
+    def __init__(self, text: str) -> None:
+        raw = strict_base64(text.removeprefix(PRIVATE_KEY_PREFIX))
+        if raw is None or len(raw) not in {32, 64}:
+            raise InputError(
+                "The signing key is not whsk_ and base64 of 32 or 64 bytes.", field="signing_key"
+            )
+        self._private = Ed25519PrivateKey.from_private_bytes(raw[:32])
+        public = self._private.public_key().public_bytes_raw()
+        if raw[32:] not in {b"", public}:
+            raise InputError("The halves of the signing key do not belong together.", field="signing_key")
+        self.public_text = PUBLIC_KEY_PREFIX + b64encode(public).decode()
+        """``whpk_`` and the base64 of the public key: for everybody."""
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.public_text})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a SigningKey stays in its process")
+
+    def standard(self, message_id: str, timestamp: int, body: bytes) -> str:
+        """One entry of ``webhook-signature``, as ``Signer.standard``."""
+        signature = self._private.sign(f"{message_id}.{timestamp}.".encode() + body)
+        return "v1a," + b2a_base64(signature, newline=False).decode()
+
+
 class Signer:
     """One secret, its keys prepared once. Makes signatures; never shows its keys.
 
     secret: as the user has it. Raises InputError when ``whsec_`` is not followed by strict base64.
+    key: signs the Standard header, too, or ``alone``: then no shared secret can forge what receivers check.
     """
 
-    __slots__ = ("_standard", "_whole")
+    __slots__ = ("_key", "_standard", "_whole", "_with_secret")
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, key: SigningKey | None = None, *, alone: bool = False) -> None:
+        self._key = key
+        self._with_secret = key is None or not alone
         # A copied HMAC has both key blocks hashed already: 1.1 us a signature instead of 1.6.
         self._whole = hmac.new(secret.encode(), digestmod="sha256")
         self._standard = hmac.new(standard_key(secret), digestmod="sha256")
@@ -81,7 +130,15 @@ class Signer:
         return "sha256=" + mac.hexdigest()
 
     def standard(self, message_id: str, timestamp: int, body: bytes) -> str:
-        """One entry of ``webhook-signature``. timestamp: whole seconds since 1970, of this attempt."""
+        """The entries of ``webhook-signature``, separated by blanks. timestamp: seconds since 1970, of this attempt."""
+        if self._key is None:
+            return self._with_hmac(message_id, timestamp, body)
+        signature = self._key.standard(message_id, timestamp, body)
+        return (
+            f"{self._with_hmac(message_id, timestamp, body)} {signature}" if self._with_secret else signature
+        )
+
+    def _with_hmac(self, message_id: str, timestamp: int, body: bytes) -> str:
         return "v1," + b2a_base64(self._standard_digest(message_id, timestamp, body), newline=False).decode()
 
     def _standard_digest(self, message_id: str, timestamp: int, body: bytes) -> bytes:
@@ -109,6 +166,13 @@ def new_secret(random32: bytes) -> str:
     if len(random32) != 32:
         raise ValueError("a secret is made of 32 random bytes")
     return SECRET_PREFIX + b64encode(random32).decode()
+
+
+def new_signing_key(random32: bytes) -> str:
+    """Return a private Ed25519 key made of 32 random bytes, as text. ValueError for another length."""
+    if len(random32) != 32:
+        raise ValueError("a key is made of 32 random bytes")
+    return PRIVATE_KEY_PREFIX + b64encode(random32).decode()
 
 
 def check_own_secret(secret: object, *, field: str = "secret") -> str:
@@ -150,6 +214,16 @@ def verify_standard(
     if tolerance != TOLERANCE:
         scheme = msgspec.structs.replace(scheme, tolerance_seconds=tolerance.total_seconds())
     inbound.verify(scheme, secrets, method="POST", url="", headers=headers, body=body, now=now)
+
+
+def verify_public(
+    keys: Sequence[str], headers: Headers, body: bytes, now: datetime, tolerance: timedelta = TOLERANCE
+) -> None:
+    """``verify_standard`` for ``v1a``. keys: public ones, ``whpk_…``."""
+    scheme = inbound.PRESETS["standard_v1a"]
+    if tolerance != TOLERANCE:
+        scheme = msgspec.structs.replace(scheme, tolerance_seconds=tolerance.total_seconds())
+    inbound.verify(scheme, keys, method="POST", url="", headers=headers, body=body, now=now)
 
 
 def verify_agenticflow(secrets: Sequence[str], headers: Headers, body: bytes) -> None:

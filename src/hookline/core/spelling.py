@@ -15,6 +15,8 @@ from typing import Final
 from hookline.errors import InputError
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the public prefix, not a secret
+PUBLIC_KEY_PREFIX: Final = "whpk_"
+PRIVATE_KEY_PREFIX: Final = "whsk_"
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 _SECONDS: Final = re.compile(r"[0-9]{1,12}", re.ASCII)

@@ -10,11 +10,11 @@ from hookline.core.event_types import is_told_by_ends
 from hookline.core.filters import compile_filter
 from hookline.core.matching import Mismatch, compile_patterns
 from hookline.core.retry import RetrySchedule, from_list, from_policy
-from hookline.core.signing import Signer
+from hookline.core.signing import Signer, SigningKey
 from hookline.dialects import BATCH_CONTENT_TYPE, Recipient
 from hookline.dialects import get as get_dialect
 from hookline.engine.manage.receiver_tls import opened
-from hookline.engine.vault import AUTHENTICATION, SIGNING_SECRET
+from hookline.engine.vault import AUTHENTICATION, SIGNING_KEY, SIGNING_SECRET
 from hookline.model.ids import public
 from hookline.model.states import WebhookStatus
 
@@ -99,9 +99,9 @@ class Target:
             options=webhook.options,
             base_url=base_url,
         )
-        self._signer = Signer(vault.open(webhook.sealed_secret, SIGNING_SECRET).decode())
+        self._signer = _signer(vault, webhook, webhook.sealed_secret, webhook.sealed_signing_key)
         self._previous_signer = (
-            Signer(vault.open(webhook.sealed_previous_secret, SIGNING_SECRET).decode())
+            _signer(vault, webhook, webhook.sealed_previous_secret, webhook.sealed_previous_signing_key)
             if webhook.sealed_previous_secret is not None
             else None
         )
@@ -181,6 +181,14 @@ def schedule_of(policy: RetryPolicy) -> RetrySchedule:
     if policy.schedule_seconds is not None:
         return from_list(policy.schedule_seconds, policy.jitter)
     return from_policy(policy.max_retries, policy.backoff_multiplier)
+
+
+def _signer(vault: Vault, webhook: Webhook, sealed_secret: bytes, sealed_key: bytes | None) -> Signer:
+    secret = vault.open(sealed_secret, SIGNING_SECRET).decode()
+    if webhook.signature == "v1" or sealed_key is None:
+        return Signer(secret)
+    key = SigningKey(vault.open(sealed_key, SIGNING_KEY).decode())
+    return Signer(secret, key, alone=webhook.signature == "v1a")
 
 
 def _credential(webhook: Webhook, vault: Vault) -> str:

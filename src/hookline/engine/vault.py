@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SIGNING_SECRET: Final = b"signing-secret"
 """Context of a webhook's signing secret."""
+SIGNING_KEY: Final = b"signing-key"
+"""Context of a webhook's private key."""
 AUTHENTICATION: Final = b"authentication"
 CERTIFICATES: Final = b"certificates"
 """Context of what a delivery authenticates with: a bearer token, base64 of user:password, or a header's value."""

@@ -128,6 +128,8 @@ class Webhook(Document, frozen=True, kw_only=True):
     events: patterns with ``*``.  authentication: type and public parts; ``sealed`` holds its secret, encrypted.
     tls: names of its own certificates.  sealed_tls: these and a private key, encrypted, None for the default.
     secret, previous_secret: sealed signing secrets; the previous one until previous_until (CONTRACT section 5).
+    signature: entries of the Standard header, ``v1`` (the secret's), ``v1a`` (the key pair's) or ``both``. signing_key,
+    previous_signing_key: sealed, rotated with the secret; None where none was asked for.  public_key: for receivers.
     conditions, include_fields, exclude_fields, batch, options: None or empty where unset. options: the dialect's.
     max_in_flight: 1 to 1,000.  rate_per_second: None for no limit.  timeout_ms: None for the dialect's own.
     status_changed_at, status_reason: of the last change of status, or None.
@@ -151,6 +153,11 @@ class Webhook(Document, frozen=True, kw_only=True):
     sealed_secret: bytes
     sealed_previous_secret: bytes | None = None
     previous_secret_until: datetime | None = None
+    signature: str = "v1"
+    sealed_signing_key: bytes | None = None
+    sealed_previous_signing_key: bytes | None = None
+    public_key: str | None = None
+    previous_public_key: str | None = None
     retry_policy: RetryPolicy | None = None
     conditions: dict[str, Any] | None = None
     include_fields: tuple[str, ...] | None = None

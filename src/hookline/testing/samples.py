@@ -5,11 +5,13 @@ The secrets are public: use them nowhere else.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from hookline.core.inbound import PRESETS, public_key, sign
+from hookline.core.spelling import PUBLIC_KEY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +48,7 @@ _META: Final = (
 
 SAMPLES: Final[Mapping[str, Sample]] = {
     "standard": Sample(_STANDARD, secret=_WHSEC),
+    "standard_v1a": Sample(_STANDARD, secret=_SEED),
     "openai": Sample(
         b'{"object":"event","id":"evt_1","type":"response.completed","created_at":1768478400,"data":{"id":"resp_1"}}',
         secret=_WHSEC,
@@ -150,7 +153,14 @@ SAMPLES: Final[Mapping[str, Sample]] = {
 
 def verifying_secret(scheme: Scheme, secret: str) -> str:
     """What the receiver is given: the signing secret itself, or the public key of an Ed25519 seed."""
-    return public_key(secret) if scheme.algorithm == "ed25519" else secret
+    if scheme.algorithm != "ed25519":
+        return secret
+    key = public_key(secret)
+    return (
+        PUBLIC_KEY_PREFIX + b64encode(bytes.fromhex(key)).decode()
+        if scheme.secret_transform == "whpk"  # noqa: S105 -- an encoding
+        else key
+    )
 
 
 def sample_request(preset: str, *, now: datetime, message_id: str = "msg_1", url: str = URL) -> Request:

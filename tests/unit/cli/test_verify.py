@@ -129,6 +129,8 @@ def test_nothing_printed_would_let_anyone_sign(verify: Verify) -> None:
         other = "whsec_" + "A" * 43 + "="
         if preset == "discord":
             other = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+        if preset == "standard_v1a":
+            other = "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="
 
         said = verify(request, other, "--preset", preset, "--url", URL)
 

@@ -4,7 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hookline.core.signing import agenticflow_signature, new_secret, standard_signature
+from hookline.core.signing import (
+    SigningKey,
+    agenticflow_signature,
+    new_secret,
+    new_signing_key,
+    standard_signature,
+)
 from hookline.receiver import VerificationError, verify
 
 SECRET = new_secret(b"s" * 32)
@@ -78,3 +84,19 @@ def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
         verify(body, signed(body), SECRET, now=NOW)
 
     assert caught.value.reason == "body_malformed"
+
+
+def test_a_public_key_verifies_and_secrets_go_on_beside_it() -> None:
+    """P12: a receiver that moves from a shared secret to a public key, or back, knows both for a while."""
+    key = SigningKey(new_signing_key(b"k" * 32))
+    signature = key.standard("evt_1", int(NOW.timestamp()), BODY)
+    headers = signed() | {"Webhook-Signature": signature}
+
+    assert verify(BODY, headers, key.public_text, now=NOW)["data"] == {"total": 12}
+    assert verify(BODY, headers, (SECRET, key.public_text), now=NOW)
+    assert verify(BODY, signed(), (key.public_text, SECRET), now=NOW)
+    for secret in (SigningKey(new_signing_key(b"l" * 32)).public_text, SECRET):
+        with pytest.raises(VerificationError):
+            verify(BODY, headers, secret, now=NOW)
+    with pytest.raises(VerificationError):
+        verify(BODY, signed(), key.public_text, now=NOW)

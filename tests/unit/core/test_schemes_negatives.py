@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 # The second key of RFC 8032, section 7.1.
 OTHERS = {"hex": "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "utf8": "another secret"}
+OTHERS["whpk"] = "whpk_" + b64encode(bytes.fromhex(OTHERS["hex"])).decode()
 OTHER_WHSEC = "whsec_" + "A" * 43 + "="
 ID = "7f1e9d9a-1111-4222-8333-444455556666"
 
@@ -245,6 +246,7 @@ def test_the_presets_of_the_table_that_sign_a_time_check_it() -> None:
     """SEEDS "Provider presets", column tolerance."""
     assert {preset: PRESETS[preset].tolerance_seconds for preset in TIMED} == {
         "standard": 300,
+        "standard_v1a": 300,
         "openai": 300,
         "replicate": 300,
         "svix": 300,
@@ -263,6 +265,7 @@ def test_the_presets_of_the_table_that_sign_a_time_check_it() -> None:
 
 DEDUPED = {
     "standard": ID,
+    "standard_v1a": ID,
     "openai": ID,
     "replicate": ID,
     "svix": ID,

@@ -11,14 +11,17 @@ from standardwebhooks.webhooks import Webhook
 from hookline.core.signing import (
     Headers,
     Signer,
+    SigningKey,
     VerificationError,
     agenticflow_signature,
     check_own_secret,
     explain_agenticflow,
     explain_standard,
     new_secret,
+    new_signing_key,
     standard_signature,
     verify_agenticflow,
+    verify_public,
     verify_standard,
 )
 from hookline.errors import InputError
@@ -53,6 +56,59 @@ def test_the_published_standard_webhooks_vector_is_signed_and_verified() -> None
     verify_standard(
         [SECRET], [(name.title(), value) for name, value in standard_headers().items()], BODY, NOW
     )
+
+
+# The two published for v1a: the Go library's of Standard Webhooks (a seed), and Svix's (a seed and its public key).
+ASYMMETRIC = [
+    (
+        "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=",
+        None,
+        "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag==",
+    ),
+    (
+        "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
+        "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+        "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==",
+    ),
+]
+
+
+@pytest.mark.parametrize(("private", "public", "signature"), ASYMMETRIC)
+def test_the_published_asymmetric_vectors_are_signed_and_verified(
+    private: str, public: str | None, signature: str
+) -> None:
+    """P12."""
+    key = SigningKey(private)
+    headers = standard_headers(webhook_signature=f"{SIGNATURE} {signature}")
+
+    assert key.standard(ID, TIMESTAMP, BODY) == signature
+    assert public in {None, key.public_text}
+    verify_public([key.public_text], headers, BODY, NOW)
+    assert Signer(SECRET, key).standard(ID, TIMESTAMP, BODY) == f"{SIGNATURE} {signature}"
+    assert Signer(SECRET, key, alone=True).standard(ID, TIMESTAMP, BODY) == signature
+    for changed in (BODY + b" ", b""):
+        with pytest.raises(VerificationError):
+            verify_public([key.public_text], headers, changed, NOW)
+
+
+@pytest.mark.parametrize("text", ["", "whsk_", "whsk_AAAA", "whsk_" + "A" * 43, "whsk_" + "A" * 86 + "=="])
+def test_a_signing_key_that_is_none_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        SigningKey(text)
+
+    assert len(text) < 6 or text not in str(caught.value)
+
+
+def test_a_signing_key_shows_only_its_public_half() -> None:
+    """P13."""
+    text = new_signing_key(b"k" * 32)
+    key = SigningKey(text)
+
+    assert repr(key) == f"SigningKey({key.public_text})"
+    with pytest.raises(TypeError):
+        pickle.dumps(key)
+    with pytest.raises(ValueError, match="32"):
+        new_signing_key(b"short")
 
 
 def test_githubs_published_vector_has_the_agenticflow_form() -> None:

@@ -12,7 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hookline.core.inbound import request as read
 from hookline.core.inbound.scheme import template_parts
-from hookline.core.spelling import SECRET_PREFIX, standard_key, strict_base64, strict_hex, text_key
+from hookline.core.spelling import (
+    PUBLIC_KEY_PREFIX,
+    SECRET_PREFIX,
+    standard_key,
+    strict_base64,
+    strict_hex,
+    text_key,
+)
 from hookline.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
@@ -62,6 +69,8 @@ def _decoded_key(scheme: Scheme, secret: str, field: str) -> tuple[bytes | None,
             return standard_key(secret, field=field), "whsec_ + padded base64"
         case "whsec_base64":
             return strict_base64(secret.removeprefix(SECRET_PREFIX)), "whsec_ + padded base64"
+        case "whpk":
+            return strict_base64(secret.removeprefix(PUBLIC_KEY_PREFIX)), "whpk_ + padded base64"
         case "base64":
             return strict_base64(secret), "padded base64"
         case "hex":

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _ALGORITHMS: Final = ("sha1", "sha256", "sha512", "ed25519", "equality")
 _ENCODINGS: Final = ("hex", "base64")
 _UNITS: Final = ("s", "ms", "iso8601")
-_TRANSFORMS: Final = ("utf8", "whsec", "whsec_base64", "base64", "hex")
+_TRANSFORMS: Final = ("utf8", "whsec", "whsec_base64", "whpk", "base64", "hex")
 _HANDSHAKES: Final = ("slack", "meta", "zoom", "discord", "msgraph", "challenge")
 
 # RFC 9110 section 5.6.2.
@@ -285,9 +285,9 @@ _RULES: Final[tuple[tuple[str, Callable[[Scheme], bool], str, str], ...]] = (
     ),
     (
         "secret_transform",
-        lambda it: it.algorithm == "ed25519" and it.secret_transform not in {"hex", "base64"},
+        lambda it: it.algorithm == "ed25519" and it.secret_transform not in {"hex", "base64", "whpk"},
         "A public key is written in hex or base64.",
-        "hex base64",
+        "hex base64 whpk",
     ),
 )
 """Field, what is wrong with a scheme, the message and what was expected; the first that applies is raised."""

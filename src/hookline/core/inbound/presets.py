@@ -56,6 +56,8 @@ _META: Final = {"header": "x-hub-signature-256", "prefix": "sha256=", "handshake
 DEFINITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     # Also GitLab's signing tokens and Hookline itself.
     "standard": {**_standard("webhook", "whsec"), "handshake": "challenge"},
+    # Asymmetric signatures of the same specification: the secret is a public key.
+    "standard_v1a": {**_standard("webhook", "whpk"), "field": "v1a", "algorithm": "ed25519"},
     "openai": _standard("webhook", "whsec"),
     "replicate": _standard("webhook", "whsec"),
     "svix": _standard("svix", "whsec_base64"),

@@ -14,7 +14,7 @@ import msgspec
 Algorithm = Literal["sha1", "sha256", "sha512", "ed25519", "equality"]
 Encoding = Literal["hex", "base64"]
 Unit = Literal["s", "ms", "iso8601"]
-Transform = Literal["utf8", "whsec", "whsec_base64", "base64", "hex"]
+Transform = Literal["utf8", "whsec", "whsec_base64", "whpk", "base64", "hex"]
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 

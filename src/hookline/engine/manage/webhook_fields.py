@@ -20,6 +20,7 @@ from hookline.dialects import get as get_dialect
 from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.receiver_auth import authentication, check_header_name, check_visible
 from hookline.engine.manage.receiver_tls import tls
+from hookline.engine.manage.signing_keys import signature
 from hookline.engine.target import schedule_of
 from hookline.engine.vault import Vault
 from hookline.errors import InputError
@@ -217,6 +218,7 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "automation": _automation,
     "authentication": lambda rules, webhook, value: authentication(rules.vault, webhook, value),
     "tls": lambda rules, webhook, value: tls(rules.vault, webhook, value),
+    "signature": lambda rules, webhook, value: signature(rules.vault, webhook, value),
     "metadata": _metadata,
     "retry_policy": _retry_policy,
     "conditions": _conditions,

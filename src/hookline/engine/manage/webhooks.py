@@ -11,6 +11,7 @@ import msgspec
 from hookline.core.addresses import parse_target
 from hookline.core.signing import check_own_secret, new_secret
 from hookline.dialects import DEFAULT
+from hookline.engine.manage.signing_keys import rotated
 from hookline.engine.manage.webhook_fields import Rules, change
 from hookline.engine.vault import SIGNING_SECRET, Vault
 from hookline.errors import ConflictError, InputError, MissingError
@@ -161,6 +162,7 @@ async def rotate_secret(
             sealed_secret=sealed,
             sealed_previous_secret=webhook.sealed_secret,
             previous_secret_until=now + ROTATION,
+            **rotated(vault, webhook),
         )
 
     return await _rewrite(registry, organization_id, id, rotate, now=now), secret
@@ -172,7 +174,13 @@ async def finish_rotation(
     """Drop the old secret now. Without a rotation nothing happens. Raises MissingError."""
 
     def finish(webhook: Webhook) -> Webhook:
-        return msgspec.structs.replace(webhook, sealed_previous_secret=None, previous_secret_until=None)
+        return msgspec.structs.replace(
+            webhook,
+            sealed_previous_secret=None,
+            previous_secret_until=None,
+            sealed_previous_signing_key=None,
+            previous_public_key=None,
+        )
 
     return await _rewrite(registry, organization_id, id, finish, now=now)
 
