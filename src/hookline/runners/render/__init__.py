@@ -1,0 +1,1 @@
+"""Render jobs: movies made into videos by FFmpeg (SEEDS PF)."""
