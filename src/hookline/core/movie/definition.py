@@ -73,9 +73,7 @@ class FullSize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     height: Annotated[float, Meta(ge=1, le=8192)] | Percent
 
 
-class Fade(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"in_": "in"}
-):
+class Fade(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"in_": "in"}):
     """How long an element takes to appear and to vanish."""
 
     in_: Seconds = 0
@@ -105,9 +103,7 @@ TransitionName = Literal[
 ]
 
 
-class Element(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"
-):
+class Element(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """What all elements have. start: within the scene.  duration: to the scene's end when it is left out."""
 
     start: Seconds = 0
@@ -192,7 +188,7 @@ class Movie(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     quality: Literal["low", "medium", "high"] = "high"
     background: Colour = "#000000"
     webhook_uri: Annotated[str, Meta(max_length=4096)] | None = None
-    metadata: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
     @property
     def seconds(self) -> float:

@@ -108,7 +108,9 @@ def inline_file(source: str) -> bytes | None:
 
 def _check(movie: Movie) -> None:
     if movie.seconds > MOST_SECONDS:
-        raise _invalid("scenes", f"The scenes last {movie.seconds:g} seconds together; {MOST_SECONDS:g} are allowed.")
+        raise _invalid(
+            "scenes", f"The scenes last {movie.seconds:g} seconds together; {MOST_SECONDS:g} are allowed."
+        )
     elements = list(element_paths(movie))
     if len(elements) > MOST_ELEMENTS:
         raise _invalid("scenes", f"There are {len(elements)} elements; {MOST_ELEMENTS} are allowed.")
@@ -132,7 +134,9 @@ def _check_scene(scene: Scene, path: str) -> None:
 
 def _check_times(scene: Scene, element: AnyElement, path: str) -> None:
     if element.start >= scene.duration:
-        raise _invalid(f"{path}.start", f"The element starts when its scene of {scene.duration:g} seconds is over.")
+        raise _invalid(
+            f"{path}.start", f"The element starts when its scene of {scene.duration:g} seconds is over."
+        )
     fade = fade_of(element)
     if fade.in_ + fade.out > shown_seconds(scene, element) + 1e-9:
         raise _invalid(f"{path}.fade", "The fades together last longer than the element.")

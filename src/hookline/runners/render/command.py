@@ -46,7 +46,16 @@ def render_command(ffmpeg: str, movie: Movie, media: Iterable[MediaFile], graph:
 
 def probe_command(ffmpeg: str, format_: Format, name: str) -> list[str]:
     """Return the command that tells which streams a file has; it writes nothing and exits with 1."""
-    return [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "level+info", *_opening(format_), "-i", f"./{name}"]
+    return [
+        ffmpeg,
+        "-nostdin",
+        "-hide_banner",
+        "-loglevel",
+        "level+info",
+        *_opening(format_),
+        "-i",
+        f"./{name}",
+    ]
 
 
 def _opening(format_: Format) -> list[str]:

@@ -9,6 +9,7 @@ Pictures are counted, not timed: scene n ends with picture ``round(end · fps)``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +20,6 @@ from hookline.core.movie.colours import colour_of
 from hookline.core.movie.definition import Audio, Image, Point, Shape, Text, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hookline.core.movie.definition import AnyElement, FullSize, Movie, Scene, Size, Transition
     from hookline.runners.render.files import MediaFile
 
@@ -140,9 +139,7 @@ class _Drawing:
         """The last picture before it stays until the new scene has taken over: the length is the sum of all."""
         fps, seconds = self._movie.fps, _number(transition.duration)
         old, new, whole = self._label(), self._label(), self._label()
-        self._add(
-            f"[{before}]tpad=stop_mode=clone:stop_duration={seconds},fps={fps},settb=AVTB[{old}]"
-        )
+        self._add(f"[{before}]tpad=stop_mode=clone:stop_duration={seconds},fps={fps},settb=AVTB[{old}]")
         self._add(f"[{label}]fps={fps},settb=AVTB[{new}]")
         self._add(
             f"[{old}][{new}]xfade=transition={transition.type}:duration={seconds}"
@@ -170,9 +167,7 @@ class _Drawing:
         movie = self._movie
         width, height = _measured(element.size, movie)
         colour = colour_of(element.color)
-        chain = (
-            f"color=c=0x{colour.rgb}:s={width}x{height}:r={movie.fps},trim=end_frame=1,format=rgba"
-        )
+        chain = f"color=c=0x{colour.rgb}:s={width}x{height}:r={movie.fps},trim=end_frame=1,format=rgba"
         if element.shape == "ellipse":
             inside = "lte(pow((X+0.5)/W*2-1,2)+pow((Y+0.5)/H*2-1,2),1)"
             chain += f",geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*{inside}'"
@@ -187,9 +182,7 @@ class _Drawing:
             chain += f"setpts=PTS-STARTPTS,fps={movie.fps},trim=duration={_number(seconds)},"
             seconds = seconds if file.seconds is None else min(seconds, file.seconds)
         chain += f"{self._scaled(element)},setsar=1,format=rgba"
-        return self._shown(
-            chain, element, seconds, opacity=element.opacity, is_still=file.format.is_picture
-        )
+        return self._shown(chain, element, seconds, opacity=element.opacity, is_still=file.format.is_picture)
 
     def _scaled(self, element: Image | Video) -> str:
         """The filters that give a picture its size."""
@@ -228,7 +221,9 @@ class _Drawing:
     def _place(self, element: Image | Video | Shape, label: str, below: str) -> str:
         x, y = self._corner(element.position, ("W", "H"), ("w", "h"), 0)
         above = self._label()
-        self._add(f"[{below}][{label}]overlay=x={x}:y={y}:eof_action=pass:format=auto,format=yuv420p[{above}]")
+        self._add(
+            f"[{below}][{label}]overlay=x={x}:y={y}:eof_action=pass:format=auto,format=yuv420p[{above}]"
+        )
         return above
 
     def _corner(
@@ -273,7 +268,9 @@ class _Drawing:
         if not self._sounds:
             return
         inputs = "".join(f"[{label}]" for label in self._sounds)
-        mixed = f"amix=inputs={len(self._sounds)}:normalize=0:duration=longest," if len(self._sounds) > 1 else ""
+        mixed = (
+            f"amix=inputs={len(self._sounds)}:normalize=0:duration=longest," if len(self._sounds) > 1 else ""
+        )
         self._add(f"{inputs}{mixed}apad,atrim=duration={_number(frames / self._movie.fps)}[a]")
 
 

@@ -41,7 +41,9 @@ class Programs(msgspec.Struct, frozen=True, kw_only=True):
     def find_font(self, family: str | None) -> Path | None:
         """The file of a font by its name, or the default one for None; None when there is none."""
         if family is not None:
-            return _installed_fonts().get(_plain(family)) or _installed_fonts().get(_plain(family + " Regular"))
+            return _installed_fonts().get(_plain(family)) or _installed_fonts().get(
+                _plain(family + " Regular")
+            )
         if self.font is not None:
             return Path(self.font) if Path(self.font).is_file() else None
         installed = _installed_fonts()

@@ -27,6 +27,7 @@ _EMPTY_WORDS: Final = (
 
 LONGEST_CAUSE: Final = 300
 
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a render is. frame: pictures encoded.  eta_seconds: None while nothing is known of the speed."""
 
