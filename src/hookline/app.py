@@ -32,13 +32,16 @@ from hookline.engine.parts import Limits
 from hookline.engine.vault import Vault
 from hookline.errors import SettingError, StorageError
 from hookline.runners.host import RunnerHost, RunnerSettings
+from hookline.runners.kinds import KindRunner
 from hookline.senders.http import HttpSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hookline.model.states import Kind
     from hookline.ports import Clock, Store
     from hookline.ports.blobs import Blobs
+    from hookline.ports.runner import DataRunner
 
 _log = structlog.get_logger("hookline.app")
 
@@ -104,13 +107,17 @@ class Server:
         node = self.node = Node(
             name=f"{socket.gethostname()}:{os.getpid()}",
             store=store,
-            runner=RunnerHost(RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough)),
+            runner=KindRunner(
+                RunnerHost(RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough)),
+                data_runners(settings),
+            ),
             sender=HttpSender(policy),
             vault=vault,
             clock=self._clock,
             limits=Limits(
                 max_in_flight=settings.max_in_flight_total,
                 max_executions=settings.max_executions,
+                max_executions_per_organization=settings.max_executions_per_organization,
                 retry_time_scale=settings.retry_time_scale,
                 grace_seconds=settings.grace_seconds,
                 lease_seconds=settings.lease_seconds,
@@ -211,6 +218,11 @@ def open_store(settings: Settings, clock: Clock) -> Store:
     from hookline.stores.postgres.store import PostgresStore
 
     return PostgresStore(settings.database, clock=clock)
+
+
+def data_runners(settings: Settings) -> dict[Kind, Callable[[], DataRunner]]:  # noqa: ARG001
+    """What makes the runner of each kind that is set up as data, imported when it first has something to run."""
+    return {}
 
 
 def open_blobs(settings: Settings, store: Store) -> Blobs:

@@ -238,6 +238,11 @@ class Settings(BaseModel):
     max_executions: _Count = _setting(
         "a whole number from 1 to 1000000", "Most executions running at once on this node.", 256
     )
+    max_executions_per_organization: _Count | None = _setting(
+        "a whole number from 1 to 1000000",
+        "Most executions of one organization running at once on a node; left out, as many as the node takes.",
+        None,
+    )
     lease_seconds: Annotated[float, Field(ge=3, le=300, allow_inf_nan=False)] = _setting(
         "a number from 3 to 300",
         "A node that has not been heard of for this long is taken for dead and its work is given to others.",

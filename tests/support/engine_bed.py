@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
+    from hookline.engine.definitions import DataKind
     from hookline.model.configuration import Stored
     from hookline.model.events import Delivery
     from hookline.model.executions import Execution
     from hookline.model.ids import Key
     from hookline.model.integrations import Handler, Integration
     from hookline.ports import Store
+    from hookline.ports.blobs import Blobs
     from hookline.testing.fakes import Answerer, Work
 
 VAULT = Vault("a key that only tests know")
@@ -140,8 +142,14 @@ async def running(
     public_url: str = "",
     integrations: tuple[Integration, ...] = (),
     handlers: dict[Handler, Answerer] | None = None,
+    kinds: dict[Kind, DataKind] | None = None,
+    limits: dict[str, Any] | None = None,
+    blobs: Blobs | None = None,
 ) -> AsyncIterator[Bed]:
-    """A started node over an open store. stop=False leaves it as a kill would: its tasks just cease."""
+    """A started node over an open store. stop=False leaves it as a kill would: its tasks just cease.
+
+    kinds: set up as data; automations of ``work`` that are of these are none of the app's.
+    """
     clock = clock if clock is not None else SystemClock()
     sender = sender if sender is not None else FakeSender()
     runner = FakeRunner(clock, work, integrations=integrations, handlers=handlers)
@@ -152,10 +160,14 @@ async def running(
         sender=sender,
         vault=VAULT,
         clock=clock,
-        limits=Limits(retry_time_scale=time_scale, grace_seconds=5),
+        limits=Limits(retry_time_scale=time_scale, grace_seconds=5, **(limits or {})),
         roles=roles,
         public_url=public_url,
+        blobs=blobs,
     )
+    if kinds is not None:
+        node.definitions._kinds.update(kinds)
+        runner.automations = tuple(each for each in runner.automations if each.kind not in kinds)
     await node.start()
     if organization_id is None:
         organization_id = new_key()

@@ -24,7 +24,7 @@ class NewExecution(Body):
 
 
 @router.get("/automations", summary="List what can run here")
-async def list_all(site: AtSite, _: Reader) -> Response:
+async def list_all(site: AtSite, caller: Reader) -> Response:
     shown = [
         {
             "kind": automation.kind,
@@ -34,7 +34,7 @@ async def list_all(site: AtSite, _: Reader) -> Response:
             "timeout_seconds": automation.timeout_ms / 1000,
             "concurrency": automation.concurrency,
         }
-        for automation in site.services.automations
+        for automation in await site.services.automations_of(caller.organization_id)
     ]
     return reply({"automations": shown})
 

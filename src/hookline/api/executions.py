@@ -187,7 +187,8 @@ async def replay(site: AtSite, caller: Starter, execution_id: str) -> Response:
     first = found_or_missing(
         await site.services.store.execution(id, organization_id=caller.organization_id), "execution"
     )
-    if site.services.automation(first.kind, first.automation_id) is None:
+    find = site.services.find_automation
+    if await find(caller.organization_id, first.kind, first.automation_id) is None:
         raise ConflictError("Its automation is not here any more.", code="AUTOMATION_UNKNOWN")
     start = ExecutionStart(
         organization_id=caller.organization_id,

@@ -70,7 +70,7 @@ async def flow_of(site: Site, call: Call, found: Stored[Trigger], body: Body) ->
     """Return what the request starts. Raises as ``Router.destination`` does."""
     trigger = found.document
     if trigger.endpoint is None:
-        return _own_automation(site, trigger)
+        return await _own_automation(site, found)
     key = call.request.headers.get(b"api-key")
     request = Request(
         payload=call.payload(body),
@@ -88,10 +88,11 @@ async def flow_of(site: Site, call: Call, found: Stored[Trigger], body: Body) ->
     )
 
 
-def _own_automation(site: Site, trigger: Trigger) -> Flow:
+async def _own_automation(site: Site, found: Stored[Trigger]) -> Flow:
     """Return the automation of a trigger that belongs to no integration; it is a flow of one URL (PR-11)."""
+    trigger = found.document
     kind, id_ = trigger.automation_kind, trigger.automation_id
-    automation = site.services.automation(kind, id_)
+    automation = await site.services.find_automation(found.organization_id, kind, id_)
     name = id_ if automation is None else automation.name
     url = site.services.contexts.url(trigger.path_id or "")
     shown = {"flow": {"id": id_, "name": name}, "webhook_urls": {name: url}, "invoke_url": url}

@@ -132,8 +132,8 @@ class Services(Protocol):
     @property
     def epoch(self) -> Epoch: ...
 
-    @property
-    def automations(self) -> tuple[Automation, ...]: ...
+    async def automations_of(self, organization_id: Key, /) -> Sequence[Automation]:
+        """All that an organization can run: the app's, and its own."""
 
     async def api_key(self, digest: bytes) -> Stored[ApiKey] | None:
         """A key by the SHA-256 of its text, revoked and expired ones too; at most a second old."""
@@ -155,7 +155,13 @@ class Services(Protocol):
     ) -> Execution | Repeat:
         """Store an execution that will run. answer: words what a repeat of ``start.once`` is answered with."""
 
-    def automation(self, kind: Kind, automation_id: str, /) -> Automation | None: ...
+    def automation(self, kind: Kind, automation_id: str, /) -> Automation | None:
+        """A workflow or an agent of the app."""
+
+    async def find_automation(
+        self, organization_id: Key, kind: Kind, automation_id: str, /
+    ) -> Automation | None:
+        """One of the app, or of that organization."""
 
     async def estimated_completion(self, kind: Kind, automation_id: str, /) -> datetime: ...
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hookline.api.spool import Spooled
     from hookline.core.bodies import Body
     from hookline.model.configuration import Stored
+    from hookline.model.executions import Automation
 
 PREFIX: Final = "/trigger/"
 
@@ -149,7 +150,8 @@ async def _ready(
     flow = await before_start(site, call, flow, body)
     if not flow.before.runs:
         return trigger_answers.instead_of_running(trigger, flow)
-    return _start_of(site, call, found, flow, body, dedupe_id), flow
+    automation = await site.services.find_automation(found.organization_id, flow.kind, flow.id)
+    return _start_of(site, call, found, flow, automation, body, dedupe_id), flow
 
 
 def _content_type(request: Inbound) -> str:
@@ -168,11 +170,16 @@ def _other_method(allowed: tuple[str, ...]) -> MethodError:
 
 
 def _start_of(
-    site: Site, call: Call, found: Stored[Trigger], flow: Flow, body: Body, dedupe_id: str | None
+    site: Site,
+    call: Call,
+    found: Stored[Trigger],
+    flow: Flow,
+    automation: Automation | None,
+    body: Body,
+    dedupe_id: str | None,
 ) -> ExecutionStart:
     """Return what is stored. dedupe_id: as the signature's scheme has it. Raises InputError or UnavailableError."""
     request, trigger = call.request, found.document
-    automation = site.services.automation(flow.kind, flow.id)
     if automation is None:
         raise UnavailableError(
             "The automation behind this URL is not available now.", code="AUTOMATION_UNAVAILABLE"

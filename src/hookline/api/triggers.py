@@ -92,7 +92,8 @@ Refused = Annotated[bool | None, Query(description="Only refused ones, or only a
 )
 async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response:
     kind = Kind(body.automation.kind)
-    if site.services.automation(kind, body.automation.id) is None:
+    found = await site.services.find_automation(caller.organization_id, kind, body.automation.id)
+    if found is None:
         raise InputError(
             f"There is no {kind} of this id here.",
             code="AUTOMATION_UNKNOWN",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hookline.engine.commit import Committer
+    from hookline.engine.definitions import Definitions
     from hookline.engine.history import RunTimes
     from hookline.engine.lease import Lease
     from hookline.engine.record import Recorder
@@ -44,6 +46,13 @@ _MOST_WAITING: Final = 1_024
 _SCAN_SECONDS: Final = 2.0
 """How often the table is asked for executions that nobody told us of."""
 
+_SHORTEST_PAUSE_SECONDS: Final = 0.001
+_SHORTEST_PAUSE_OF_SOME: Final = 0.2
+"""… of a node that may not run every kind: what is due may be for others."""
+
+Place = tuple["Key | None", Kind, str]
+"""An automation: of an organization, or (None) of the app, which all of them share."""
+
 
 class Executor:
     """One per node."""
@@ -52,6 +61,7 @@ class Executor:
         self,
         *,
         runner: Runner,
+        definitions: Definitions,
         committer: Committer,
         archive: Archive,
         recorder: Recorder,
@@ -60,9 +70,11 @@ class Executor:
         history: RunTimes,
         private: Callable[[Execution], Awaitable[bytes | None]],
         max_running: int,
+        max_running_of_organization: int | None = None,
         uploads: Uploads,
     ) -> None:
         self._runner = runner
+        self._definitions = definitions
         self._committer = committer
         self._archive = archive
         self._recorder = recorder
@@ -71,11 +83,14 @@ class Executor:
         self._history = history
         self._private = private
         self._max_running = max_running
+        self._max_of_organization = (
+            max_running if max_running_of_organization is None else max_running_of_organization
+        )
         self._uploads = uploads
         self._automations: dict[tuple[Kind, str], Automation] = {}
-        self._queues: dict[tuple[Kind, str], deque[tuple[Execution, Epoch]]] = {}
+        self._queues: dict[Place, deque[tuple[Execution, Epoch]]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
-        self._running_of: dict[tuple[Kind, str], int] = {}
+        self._running_of: dict[Place | Key, int] = {}
         self._waiting = 0
         self._wake = asyncio.Event()
         self._claimer: asyncio.Task[None] | None = None
@@ -103,7 +118,7 @@ class Executor:
         self._is_open = False
         if self._claimer is not None:
             self._claimer.cancel()
-        for queue in self._queues.values():
+        for queue in list(self._queues.values()):
             for execution, epoch in queue:
                 await self._try(Requeue(epoch=epoch, execution_id=execution.id))
             queue.clear()
@@ -125,15 +140,39 @@ class Executor:
         return tuple(self._automations.values())
 
     def automation(self, kind: Kind, automation_id: str) -> Automation | None:
+        """An automation of the app."""
         return self._automations.get((kind, automation_id))
+
+    async def find(self, organization_id: Key, kind: Kind, automation_id: str) -> Automation | None:
+        """An automation of the app or of an organization's own. Raises StorageError."""
+        found = self._automations.get((kind, automation_id))
+        return found or await self._definitions.automation(organization_id, kind, automation_id)
+
+    async def automations_of(self, organization_id: Key) -> list[Automation]:
+        """All that an organization can run. Raises StorageError."""
+        return [*self._automations.values(), *await self._definitions.automations(organization_id)]
+
+    def _known(self, execution: Execution) -> Automation | None:
+        """The automation of an execution that this node has taken, as it last was."""
+        return self._automations.get((execution.kind, execution.automation_id)) or self._definitions.known(
+            execution.organization_id, execution.kind, execution.automation_id
+        )
+
+    def _place(self, execution: Execution) -> Place:
+        is_shared = (execution.kind, execution.automation_id) in self._automations
+        organization_id = None if is_shared else execution.organization_id
+        return organization_id, execution.kind, execution.automation_id
 
     # --- room ---
 
-    def reserve(self, kind: Kind, automation_id: str) -> bool:
-        """Promise room for an execution that is about to be committed as claimed by this node."""
-        if not self._is_open or self._waiting >= _MOST_WAITING or not self._lease.is_held():
+    def reserve(self, automation: Automation | None) -> bool:
+        """Promise room for an execution that is about to be committed as claimed by this node.
+
+        automation: as ``find`` returned it.
+        """
+        if automation is None or not self._is_open or self._waiting >= _MOST_WAITING:
             return False
-        if (kind, automation_id) not in self._automations:
+        if not self._lease.is_held():
             return False
         self._waiting += 1
         return True
@@ -161,32 +200,53 @@ class Executor:
             await self._settle_adopted(execution, epoch)
 
     def _enqueue(self, execution: Execution, epoch: Epoch) -> None:
-        place = (execution.kind, execution.automation_id)
+        place = self._place(execution)
         self._queues.setdefault(place, deque()).append((execution, epoch))
         self._waiting += 1
         self._pump(place)
 
-    def _pump(self, place: tuple[Kind, str]) -> None:
-        """Start what may run now: within the node's limit and the automation's own."""
+    def _pump(self, place: Place) -> None:
+        """Start what may run now: within the limits of the node, the automation and the organization."""
         queue = self._queues.get(place)
-        automation = self._automations.get(place)
-        limit = automation.concurrency if automation is not None else None
         while queue and self._is_open and len(self._running) < self._max_running:
+            automation = self._known(queue[0][0])
+            limit = automation.concurrency if automation is not None else None
             if limit is not None and self._running_of.get(place, 0) >= limit:
                 return
-            execution, epoch = queue.popleft()
+            item = self._next_of(queue)
+            if item is None:
+                return
             self._waiting -= 1
-            self._running_of[place] = self._running_of.get(place, 0) + 1
-            task = asyncio.create_task(self._run(execution, epoch))
-            self._running[execution.id] = task
-            task.add_done_callback(partial(self._ended, execution.id, place))
+            self._begin(place, *item)
+        if not queue:
+            self._queues.pop(place, None)
 
-    def _ended(self, execution_id: Key, place: tuple[Kind, str], _: asyncio.Task[None]) -> None:
-        self._running.pop(execution_id, None)
-        self._running_of[place] -= 1
+    def _next_of(self, queue: deque[tuple[Execution, Epoch]]) -> tuple[Execution, Epoch] | None:
+        """Take the first whose organization has room: one that has none must not hold up the others."""
+        for place, (execution, _) in enumerate(queue):
+            if self._running_of.get(execution.organization_id, 0) < self._max_of_organization:
+                item = queue[place]
+                del queue[place]
+                return item
+        return None
+
+    def _begin(self, place: Place, execution: Execution, epoch: Epoch) -> None:
+        for whose in (place, execution.organization_id):
+            self._running_of[whose] = self._running_of.get(whose, 0) + 1
+        task = asyncio.create_task(self._run(execution, epoch))
+        self._running[execution.id] = task
+        task.add_done_callback(partial(self._ended, execution, place))
+
+    def _ended(self, execution: Execution, place: Place, _: asyncio.Task[None]) -> None:
+        self._running.pop(execution.id, None)
+        was_full = self._running_of[execution.organization_id] == self._max_of_organization
+        for whose in (place, execution.organization_id):
+            self._running_of[whose] -= 1
+            if not self._running_of[whose]:
+                del self._running_of[whose]
         self._pump(place)
-        if len(self._running) == self._max_running - 1:
-            for other in self._queues:
+        if was_full or len(self._running) == self._max_running - 1:
+            for other in list(self._queues):
                 self._pump(other)
         if self._waiting < _MOST_WAITING // 2:
             self._wake.set()
@@ -199,7 +259,10 @@ class Executor:
                 await self._finish(execution, epoch, KILLED)
                 return
             run = Run(self._recorder, execution, epoch)
-            outcome = await self._outcome(run, execution)
+            try:
+                outcome = await self._outcome(run, execution)
+            finally:
+                await run.close()
             await self._conclude(run, outcome)
         except ClaimGoneError:
             await self._finish_if_cancelled(execution, epoch)
@@ -217,17 +280,21 @@ class Executor:
         if execution.attempt:
             journal = tuple(await self._archive.journal(execution.id))
             run.retries = sum(entry.op == "retry" for entry in journal)
-        job = RunJob(
-            execution_id=execution.id,
-            kind=execution.kind,
-            automation_id=execution.automation_id,
-            input=execution.input,
-            trigger=execution.trigger,
-            private=await self._private(execution),
-            journal=journal,
-            attempt=execution.attempt + 1,
-        )
         try:
+            definition = await self._definitions.definition(execution)
+            automation = self._known(execution)
+            job = RunJob(
+                execution_id=execution.id,
+                kind=execution.kind,
+                automation_id=execution.automation_id,
+                input=execution.input,
+                trigger=execution.trigger,
+                private=await self._private(execution),
+                definition=definition,
+                journal=journal,
+                attempt=execution.attempt + 1,
+                timeout_ms=None if automation is None else automation.timeout_ms,
+            )
             async with self._uploads.local(execution.trigger) as trigger:
                 return await self._run_job(msgspec.structs.replace(job, trigger=trigger), run)
         except MissingError as exc:
@@ -257,11 +324,11 @@ class Executor:
     def _may_run_again(self, run: Run, lost: Lost) -> bool:
         if not lost.has_started and not run.has_begun:
             return not self._is_open  # the node stops: another start is free
-        automation = self.automation(run.execution.kind, run.execution.automation_id)
+        automation = self._known(run.execution)
         return automation is not None and automation.is_resumable and run.attempt < automation.max_attempts
 
     def _retries_left(self, run: Run) -> bool:
-        automation = self.automation(run.execution.kind, run.execution.automation_id)
+        automation = self._known(run.execution)
         return (
             run.has_begun
             and run.execution.trigger_id is not None
@@ -272,7 +339,7 @@ class Executor:
 
     async def _retry_later(self, run: Run, failure: Failure) -> None:
         """Let it run again after the rule's wait (PR-18). What it has finished stays finished."""
-        automation = self.automation(run.execution.kind, run.execution.automation_id)
+        automation = self._known(run.execution)
         assert automation is not None
         assert automation.retry is not None
         wake_at = self._clock.now() + automation.retry.delay(run.retries)
@@ -355,7 +422,7 @@ class Executor:
 
     async def _requeue_or_lose(self, execution: Execution, epoch: Epoch) -> None:
         """The store was away while it ran: what it did may be unknown to us, so it ends as a dead process would."""
-        automation = self.automation(execution.kind, execution.automation_id)
+        automation = self._known(execution)
         while self._is_open and epoch == self._lease.epoch:
             try:
                 stored = await self._archive.execution(execution.id, organization_id=None)
@@ -407,21 +474,33 @@ class Executor:
             return _SCAN_SECONDS
         if wake_at is None:
             return _SCAN_SECONDS
-        return max(0.001, min(_SCAN_SECONDS, (wake_at - self._clock.now()) / timedelta(seconds=1)))
+        shortest = _SHORTEST_PAUSE_SECONDS if self._kinds() is None else _SHORTEST_PAUSE_OF_SOME
+        return max(shortest, min(_SCAN_SECONDS, (wake_at - self._clock.now()) / timedelta(seconds=1)))
+
+    def _kinds(self) -> tuple[Kind, ...] | None:
+        """What this node may take from the table: without an app, no code of it. None for everything."""
+        return None if self._automations else self._definitions.kinds
 
     async def _claim_some(self) -> bool:
         """Claim what can run; True when there may be more and there is room for it."""
         room = min(_MOST_WAITING - self._waiting, 256)
-        if room <= 0 or not self._lease.is_held() or not self._automations:
+        kinds = self._kinds()
+        if room <= 0 or not self._lease.is_held() or kinds == ():
             return False
         epoch = self._lease.epoch
         claimed = await self._committer.commit(
-            ClaimExecutions(epoch=epoch, limit=room, now=self._clock.now())
+            ClaimExecutions(epoch=epoch, limit=room, now=self._clock.now(), kinds=kinds)
         )
         assert isinstance(claimed, tuple)
         for execution in claimed:
+            await self._learn(execution)
             self._enqueue(execution, epoch)
         return len(claimed) == room
+
+    async def _learn(self, execution: Execution) -> None:
+        """Have the facts of its automation at hand; a store that is away leaves it without limits of its own."""
+        with suppress(StorageError):
+            await self.find(execution.organization_id, execution.kind, execution.automation_id)
 
     async def adopt(self) -> None:
         """Take over what dead nodes were running: run it again where that is allowed, else end it as lost."""
@@ -435,7 +514,8 @@ class Executor:
                 return
 
     async def _settle_adopted(self, execution: Execution, epoch: Epoch) -> None:
-        automation = self.automation(execution.kind, execution.automation_id)
+        await self._learn(execution)
+        automation = self._known(execution)
         if execution.is_cancel_requested:
             await self._finish(execution, epoch, KILLED)
         elif execution.status is ExecutionStatus.QUEUED or _may_restart(automation, execution):

@@ -17,7 +17,6 @@ from hookline.engine.maintain import Maintenance
 from hookline.engine.parts import Ground, Limits, Outgoing, Running, reconciler
 from hookline.engine.routing import Router
 from hookline.engine.supervise import Supervisor
-from hookline.engine.uploads import Uploads
 from hookline.errors import StorageError
 from hookline.model.configuration import ApiKey, Organization
 from hookline.ports import KeepRequest, Once, Repeat
@@ -76,15 +75,16 @@ class Node:
             vault=vault,
             public_url=public_url,
         )
-        uploads = Uploads(blobs, clock)
         outgoing = Outgoing(ground, sender)
-        running = Running(ground, outgoing.outbox, runner, private=self.contexts.private_of, uploads=uploads)
+        running = Running(ground, outgoing.outbox, runner, private=self.contexts.private_of, blobs=blobs)
         self.deliverer = outgoing.deliverer
         self.replayer = outgoing.replayer
         self.webhooks = outgoing.webhooks
         self.executor = running.executor
         self.endings = running.endings
         self.history = running.history
+        self.definitions = running.definitions
+        self.artifacts = running.artifacts
         self._batcher = outgoing.batcher
         self._publisher = outgoing.publisher
         self._receiver = running.receiver
@@ -109,14 +109,12 @@ class Node:
             keep=timedelta(days=limits.retention_days),
             keep_held=timedelta(days=limits.held_retention_days),
         )
-        self._supervisor = self._supervise(ground, outgoing, running, uploads)
+        self._supervisor = self._supervise(ground, outgoing, running)
         self.is_ready = False
 
-    def _supervise(
-        self, ground: Ground, outgoing: Outgoing, running: Running, uploads: Uploads
-    ) -> Supervisor:
+    def _supervise(self, ground: Ground, outgoing: Outgoing, running: Running) -> Supervisor:
         delivers = "deliver" in self._roles
-        rounds = [(_MAINTAIN_SECONDS, self.maintenance.sweep)]
+        rounds = [(_MAINTAIN_SECONDS, self.maintenance.sweep), (_MAINTAIN_SECONDS, self.artifacts.sweep)]
         if delivers:
             rounds.append((_REPLAY_SECONDS, self.replayer.look))
         return Supervisor(
@@ -126,7 +124,7 @@ class Node:
             deliverer=outgoing.deliverer,
             executor=running.executor,
             outbox=outgoing.outbox,
-            uploads=uploads,
+            uploads=running.uploads,
             batcher=outgoing.batcher if delivers else None,
             endings=running.endings,
             deployer=self.deployer,
@@ -198,9 +196,13 @@ class Node:
     def automation(self, kind: Kind, automation_id: str) -> Automation | None:
         return self.executor.automation(kind, automation_id)
 
-    @property
-    def automations(self) -> tuple[Automation, ...]:
-        return self.executor.automations
+    async def find_automation(
+        self, organization_id: Key, kind: Kind, automation_id: str
+    ) -> Automation | None:
+        return await self.executor.find(organization_id, kind, automation_id)
+
+    async def automations_of(self, organization_id: Key) -> list[Automation]:
+        return await self.executor.automations_of(organization_id)
 
     async def start_execution(
         self, start: ExecutionStart, *, answer: Callable[[Execution], bytes] | None = None

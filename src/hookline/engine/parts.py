@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hookline.engine.artifacts import ArtifactKeeper
 from hookline.engine.batch import Batcher
 from hookline.engine.commit import Committer
+from hookline.engine.definitions import Definitions, data_kinds
 from hookline.engine.deliver import Deliverer
 from hookline.engine.directory import Directory
 from hookline.engine.endings import Endings
@@ -23,16 +25,17 @@ from hookline.engine.receive import Receiver
 from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
 from hookline.engine.replay import Replayer
+from hookline.engine.uploads import Uploads
 from hookline.engine.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hookline.engine.target import Target
-    from hookline.engine.uploads import Uploads
     from hookline.engine.vault import Vault
     from hookline.model.executions import Execution
     from hookline.ports import Clock, Store
+    from hookline.ports.blobs import Blobs
     from hookline.ports.runner import Runner
     from hookline.ports.sender import Sender
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much this node takes on.
 
+    max_executions_per_organization: None for as many as the node takes.
     grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
     the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
     is held, is kept.
@@ -47,6 +51,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     max_in_flight: int = 2048
     max_executions: int = 256
+    max_executions_per_organization: int | None = None
     retry_time_scale: float = 1.0
     grace_seconds: float = 20.0
     lease_seconds: float = 10.0
@@ -141,24 +146,35 @@ class Running:
         runner: Runner,
         *,
         private: Callable[[Execution], Awaitable[bytes | None]],
-        uploads: Uploads,
+        blobs: Blobs | None,
     ) -> None:
         store, committer, lease, clock = ground.store, ground.committer, ground.lease, ground.clock
         self.history = RunTimes(store)
         self.endings = Endings(archive=store, committer=committer, lease=lease, clock=clock)
+        self.uploads = Uploads(blobs, clock, keep=timedelta(days=ground.limits.retention_days))
+        self.artifacts = ArtifactKeeper(blobs=blobs, store=store, committer=committer, clock=clock)
+        self.definitions = Definitions(data_kinds(ground.directory))
         self.executor = Executor(
             runner=runner,
+            definitions=self.definitions,
             committer=committer,
             archive=store,
             recorder=Recorder(
-                committer=committer, archive=store, outbox=outbox, endings=self.endings, clock=clock
+                committer=committer,
+                archive=store,
+                outbox=outbox,
+                endings=self.endings,
+                artifacts=self.artifacts,
+                definitions=self.definitions,
+                clock=clock,
             ),
             lease=lease,
             clock=clock,
             history=self.history,
             private=private,
             max_running=ground.limits.max_executions,
-            uploads=uploads,
+            max_running_of_organization=ground.limits.max_executions_per_organization,
+            uploads=self.uploads,
         )
         self.receiver = Receiver(
             outbox=outbox,

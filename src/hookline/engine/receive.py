@@ -16,7 +16,7 @@ from hookline.core.turns import Turn
 from hookline.dialects import payloads
 from hookline.engine.record import execution_event
 from hookline.errors import StorageError
-from hookline.model.executions import Conversation, Execution, TriggerRequest
+from hookline.model.executions import Automation, Conversation, Execution, TriggerRequest
 from hookline.model.ids import Key, new_key
 from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import Accept, Instead, NewEvent, Once, Repeat
@@ -95,9 +95,10 @@ class Receiver:
         await self._outbox.ready(start.organization_id)
         now = self._clock.now()
         turn = start.turn or _NO_TURN
+        automation = await self._executor.find(start.organization_id, start.kind, start.automation_id)
         # Whose turn it is the store decides: it is claimed like one of another node.
-        is_claimed = start.turn is None and self._executor.reserve(start.kind, start.automation_id)
-        execution, conversation, events = self._prepare(start, now)
+        is_claimed = start.turn is None and self._executor.reserve(automation)
+        execution, conversation, events = self._prepare(start, automation, now)
         once = start.once
         if once is not None and answer is not None:
             once = msgspec.structs.replace(once, answer=answer(execution))
@@ -148,9 +149,8 @@ class Receiver:
         return earlier
 
     def _prepare(
-        self, start: ExecutionStart, now: datetime
+        self, start: ExecutionStart, automation: Automation | None, now: datetime
     ) -> tuple[Execution, Conversation | None, tuple[NewEvent, ...]]:
-        automation = self._executor.automation(start.kind, start.automation_id)
         execution = Execution(
             id=start.id if start.id is not None else new_key(),
             organization_id=start.organization_id,

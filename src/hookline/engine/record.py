@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from hookline.core.hops import hops_of
 from hookline.core.lifecycle import move_execution
 from hookline.core.times import rfc3339
 from hookline.dialects import payloads
+from hookline.engine.progress import Progress
 from hookline.errors import ConflictError, RowError, StorageError
 from hookline.model.events import Event
 from hookline.model.executions import Execution, Failure, JournalEntry, LogLine
@@ -31,11 +33,14 @@ from hookline.ports.runner import Failed, Killed, LogDraft, Lost, Succeeded, Sus
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
+    from hookline.engine.artifacts import ArtifactKeeper
     from hookline.engine.commit import Committer
+    from hookline.engine.definitions import Definitions
     from hookline.engine.endings import Endings
     from hookline.engine.publish import Outbox
-    from hookline.model.executions import Conversation, Facts
+    from hookline.model.executions import Artifact, Conversation, Facts
     from hookline.ports import Archive, Clock, Epoch
     from hookline.ports.runner import EmitDraft, Outcome
 
@@ -76,13 +81,23 @@ class Recorder:
     """Writes down what executions do. One per node."""
 
     def __init__(
-        self, *, committer: Committer, archive: Archive, outbox: Outbox, endings: Endings, clock: Clock
+        self,
+        *,
+        committer: Committer,
+        archive: Archive,
+        outbox: Outbox,
+        endings: Endings,
+        artifacts: ArtifactKeeper,
+        definitions: Definitions,
+        clock: Clock,
     ) -> None:
         self._committer = committer
         self._archive = archive
         self._outbox = outbox
         self._endings = endings
+        self._definitions = definitions
         self._clock = clock
+        self.artifacts = artifacts
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -130,7 +145,7 @@ class Recorder:
         now = self._clock.now()
         ended = run.ended(outcome, now) if run is not None else ended_as(execution, outcome, now)
         conversation = await self._resolved(ended, outcome, now)
-        facts = None if isinstance(outcome, Suspended) else outcome.facts
+        facts = await self._facts(ended, outcome)
         await self._outbox.ready(execution.organization_id)
         for tries in itertools.count():
             try:
@@ -171,6 +186,15 @@ class Recorder:
                 self._endings.ended(ended)
 
         return await self._committer.commit(finish, after=concluded) is True
+
+    async def _facts(self, ended: Execution, outcome: Outcome) -> Facts | None:
+        """What the runner said of its kind's facts or, if it could not, what the definition says."""
+        if isinstance(outcome, Suspended) or outcome.facts is not None:
+            return None if isinstance(outcome, Suspended) else outcome.facts
+        try:
+            return await self._definitions.facts(ended)
+        except StorageError:
+            return None  # an end without them is better than none
 
     async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
         """An agent's conversation after its turn, or None for other kinds."""
@@ -218,6 +242,7 @@ class Run:
         self.retries = 0
         self._began_at: datetime | None = None
         self._position = execution.attempt * _POSITIONS_PER_ATTEMPT
+        self._progress = Progress(self._tell)
 
     async def started(self, *, at: datetime) -> None:
         """Queued → running, with the started event on the first attempt."""
@@ -284,6 +309,29 @@ class Run:
         )
         await self._recorder.guarded(record, events)
         self.execution = execution
+
+    async def progressed(self, fields: bytes) -> None:
+        """Keep how far it has come, as a line of the stream ``progress``."""
+        await self._progress.tell(fields)
+
+    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
+        """Keep a file that it made."""
+        keep = self._recorder.artifacts.keep
+        artifact = await keep(self.execution.id, self.epoch, path, name, content_type)
+        if artifact is None:
+            raise ClaimGoneError("The execution belongs to another node now.")
+        return artifact
+
+    async def close(self) -> None:
+        """Write what is left to write: its runner says no more. Raises ClaimGoneError."""
+        with suppress(StorageError):  # the end that follows is worth more than how far it had come
+            await self._progress.close()
+
+    async def _tell(self, fields: bytes) -> None:
+        """Write a line of progress. It may come between others: nothing but its position is shared with them."""
+        line = LogDraft(at=self._recorder.now(), stream="progress", level="info", text="", fields=fields)
+        record = Record(epoch=self.epoch, execution_id=self.execution.id, logs=(self._line(line),))
+        await self._recorder.guarded(record, ())
 
     async def note_retry(self, failure: Failure, at: datetime) -> None:
         """Write down that this run failed and another is to follow at ``at``. Raises ClaimGoneError."""

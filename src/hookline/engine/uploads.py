@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from hookline.ports.blobs import Blobs
 
 KEPT_FOR: Final = timedelta(days=30)
-"""How long a blob is kept: what a run's own result objects have (PR-13b)."""
+"""How long a blob is kept at least: what a run's own result objects have (PR-13b)."""
+
+_LONGEST_RUN: Final = timedelta(days=2)
+"""A file that a run made is older than its execution's end by at most this."""
 
 _MARK: Final = BLOB.encode()
 
 
 class Uploads:
-    """One per node. blobs: None where nothing large is ever taken in."""
+    """One per node. blobs: None where nothing large is ever taken in.  keep: how long executions are kept."""
 
-    def __init__(self, blobs: Blobs | None, clock: Clock) -> None:
+    def __init__(self, blobs: Blobs | None, clock: Clock, *, keep: timedelta = KEPT_FOR) -> None:
         self._blobs = blobs
         self._clock = clock
+        self._keep = max(KEPT_FOR, keep + _LONGEST_RUN)
 
     @asynccontextmanager
     async def local(self, trigger: bytes | None) -> AsyncIterator[bytes | None]:
@@ -50,4 +54,4 @@ class Uploads:
     async def sweep(self) -> None:
         """Delete what is no longer kept."""
         if self._blobs is not None:
-            await self._blobs.sweep(before=self._clock.now() - KEPT_FOR)
+            await self._blobs.sweep(before=self._clock.now() - self._keep)

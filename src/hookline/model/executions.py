@@ -207,7 +207,8 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of an execution's log.
 
     position: counts from 0 within the execution; a reader asks for what follows the last one it has.
-    stream: ``log``, ``stdout`` or ``stderr``.  fields: JSON text of extra values, or None.
+    stream: ``log``, ``stdout``, ``stderr`` or ``progress``.  fields: JSON text of extra values, or None; of a line of
+    ``progress`` an object with what the kind of work tells (``percent``, ``label``, …).
     """
 
     position: int
@@ -216,6 +217,21 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     level: str
     text: str
     fields: bytes | None = None
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that an execution made, kept as a blob for as long as the execution is.
+
+    name: unique in its execution, as users see it.  size: bytes.  digest: SHA-256 of the content, hex.
+    """
+
+    execution_id: Key
+    name: str
+    content_type: str
+    size: int
+    digest: str
+    blob_id: str
+    created_at: datetime
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,19 @@ from hookline.ports.reads import (
     Totals,
     Waiting,
 )
-from hookline.ports.store import Archive, Change, Clock, Keeping, Leases, Ledger, Onces, Registry, Store, Wake
+from hookline.ports.store import (
+    Archive,
+    Artifacts,
+    Change,
+    Clock,
+    Keeping,
+    Leases,
+    Ledger,
+    Onces,
+    Registry,
+    Store,
+    Wake,
+)
 from hookline.ports.writes import (
     FANOUT_IN_TRANSACTION,
     Accept,
@@ -39,6 +51,7 @@ from hookline.ports.writes import (
     FormBatches,
     Formed,
     Instead,
+    KeepArtifact,
     KeepRequest,
     NewEvent,
     Once,
@@ -64,6 +77,7 @@ __all__ = [
     "Accept",
     "AdoptExecutions",
     "Archive",
+    "Artifacts",
     "Await",
     "Backlog",
     "Begin",
@@ -84,6 +98,7 @@ __all__ = [
     "FormBatches",
     "Formed",
     "Instead",
+    "KeepArtifact",
     "KeepRequest",
     "Keeping",
     "Leases",

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hookline.model.executions import Automation, Facts, Failure, JournalEntry
+from hookline.model.executions import Artifact, Automation, Facts, Failure, JournalEntry
 from hookline.model.ids import Key
 from hookline.model.integrations import Handler, Integration
 from hookline.model.states import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class RunJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +35,11 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     code may see, so it is put together at each start and never stored with the execution. None outside of flows.
     journal: what earlier processes of this execution recorded, in any order; a wait that has been answered,
     even before it was asked for, carries its value.
+    definition: JSON text of what is to run, for the kinds that are set up as data: a script with its limits, a
+    robot's recording. Loaded anew at each start; None for code of the app, and where the input says it all (a render).
     attempt: which process of the execution this is, 1 for the first.
-    timeout_ms: longest wall time of this process, 1 or more, None for the automation's own.
+    timeout_ms: longest wall time of this process, 1 or more; None for the automation's own, which the kinds that are
+    set up as data never get.
     limit: whose limit ``timeout_ms`` is: agent, org or global.
     """
 
@@ -45,6 +49,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     input: bytes | None = None
     trigger: bytes | None = None
     private: bytes | None = None
+    definition: bytes | None = None
     journal: tuple[JournalEntry, ...] = ()
     attempt: int = 1
     timeout_ms: int | None = None
@@ -88,7 +93,7 @@ class CallResult(msgspec.Struct, frozen=True, kw_only=True):
 class LogDraft(msgspec.Struct, frozen=True, kw_only=True):
     """A log line before the store gives it its position.
 
-    stream: ``log``, ``stdout`` or ``stderr``.  level: debug, info, warning or error.
+    stream: ``log``, ``stdout``, ``stderr`` or ``progress``.  level: debug, info, warning or error.
     fields: JSON text of an object, or None.
     """
 
@@ -219,6 +224,21 @@ class RunListener(Protocol):
         credits: sum of the new ``ctx.add_credits`` calls, 0.0 when none.
         """
 
+    async def progressed(self, fields: bytes) -> None:
+        """Tell how far the run has come. fields: JSON text of an object, such as ``{"percent": 40, "label": "…"}``.
+
+        Call it as often as you like: at most four a second are kept, and always the last. They are log lines of the
+        stream ``progress``, so whoever follows the log goes on from a position. Raises as ``recorded`` does.
+        """
+
+    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
+        """Keep a file that the run made: it is copied, and stored when this returns. ``path`` may be deleted then.
+
+        path: a regular file; a symbolic link is refused, since the run may have made it.  name: 1 to 128 of
+        ``A-Z a-z 0-9 . _ -``, not beginning with a dot; the same name again replaces the file.
+        Raises InputError for a name, a file or a size that cannot be kept, StorageError, and as ``recorded`` does.
+        """
+
 
 class Runner(Protocol):
     """Runs executions of user code somewhere, away from the node's process.
@@ -257,3 +277,41 @@ class Runner(Protocol):
 
         Returns False when no such run is under way here.
         """
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a runner needs of this machine, for ``hookline doctor``.
+
+    told: what was found, in one line.  remedy: what to do about it, None when it is as it should be.
+    """
+
+    name: str
+    told: str
+    remedy: str | None = None
+
+    @property
+    def is_met(self) -> bool:
+        return self.remedy is None
+
+
+class DataRunner(Protocol):
+    """Runs the executions of one kind that is set up as data: scripts, robots, renders.
+
+    It promises what ``Runner`` does. Its module is imported, and ``start`` called, before the first run and not
+    earlier, so what a plain install lacks is missed only by who uses it.
+    """
+
+    async def start(self) -> None:
+        """Look for what it needs. Raises SettingError, which tells how to get it; every run then fails with that."""
+
+    async def close(self, grace: float) -> None:
+        """Stop as ``Runner.close`` does."""
+
+    async def run(self, job: RunJob, listener: RunListener) -> Outcome:
+        """Run one execution until it has ended: ``Suspended`` is for workflows."""
+
+    def cancel(self, execution_id: Key) -> bool:
+        """Ask a run to end, as ``Runner.cancel`` does."""
+
+    async def check(self) -> list[Check]:
+        """Say what it needs and whether that is here. Works without ``start``, and changes nothing."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hookline.model.events import Attempt, Delivery, Event
     from hookline.model.executions import (
+        Artifact,
         Conversation,
         Ending,
         Execution,
@@ -51,7 +52,8 @@ class Ledger(Protocol):
 
     Guarantees: a batch is one transaction, durable (fsynced) when commit returns; results stand in the order of
     the writes; batches of one node are applied one after another. Within a batch the writes of one execution apply
-    in the order of its life: Accept, Begin, Record, Suspend, Resume, Await, Finish; several of one kind as they stand.
+    in the order of its life: Accept, Begin, Record, KeepArtifact, Suspend, Resume, Await, Finish; several of one kind
+    as they stand.
     Does not guarantee: order between writes of different objects within a batch.
     """
 
@@ -306,6 +308,24 @@ class Archive(Protocol):
     async def backlog(self, *, ceiling: int = 100_000) -> Backlog: ...
 
 
+class Artifacts(Protocol):
+    """Which files executions left behind, and which blobs nothing refers to any more."""
+
+    async def artifacts(self, execution_id: Key) -> list[Artifact]:
+        """By name, ascending."""
+        ...
+
+    async def artifact(self, execution_id: Key, name: str) -> Artifact | None: ...
+
+    async def dropped_blobs(self, *, limit: int) -> list[str]:
+        """Blobs whose artifact was replaced, or went with its execution: they are to be deleted."""
+        ...
+
+    async def blobs_deleted(self, ids: Sequence[str]) -> None:
+        """Forget those of ``dropped_blobs`` that are gone."""
+        ...
+
+
 # --- the whole ----------------------------------------------------------------------------------------------
 
 
@@ -351,8 +371,8 @@ class Keeping(Protocol):
         ...
 
 
-class Store(Ledger, Leases, Registry, Onces, Archive, Keeping, Protocol):
-    """A store is all seven seams over one database; each part of the engine takes only the seam it needs."""
+class Store(Ledger, Leases, Registry, Onces, Archive, Artifacts, Keeping, Protocol):
+    """A store is all eight seams over one database; each part of the engine takes only the seam it needs."""
 
 
 class Clock(Protocol):

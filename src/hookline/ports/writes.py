@@ -8,6 +8,7 @@ import msgspec
 
 from hookline.model.events import Attempt, Delivery, Event
 from hookline.model.executions import (
+    Artifact,
     Conversation,
     Execution,
     Failure,
@@ -16,7 +17,7 @@ from hookline.model.executions import (
     TriggerRequest,
 )
 from hookline.model.ids import Key
-from hookline.model.states import DeliveryState, ExecutionStatus, Lane
+from hookline.model.states import DeliveryState, ExecutionStatus, Kind, Lane
 
 Epoch = int
 """A node's lease number. Rises for ever; a claim carries it and settling checks it (fencing)."""
@@ -162,6 +163,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     event_sequence: int = 0
 
 
+class KeepArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep a file of a running execution. Result: True, or False when the claim is gone (then nothing is kept).
+
+    Its blob is whole already. One of the same name is replaced, and its blob is no longer kept.
+    """
+
+    epoch: Epoch
+    artifact: Artifact
+
+
 class Suspend(msgspec.Struct, frozen=True, kw_only=True):
     """running → waiting, the claim is freed. Result: ``"waiting"``, ``"ready"`` (one of ``waits`` was answered
     meanwhile, or it was asked to end: the execution is queued, unclaimed), or False when the claim is gone.
@@ -229,11 +240,14 @@ class Requeue(msgspec.Struct, frozen=True, kw_only=True):
 class ClaimExecutions(msgspec.Struct, frozen=True, kw_only=True):
     """Claim runnable executions: queued and unclaimed, or waiting with wake_at due (these become queued), oldest
     first, never a blocked one. Result: tuple of Execution, status queued.
+
+    kinds: only of these, one or more; None for all.
     """
 
     epoch: Epoch
     limit: int
     now: datetime
+    kinds: tuple[Kind, ...] | None = None
 
 
 class AdoptExecutions(msgspec.Struct, frozen=True, kw_only=True):
@@ -390,6 +404,7 @@ Write = (
     | KeepRequest
     | Begin
     | Record
+    | KeepArtifact
     | Suspend
     | Resume
     | Await

@@ -27,8 +27,9 @@ from hookline.runners.run import Run, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from hookline.model.executions import JournalEntry
+    from hookline.model.executions import Artifact, JournalEntry
     from hookline.model.ids import Key
     from hookline.model.integrations import Integration
     from hookline.ports.runner import CallJob, EmitDraft, LogDraft, Outcome, RunJob, RunListener
@@ -90,6 +91,12 @@ class CallLog:
         emits: Sequence[EmitDraft],  # noqa: ARG002
     ) -> None:
         self.lines += logs[: max(0, MAX_CALL_LINES - len(self.lines))]
+
+    async def progressed(self, fields: bytes) -> None:
+        """A handler tells of none."""
+
+    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:  # noqa: ARG002
+        raise ValueError("a handler makes no files")
 
 
 class RunnerHost:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
-    from hookline.model.executions import JournalEntry
+    from hookline.model.executions import Artifact, JournalEntry
     from hookline.ports.runner import EmitDraft, LogDraft, Outcome
 
 APPS = Path(__file__).parent / "apps"
@@ -34,6 +34,7 @@ class Kept:
         self.journal: dict[tuple[str, str, int], JournalEntry] = {}
         self.logs: list[LogDraft] = []
         self.credits = 0.0
+        self.progress: list[bytes] = []
         self.emits: list[EmitDraft] = []
         self.calls = 0
         self.began = asyncio.Event()
@@ -60,6 +61,12 @@ class Kept:
         self.credits += credits
         self.emits += emits
         self.told.set()
+
+    async def progressed(self, fields: bytes) -> None:
+        self.progress.append(fields)
+
+    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
+        raise NotImplementedError
 
     def texts(self, stream: str = "log") -> list[str]:
         return [line.text for line in self.logs if line.stream == stream]

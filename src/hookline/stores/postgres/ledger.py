@@ -25,6 +25,7 @@ from hookline.ports import (
     FanOut,
     Finish,
     FormBatches,
+    KeepArtifact,
     KeepRequest,
     Publish,
     Record,
@@ -36,7 +37,7 @@ from hookline.ports import (
     Suspend,
 )
 from hookline.stores import rows
-from hookline.stores.postgres import answering, batches, publishing, running, settling, turns
+from hookline.stores.postgres import answering, artifacts, batches, publishing, running, settling, turns
 from hookline.stores.postgres.batch import CHANNEL, Batch
 from hookline.stores.postgres.connected import Connected
 from hookline.stores.postgres.connection import is_lost, is_retried
@@ -61,6 +62,7 @@ _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (KeepRequest, publishing.keep_requests),
     (Begin, running.begin),
     (Record, running.record),
+    (KeepArtifact, artifacts.keep),
     (Suspend, answering.suspend),
     (Resume, answering.resume),
     (Cancel, answering.cancel),

@@ -63,11 +63,16 @@ WITH old AS MATERIALIZED (
     DELETE FROM journal j USING old WHERE j.execution_id = old.id RETURNING 1
 ), lines AS (
     DELETE FROM logs l USING old WHERE l.execution_id = old.id RETURNING 1
+), files AS (
+    DELETE FROM artifacts a USING old WHERE a.execution_id = old.id RETURNING a.blob_id
+), dropped AS (
+    INSERT INTO dropped_blobs (blob_id) SELECT blob_id FROM files ON CONFLICT DO NOTHING
 ), gone AS (
     DELETE FROM executions x USING old WHERE x.id = old.id RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) AS found,
-       (SELECT count(*) FROM steps) + (SELECT count(*) FROM lines) + (SELECT count(*) FROM gone) AS deleted
+       (SELECT count(*) FROM steps) + (SELECT count(*) FROM lines) + (SELECT count(*) FROM files)
+           + (SELECT count(*) FROM gone) AS deleted
 """
 _CONVERSATIONS: Final = """
 WITH old AS MATERIALIZED (

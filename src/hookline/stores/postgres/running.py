@@ -90,10 +90,13 @@ RETURNING given.id, given.epoch
 
 _CLAIM: Final = f"""
 WITH queued AS MATERIALIZED (
-    SELECT id FROM executions WHERE status = 'queued' AND epoch IS NULL AND is_blocked = false
+    SELECT id FROM executions
+    WHERE status = 'queued' AND epoch IS NULL AND is_blocked = false AND ($4::text[] IS NULL OR kind = ANY($4::text[]))
     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 ), woken AS MATERIALIZED (
-    SELECT id FROM executions WHERE status = 'waiting' AND wake_at <= $3 AND epoch IS NULL AND NOT is_blocked
+    SELECT id FROM executions
+    WHERE status = 'waiting' AND wake_at <= $3 AND epoch IS NULL AND NOT is_blocked
+        AND ($4::text[] IS NULL OR kind = ANY($4::text[]))
     ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
     SELECT id FROM (SELECT id FROM queued UNION ALL SELECT id FROM woken) runnable ORDER BY id LIMIT $2
@@ -218,7 +221,7 @@ async def requeue(connection: Connection, batch: Batch) -> None:
 
 async def claim(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(ClaimExecutions):
-        claimed = await connection.fetch(_CLAIM, write.epoch, write.limit, rows.to_ms(write.now))
+        claimed = await connection.fetch(_CLAIM, write.epoch, write.limit, rows.to_ms(write.now), write.kinds)
         batch.results[place] = _executions(claimed)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hookline.errors import SettingError
 from hookline.stores import rows
 from hookline.stores.postgres.archive import PostgresArchive
+from hookline.stores.postgres.artifacts import PostgresArtifacts
 from hookline.stores.postgres.blobs import PostgresBlobs
 from hookline.stores.postgres.connection import Link, Readers, check_durability, door, part, renamed
 from hookline.stores.postgres.leases import PostgresLeases
@@ -39,7 +40,13 @@ INSERT INTO meta (name, value) VALUES ('ping', '') ON CONFLICT (name) DO UPDATE 
 
 
 class PostgresStore(
-    PostgresLedger, PostgresLeases, PostgresRegistry, PostgresOnces, PostgresArchive, PostgresWatch
+    PostgresLedger,
+    PostgresLeases,
+    PostgresRegistry,
+    PostgresOnces,
+    PostgresArchive,
+    PostgresArtifacts,
+    PostgresWatch,
 ):
     """``hookline.ports.Store``.
 

@@ -105,13 +105,17 @@ _FINISH: Final = """
 """
 _REQUEUE: Final = _QUEUE + " AND epoch = ? AND status IN ('running', 'queued', 'waiting')"
 
-_RUNNABLE: Final = """
-    SELECT id FROM executions WHERE status = 'queued' AND epoch IS NULL AND is_blocked = 0 ORDER BY id LIMIT ?
-"""
-_WAKING: Final = """
+# Kinds are asked for as JSON: a list of names, or null for any.
+_OF_KIND: Final = "(?1 = 'null' OR kind IN (SELECT value FROM json_each(?1)))"
+_RUNNABLE: Final = f"""
     SELECT id FROM executions
-    WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= ? AND epoch IS NULL AND is_blocked = 0
-    ORDER BY wake_at LIMIT ?
+    WHERE status = 'queued' AND epoch IS NULL AND is_blocked = 0 AND {_OF_KIND} ORDER BY id LIMIT ?2
+"""
+_WAKING: Final = f"""
+    SELECT id FROM executions
+    WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= ?3 AND epoch IS NULL AND is_blocked = 0
+        AND {_OF_KIND}
+    ORDER BY wake_at LIMIT ?2
 """
 _CLAIM: Final = f"""
     UPDATE executions SET status = 'queued', wake_at = NULL, wait_name = NULL, epoch = ? WHERE id = ?
@@ -257,8 +261,9 @@ def requeue(batch: Batch, write: Requeue) -> bool:
 
 
 def claim_executions(batch: Batch, write: ClaimExecutions) -> tuple[Execution, ...]:
-    found: list[rows.Row] = batch.cursor.execute(_RUNNABLE, (write.limit,)).fetchall()
-    found += batch.cursor.execute(_WAKING, (to_ms(write.now), write.limit)).fetchall()
+    kinds = msgspec.json.encode(write.kinds).decode()
+    found: list[rows.Row] = batch.cursor.execute(_RUNNABLE, (kinds, write.limit)).fetchall()
+    found += batch.cursor.execute(_WAKING, (kinds, write.limit, to_ms(write.now))).fetchall()
     oldest = sorted(id_ for (id_,) in found)[: write.limit]
     return _returned(batch, _CLAIM, write.epoch, oldest)
 

@@ -15,6 +15,7 @@ from hookline.ports import (
     FanOut,
     Finish,
     FormBatches,
+    KeepArtifact,
     KeepRequest,
     Publish,
     Published,
@@ -27,7 +28,7 @@ from hookline.ports import (
     Shift,
     Suspend,
 )
-from hookline.stores.sqlite import batches, deliveries, executions
+from hookline.stores.sqlite import artifacts, batches, deliveries, executions
 from hookline.stores.sqlite.batch import Batch, FencedError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ _APPLY: Final[dict[type, Callable[[Batch, Any], Result]]] = {
     KeepRequest: executions.keep_request,
     Begin: executions.begin,
     Record: executions.record,
+    KeepArtifact: artifacts.keep,
     Suspend: executions.suspend,
     Resume: executions.resume,
     Await: executions.expect_end,

@@ -66,6 +66,10 @@ _DELETE_LINES: Final = """
     DELETE FROM logs WHERE execution_id = ?1
     AND position IN (SELECT position FROM logs WHERE execution_id = ?1 ORDER BY position LIMIT ?2)
 """
+_DROP_BLOBS: Final = """
+    INSERT OR IGNORE INTO dropped_blobs (blob_id) SELECT blob_id FROM artifacts WHERE execution_id = ?
+"""
+_DELETE_ARTIFACTS: Final = "DELETE FROM artifacts WHERE execution_id = ?"
 _DELETE_EXECUTION: Final = "DELETE FROM executions WHERE id = ?"
 _DELETE_REQUEST: Final = "DELETE FROM trigger_requests WHERE id = ?"
 _DELETE_CONVERSATION: Final = """
@@ -153,7 +157,7 @@ class Pruner:
         failpoints.hit("in_checkpoint")
         return step
 
-    # --- executions, with journal, logs, request and conversation ---
+    # --- executions, with journal, logs, artifacts, request and conversation ---
 
     def _executions(self, cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
         step = _Step()
@@ -170,6 +174,8 @@ class Pruner:
                 step.rows += _delete(cursor, _DELETE_LINES, id_, _ROWS_AT_ONCE)
                 if step.rows >= _ROWS_AT_ONCE:
                     break  # perhaps not all of them: look again
+                cursor.execute(_DROP_BLOBS, (id_,))
+                step.rows += _delete(cursor, _DELETE_ARTIFACTS, id_)
                 step.rows += _delete(cursor, _DELETE_EXECUTION, id_)
                 step.rows += _delete(cursor, _DELETE_REQUEST, request_id)
                 step.rows += _delete(cursor, _DELETE_CONVERSATION, conversation_id)

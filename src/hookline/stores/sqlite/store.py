@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hookline.stores.sqlite.archive import SqliteArchive
+from hookline.stores.sqlite.artifacts import SqliteArtifacts
 from hookline.stores.sqlite.database import Database
 from hookline.stores.sqlite.keeping import SqliteKeeping
 from hookline.stores.sqlite.leases import SqliteLeases
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-class SqliteStore(SqliteLedger, SqliteLeases, SqliteRegistry, SqliteOnces, SqliteArchive, SqliteKeeping):
+class SqliteStore(
+    SqliteLedger, SqliteLeases, SqliteRegistry, SqliteOnces, SqliteArchive, SqliteArtifacts, SqliteKeeping
+):
     """ports.Store. One process holds the file; a second is refused.
 
     path: the database file; made when there is none.  migrations: where the schema's steps are read from.
