@@ -6,11 +6,17 @@ retries on a schedule or stores anything.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from hookline.model.states import AttemptOutcome
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+FETCH_REDIRECTS: Final = 3
+"""Hops that lead from the URL of a file to the file: stores of files commonly have one or two."""
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -105,3 +111,18 @@ class Sender(Protocol):
 
     async def close(self) -> None:
         """Close idle connections and end the requests under way; ``send`` may not be called again."""
+
+
+class Fetcher(Protocol):
+    """Gets a file that a user named by its URL.
+
+    Guarantees those of ``Sender``; every hop of a redirect is judged like the URL itself.
+    """
+
+    async def fetch(self, url: str, file: BinaryIO, *, most_bytes: int, timeout_seconds: float) -> Answer:
+        """Write the file into an open one. It is whole only when the answer's outcome is DELIVERED; else the file may
+        hold a part of it, and the answer's error says why. The answer's body is empty then.
+
+        timeout_seconds: for all of it, redirects included.
+        """
+        ...

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from hookline import failpoints
 from hookline.ports.sender import KEPT_ANSWER_BYTES
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 # All header lines together, interim answers included: eight times what servers commonly send or accept.
 _HEAD_BYTES = 64 * 1024
@@ -26,6 +29,33 @@ _INTERIM_ANSWERS = 8
 # Bytes of one answer as they come off the wire. Chunks of one byte cost six each, so a body that we keep
 # needs at most 400 KB; beyond that it is chunk extensions or trailers, which nobody reads.
 _WIRE_BYTES = 1024 * 1024
+
+
+class Intake:
+    """Where the body of a file goes instead of into memory.
+
+    file: open for writing.  room: bytes it may still get.  refusal: why it takes no more, None while it does.
+    """
+
+    __slots__ = ("_file", "most_bytes", "refusal", "room")
+
+    def __init__(self, file: BinaryIO, most_bytes: int) -> None:
+        self._file = file
+        self.most_bytes = self.room = most_bytes
+        self.refusal: str | None = None
+
+    def take(self, data: bytes) -> bool:
+        """Write; return whether more is welcome."""
+        self.room -= len(data)
+        if self.room < 0:
+            self.refusal = f"it is larger than {self.most_bytes} bytes"
+            return False
+        try:
+            self._file.write(data)
+        except OSError as exc:
+            self.refusal = f"it cannot be kept here: {exc.strerror}"
+            return False
+        return True
 
 
 class Ending(Enum):
@@ -56,6 +86,7 @@ class Connection(asyncio.Protocol):
         "_body_size",
         "_done",
         "_has_no_body",
+        "_intake",
         "_interim",
         "_is_keepable",
         "_loop",
@@ -79,6 +110,7 @@ class Connection(asyncio.Protocol):
         self._done: asyncio.Future[None] | None = None
         self._is_keepable = False
         self._has_no_body = False
+        self._intake: Intake | None = None
         self._body: list[bytes] = []
         self._body_size = 0
         self._received = 0
@@ -106,15 +138,19 @@ class Connection(asyncio.Protocol):
         """What was kept of the body of the latest answer."""
         return b"".join(self._body)
 
-    async def exchange(self, head: bytes, body: bytes, *, has_no_body: bool = False) -> None:
+    async def exchange(
+        self, head: bytes, body: bytes, *, has_no_body: bool = False, intake: Intake | None = None
+    ) -> None:
         """Send a request and return when its answer is over, whatever the reason; see ``ending``.
 
-        has_no_body: the answer has none although its headers may announce one (HEAD).
+        has_no_body: the answer has none although its headers may announce one (HEAD).  intake: where the body of a
+        200 goes; that of any other answer is kept as usual.
         """
         transport = self._transport
         done = self._done = self._loop.create_future()
         self._is_keepable = False
         self._has_no_body = has_no_body
+        self._intake = intake
         self._body = []
         self._body_size = self._received = self._interim = 0
         self.status = None
@@ -133,6 +169,7 @@ class Connection(asyncio.Protocol):
         try:
             await done
         finally:
+            self._intake = None
             if self.ending is None:  # cancelled
                 self.end(Ending.STOPPED)
 
@@ -241,6 +278,10 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self.ending is not None:
             return
+        if self._intake is not None and self.status == 200:
+            if not self._intake.take(data):
+                self.end(Ending.CUT)
+            return
         room = KEPT_ANSWER_BYTES - self._body_size
         if len(data) > room:
             self._body.append(data[:room])
@@ -264,8 +305,14 @@ class Connection(asyncio.Protocol):
     def _bound(self) -> None:
         if self.status is None:
             self.end(Ending.MALFORMED, f"its headers exceed {_HEAD_BYTES // 1024} KiB")
-        elif self._received > _WIRE_BYTES:
+        elif self._received > self._most_wire_bytes():
             self.end(Ending.CUT)
+
+    def _most_wire_bytes(self) -> int:
+        if self._intake is None or self.status != 200:
+            return _WIRE_BYTES
+        # Chunked framing may double a file of small chunks; one that is mostly framing is an attack on our time.
+        return _WIRE_BYTES + 2 * self._intake.most_bytes
 
     def _ends_with_connection(self) -> bool:
         """RFC 9112 section 6.3: without length and chunks, the body ends where the connection does."""

@@ -19,6 +19,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,9 +29,9 @@ from hookline.core.addresses import parse_target
 from hookline.core.parameters import add_parameter
 from hookline.errors import InputError
 from hookline.model.states import AttemptOutcome
-from hookline.ports.sender import Answer, Outgoing
+from hookline.ports.sender import FETCH_REDIRECTS, Answer, Outgoing
 from hookline.senders import tls
-from hookline.senders.connection import Connection, Ending
+from hookline.senders.connection import Connection, Ending, Intake
 from hookline.senders.dns import NameFailedError, NameMissingError, Resolver
 from hookline.senders.guard import AddressRefusedError, AddressRule, ExhaustedError, Guard
 from hookline.senders.pool import Pool
@@ -39,6 +40,7 @@ from hookline.senders.wording import Wording
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from typing import BinaryIO
 
 # Destinations remembered, one for each URL: parsing a URL anew would cost as much as the rest of the request.
 _DESTINATIONS = 4096
@@ -113,7 +115,27 @@ class HttpSender:
             return await follow(self._send_once, request)
         return await self._send_once(request)
 
-    async def _send_once(self, request: Outgoing) -> Answer:
+    async def fetch(self, url: str, file: BinaryIO, *, most_bytes: int, timeout_seconds: float) -> Answer:
+        """Get a file into an open one; see ``ports.sender.Fetcher``."""
+        intake = Intake(file, most_bytes)
+        request = Outgoing(
+            url=url, method="GET", timeout_seconds=timeout_seconds, max_redirects=FETCH_REDIRECTS
+        )
+        answer = await follow(partial(self._send_once, intake=intake), request)
+        if answer.outcome is not AttemptOutcome.DELIVERED:
+            return answer
+        why = intake.refusal
+        if why is None and answer.is_cut:
+            why = "it broke off"
+        if why is None and answer.status != 200:
+            why = f"the answer {answer.status} has none"
+        if why is None:
+            return answer
+        return msgspec.structs.replace(
+            answer, outcome=AttemptOutcome.BAD_RESPONSE, error=f"The file was not taken: {why}."
+        )
+
+    async def _send_once(self, request: Outgoing, *, intake: Intake | None = None) -> Answer:
         started = time.monotonic()
         url = request.url
         if request.query_secret is not None:
@@ -126,7 +148,7 @@ class HttpSender:
         key: Hashable = destination.origin if request.tls is None else (destination.origin, request.tls)
         connection = self._pool.take(key)
         if connection is not None:
-            await self._exchange(connection, head, request, started)
+            await self._exchange(connection, head, request, started, intake)
             if connection.ending is not Ending.LOST or connection.is_answered:
                 return self._answer(connection, key, started)
             # The receiver closed it while it was idle, just as we wrote (RFC 9112 section 9.3.1). Not one
@@ -138,7 +160,7 @@ class HttpSender:
                 raise _stopping()
         except _UnopenedError as exc:
             return _unopened(exc, started)
-        await self._exchange(connection, head, request, started)
+        await self._exchange(connection, head, request, started, intake)
         return self._answer(connection, key, started)
 
     async def close(self) -> None:
@@ -153,12 +175,19 @@ class HttpSender:
         """Close idle connections, because the rule they were opened under has changed."""
         self._pool.drop_all()
 
-    async def _exchange(self, connection: Connection, head: bytes, request: Outgoing, started: float) -> None:
+    async def _exchange(
+        self,
+        connection: Connection,
+        head: bytes,
+        request: Outgoing,
+        started: float,
+        intake: Intake | None,
+    ) -> None:
         left = started + request.timeout_seconds - time.monotonic()
         timer = asyncio.get_running_loop().call_later(max(left, 0.0), connection.expire)
         self._busy.add(connection)
         try:
-            await connection.exchange(head, request.body, has_no_body=request.method == "HEAD")
+            await connection.exchange(head, request.body, has_no_body=request.method == "HEAD", intake=intake)
         finally:
             timer.cancel()
             self._busy.discard(connection)

@@ -1,8 +1,9 @@
 """Follow redirects, as far as a webhook allows it: never as a different request, never with credentials for others.
 
 Each hop is a request of its own over the same dial site, so its address is judged like any other. All hops share one
-deadline. Only 307 and 308 are followed: after any other a client would go on with a GET without the body, and a
-receiver that answers that with 200 has received nothing (SEEDS PB-X2, RFC 9110 section 15.4).
+deadline. Of a delivery only 307 and 308 are followed: after any other a client would go on with a GET without the
+body, and a receiver that answers that with 200 has received nothing (SEEDS PB-X2, RFC 9110 section 15.4). What is a
+GET already stays one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hookline.ports.sender import Answer, Outgoing
 
 _KEEPS_METHOD_AND_BODY: Final = (307, 308)
+_KEEPS_A_GET: Final = (301, 302, 303, 307, 308)
 
 
 class _StayError(Exception):
@@ -56,7 +58,7 @@ def _next(hop: Outgoing, answer: Answer, seconds: float, *, followed: int, most:
     """Return the request that a redirect asks for. Raises _StayError."""
     if followed >= most:
         raise _StayError(f"it is redirect number {followed + 1}, and {most} are followed")
-    if answer.status not in _KEEPS_METHOD_AND_BODY:
+    if answer.status not in (_KEEPS_A_GET if hop.method == "GET" else _KEEPS_METHOD_AND_BODY):
         raise _StayError(f"a {answer.status} turns a {hop.method} into a GET without its body")
     if seconds <= 0:
         raise _StayError("the time for this attempt is over")
