@@ -10,11 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hookline.api import (
+    artifacts,
     automations,
     deliveries,
     events,
     executions,
     explaining,
+    following,
     instances,
     integrations,
     keys,
@@ -50,6 +52,8 @@ ROUTERS = (
     integrations.router,
     instances.router,
     executions.router,
+    following.router,
+    artifacts.router,
     webhooks.router,
     explaining.router,
     deliveries.router,

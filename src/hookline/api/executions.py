@@ -2,19 +2,14 @@
 
 # ruff: noqa: FAST003 -- the id in the path is read by the dependency that finds the execution
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-import msgspec
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.automations import started
 from hookline.api.deliveries import brief_view
-from hookline.api.events import event_view
 from hookline.api.reply import (
     AtPage,
     AtSite,
@@ -44,9 +39,6 @@ from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import Archive, DeliveryFilter, ExecutionFilter
 
 router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
-
-_POLL_SECONDS = 0.2
-"""How often a stream looks for more: well below what a person notices, and a point read each time."""
 
 _MOST_LOG_LINES = 500
 _MOST_DELIVERIES = 500
@@ -150,28 +142,6 @@ async def timeline(site: AtSite, caller: Reader, execution: Found) -> Response:
         moments += await _sent_moments(site.services.store, caller.organization_id, event)
     moments.sort(key=lambda moment: str(moment["at"]))
     return reply({"execution_id": public("execution", execution.id), "timeline": moments})
-
-
-@router.get(
-    "/{execution_id}/events",
-    response_class=EventSourceResponse,
-    summary="Follow its events (server-sent), from the one after Last-Event-ID until it has ended",
-)
-async def follow(
-    site: AtSite, execution: Found, last_event_id: Annotated[str | None, Header()] = None
-) -> AsyncIterator[ServerSentEvent]:
-    seen = _sequence(last_event_id)
-    store = site.services.store
-    while True:
-        # The state is read first: a terminal event is stored together with the terminal state.
-        current = await store.execution(execution.id, organization_id=execution.organization_id)
-        for event in await store.execution_events(execution.id):
-            if event.sequence > seen:
-                seen = event.sequence
-                yield _sent(event)
-        if current is None or current.status.is_terminal:
-            return
-        await asyncio.sleep(_POLL_SECONDS)
 
 
 @router.post("/{execution_id}/cancel", status_code=202, summary="End it; an ended one stays as it is")
@@ -349,20 +319,7 @@ def _moment(at: Any, what: str, **more: Any) -> dict[str, Any]:
     return {"at": rfc3339(at), "what": what, **more}
 
 
-def _sent(event: Event) -> ServerSentEvent:
-    text = msgspec.json.encode(event_view(event)).decode()
-    return ServerSentEvent(raw_data=text, event=event.type, id=str(event.sequence))
-
-
-def _sequence(last_event_id: str | None) -> int:
-    if last_event_id is None or last_event_id == "":
-        return 0
-    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= 9):
-        return 0  # a browser sends what it got from whomever: an id that is not ours means the beginning
-    return int(last_event_id)
-
-
 def _position(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 15):
         raise InputError("The cursor is not one of ours.", field="cursor", expected="`next` of a page")
     return int(cursor)

@@ -19,7 +19,7 @@ from hookline.api.errors import Answer, error_body
 from hookline.api.inbound import query_parameters
 from hookline.core.content import JSON, content_of
 from hookline.core.preferences import preferences, whole_seconds
-from hookline.core.ranges import UnsatisfiableError, byte_range
+from hookline.core.ranges import part_asked
 from hookline.errors import ForbiddenError, HooklineError, MissingError
 from hookline.model.ids import parse, public
 from hookline.model.states import ExecutionStatus
@@ -154,26 +154,16 @@ def _sent(ending: Ending, asked: Mapping[bytes, bytes]) -> Answer:
         _ANY_ORIGIN,
         *_guard(content.type),
     )
-    if _matches(asked.get(b"if-none-match"), tag):
-        return Answer(304, b"", headers)
-    wanted = asked.get(b"range")
-    if wanted is None or asked.get(b"if-range", tag) not in (tag, date):
-        return Answer(200, body, headers, content_type=kind)
-    try:
-        part = byte_range(wanted.decode("latin-1"), len(body))
-    except UnsatisfiableError as exc:
-        said = error_body(HooklineError(f"The range cannot be had: {exc}.", code="RANGE_NOT_SATISFIABLE"))
-        return Answer(416, said, (*headers, (b"content-range", b"bytes */%d" % len(body))))
-    if part is None:
-        return Answer(200, body, headers, content_type=kind)
-    shown = b"bytes %d-%d/%d" % (part.start, part.stop - 1, len(body))
-    cut = body[part.start : part.stop]
-    return Answer(206, cut, (*headers, (b"content-range", shown)), content_type=kind)
+    part = part_asked(asked, tag=tag, date=date, size=len(body))
+    if part.content_range is not None:
+        headers = (*headers, (b"content-range", part.content_range))
+    if part.status == 416:
+        return Answer(416, unsatisfiable(len(body)), headers)
+    cut = body[part.positions.start : part.positions.stop]
+    return Answer(part.status, cut, headers, content_type=kind)
 
 
-def _matches(header: bytes | None, tag: bytes) -> bool:
-    """If-None-Match, compared weakly (RFC 9110 section 13.1.2)."""
-    if header is None:
-        return False
-    known = [one.strip().removeprefix(b"W/") for one in header.split(b",")]
-    return known == [b"*"] or tag in known
+def unsatisfiable(size: int) -> bytes:
+    """Return the body of a 416."""
+    message = f"The range cannot be had: there are {size} bytes."
+    return error_body(HooklineError(message, code="RANGE_NOT_SATISFIABLE"))

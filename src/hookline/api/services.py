@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from hookline.engine.artifacts import ArtifactKeeper
     from hookline.engine.contexts import Contexts
     from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
@@ -104,6 +105,10 @@ class Services(Protocol):
     @property
     def contexts(self) -> Contexts:
         """What the app declares of integrations, and what is told of their instances."""
+
+    @property
+    def artifacts(self) -> ArtifactKeeper:
+        """Keeps the files that executions make, and makes links to them."""
 
     @property
     def router(self) -> Router:

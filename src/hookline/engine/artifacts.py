@@ -11,10 +11,14 @@ import hashlib
 import os
 import re
 import stat
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, Final
+
+import msgspec
 
 from hookline.errors import InputError, StorageError
 from hookline.model.executions import Artifact
+from hookline.model.ids import public
 from hookline.ports import KeepArtifact
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookline.engine.commit import Committer
+    from hookline.engine.vault import Vault
     from hookline.model.ids import Key
     from hookline.ports import Artifacts as Kept
     from hookline.ports import Clock, Epoch
@@ -30,20 +35,41 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 4 << 30
 """Of one file: an hour of video. What runs has limits of its own below this."""
 
+LINK_LIFETIME: Final = timedelta(days=30)
+"""As of results (PR-13b); the file may go earlier, with its execution."""
+
+LINKS: Final = "/artifacts/"
+
 _CHUNK_BYTES: Final = 1 << 20
 _DELETED_AT_ONCE: Final = 100
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", re.ASCII)
 _CONTENT_TYPE: Final = re.compile(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?charset=[A-Za-z0-9-]+)?", re.ASCII)
 
 
-class ArtifactKeeper:
-    """One per node. blobs: None where no files can be kept."""
+def link_path(artifact: Artifact) -> str:
+    """Where the link to a file leads: what its token is made for."""
+    return f"{LINKS}{public('execution', artifact.execution_id)}/{artifact.name}"
 
-    def __init__(self, *, blobs: Blobs | None, store: Kept, committer: Committer, clock: Clock) -> None:
+
+class ArtifactKeeper:
+    """One per node. blobs: None where no files can be kept.  url: where this server is reached, for links."""
+
+    def __init__(
+        self,
+        *,
+        blobs: Blobs | None,
+        store: Kept,
+        committer: Committer,
+        vault: Vault,
+        clock: Clock,
+        url: str,
+    ) -> None:
         self._blobs = blobs
         self._store = store
         self._committer = committer
+        self._vault = vault
         self._clock = clock
+        self._url = url
 
     def __repr__(self) -> str:
         return f"ArtifactKeeper({self._blobs!r})"
@@ -77,7 +103,7 @@ class ArtifactKeeper:
         )
         # A commit of unknown outcome may have named it: then the blob stays, and the sweep by age finds it.
         if await self._committer.commit(KeepArtifact(epoch=epoch, artifact=artifact)) is True:
-            return artifact
+            return msgspec.structs.replace(artifact, url=self.link(artifact))
         await self._blobs.delete(blob_id)
         return None
 
@@ -91,6 +117,16 @@ class ArtifactKeeper:
             raise
         blob = await sink.finish()
         return blob.size, digest, blob.id
+
+    def link(self, artifact: Artifact) -> str:
+        """A link by which whoever holds it can read the file, for as long as LINK_LIFETIME."""
+        path = link_path(artifact)
+        expires, token = self._vault.sign_link(path, self._clock.now() + LINK_LIFETIME).split(".", 1)
+        return f"{self._url}{path}?expires={expires}&token={token}"
+
+    def opens(self, artifact_path: str, *, expires: str, token: str) -> bool:
+        """Say whether a link is ours and has not expired."""
+        return self._vault.verify_link(artifact_path, f"{expires}.{token}", self._clock.now())
 
     async def sweep(self) -> None:
         """Delete the blobs of what was replaced or went with its execution. Raises StorageError."""

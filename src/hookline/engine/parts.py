@@ -69,6 +69,7 @@ class Ground:
         self.vault = vault
         self.clock = clock
         self.limits = limits
+        self.url = url
         self.lease = Lease(store, clock, node_name=name, length=timedelta(seconds=limits.lease_seconds))
         self.committer = Committer(store)
         self.directory = Directory(store, vault, base_url=url)
@@ -152,7 +153,14 @@ class Running:
         self.history = RunTimes(store)
         self.endings = Endings(archive=store, committer=committer, lease=lease, clock=clock)
         self.uploads = Uploads(blobs, clock, keep=timedelta(days=ground.limits.retention_days))
-        self.artifacts = ArtifactKeeper(blobs=blobs, store=store, committer=committer, clock=clock)
+        self.artifacts = ArtifactKeeper(
+            blobs=blobs,
+            store=store,
+            committer=committer,
+            vault=ground.vault,
+            clock=clock,
+            url=ground.url,
+        )
         self.definitions = Definitions(data_kinds(ground.directory))
         self.executor = Executor(
             runner=runner,

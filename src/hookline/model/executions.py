@@ -223,6 +223,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     """A file that an execution made, kept as a blob for as long as the execution is.
 
     name: unique in its execution, as users see it.  size: bytes.  digest: SHA-256 of the content, hex.
+    url: a signed link to it that expires, where it was just made; never stored.
     """
 
     execution_id: Key
@@ -232,6 +233,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     blob_id: str
     created_at: datetime
+    url: str = ""
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):

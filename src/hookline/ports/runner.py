@@ -233,6 +233,7 @@ class RunListener(Protocol):
 
     async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
         """Keep a file that the run made: it is copied, and stored when this returns. ``path`` may be deleted then.
+        The artifact has its ``url``.
 
         path: a regular file; a symbolic link is refused, since the run may have made it.  name: 1 to 128 of
         ``A-Z a-z 0-9 . _ -``, not beginning with a dot; the same name again replaces the file.
