@@ -34,6 +34,7 @@ from hookline.errors import SettingError, StorageError
 from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.runners.kinds import KindRunner
 from hookline.senders.http import HttpSender
+from hookline.senders.proxy import EgressProxy, parse_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ class Server:
                 RunnerHost(RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough)),
                 data_runners(settings),
             ),
-            sender=HttpSender(policy),
+            sender=HttpSender(policy, proxy=_proxy(settings)),
             vault=vault,
             clock=self._clock,
             limits=Limits(
@@ -303,6 +304,11 @@ def _shown_host(host: str) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
+
+
+def _proxy(settings: Settings) -> EgressProxy | None:
+    url = _text(settings.egress_proxy)
+    return None if url is None else parse_proxy(url)
 
 
 def _text(secret: Any) -> str | None:

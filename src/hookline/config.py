@@ -84,6 +84,14 @@ def _smtp_url(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+def _egress_proxy(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        parts = _url(secret.get_secret_value(), ("http",))
+        if parts.port is None or parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("not http://HOST:PORT")
+    return secret
+
+
 def _database(text: str) -> str:
     if text.startswith("sqlite:///"):
         if text.removeprefix("sqlite:///") in {"", ":memory:"}:
@@ -216,6 +224,12 @@ class Settings(BaseModel):
         "a list of IP addresses",
         "Addresses that deliveries come from, shown by `GET /api/v1/meta` so that receivers can allow them.",
         (),
+    )
+    egress_proxy: Annotated[SecretStr | None, _Optional, AfterValidator(_egress_proxy)] = _setting(
+        "http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
+        "A forward proxy through which every delivery goes, by CONNECT. Names are still resolved and judged here "
+        "first, and the proxy is asked for the address that was judged, not for the name.",
+        None,
     )
     smtp_url: Annotated[SecretStr | None, _Optional, AfterValidator(_smtp_url)] = _setting(
         "smtp://USER:PASSWORD@HOST:PORT or smtps://…",
@@ -404,7 +418,7 @@ def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping
 
 
 def _shown(name: str, value: object) -> str:
-    if name in {"admin_key", "secret_key", "smtp_url"}:
+    if name in {"admin_key", "secret_key", "smtp_url", "egress_proxy"}:
         return "nothing" if not value else f"a secret of {len(str(value))} characters"
     if name == "database" and "@" in str(value):
         return "a URL that cannot be read" if "://" not in str(value) else _without_password(str(value))

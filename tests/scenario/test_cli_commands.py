@@ -52,6 +52,7 @@ PAGES = (
     "receive",
     "publish",
     "deliver-and-verify",
+    "authenticate-to-receivers",
     "moving-from-agenticflow",
     "moving-from-phantombuster",
     "moving-from-maxun",

@@ -2,8 +2,8 @@
 
 The path of an attempt: word the head, take an idle connection or open one (name, guard, connect, TLS),
 exchange, classify. Every receiver is treated as hostile: the bounds are in connection.py, the addresses in
-guard.py. It does worse than a general client: HTTP/1.1 only, no proxy, cookies or decompression; redirects only as
-redirects.py allows.
+guard.py. It does worse than a general client: HTTP/1.1 only, no cookies or decompression; a proxy only where the
+operator names one (proxy.py), redirects only as redirects.py allows.
 This module never signs, never retries on a schedule and never stores.
 
 It uses httptools and the event loop directly instead of an HTTP client: over aiohttp's public interface the
@@ -14,9 +14,7 @@ and a connection that was given up lingered for as long as its receiver did not 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
-import ssl
 import time
 from contextlib import suppress
 from functools import partial
@@ -33,8 +31,10 @@ from hookline.ports.sender import FETCH_REDIRECTS, Answer, Outgoing
 from hookline.senders import tls
 from hookline.senders.connection import Connection, Ending, Intake
 from hookline.senders.dns import NameFailedError, NameMissingError, Resolver
+from hookline.senders.failures import UnopenedError, connect_failure, stopping, tls_failure
 from hookline.senders.guard import AddressRefusedError, AddressRule, ExhaustedError, Guard
 from hookline.senders.pool import Pool
+from hookline.senders.proxy import Tunnels
 from hookline.senders.redirects import follow
 from hookline.senders.wording import Wording
 
@@ -42,15 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from typing import BinaryIO
 
+    from hookline.senders.proxy import EgressProxy
+
 # Destinations remembered, one for each URL: parsing a URL anew would cost as much as the rest of the request.
 _DESTINATIONS = 4096
-_CONNECT_ERRORS = {
-    errno.ECONNREFUSED: "the connection was refused",
-    errno.ECONNRESET: "the connection was reset",
-    errno.EHOSTUNREACH: "there is no route to it",
-    errno.ENETUNREACH: "there is no route to its network",
-    errno.ETIMEDOUT: "it did not answer",
-}
 _BY_ENDING = {
     Ending.EXPIRED: AttemptOutcome.TIMEOUT,
     Ending.LOST: AttemptOutcome.CONNECTION_LOST,
@@ -75,19 +70,10 @@ class _Destination(msgspec.Struct, frozen=True):
     literal: str | None
 
 
-class _UnopenedError(Exception):
-    """No connection came about."""
-
-    def __init__(self, outcome: AttemptOutcome, message: str, address: str | None = None) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-        self.address = address
-
-
 class HttpSender:
     """A ``Sender`` over HTTP/1.1.
 
-    rule: the operator's address policy.  resolver: for tests; its own otherwise.
+    rule: the operator's address policy.  resolver: for tests; its own otherwise.  proxy: None to connect directly.
     """
 
     def __init__(
@@ -95,10 +81,12 @@ class HttpSender:
         rule: AddressRule,
         *,
         resolver: Resolver | None = None,
+        proxy: EgressProxy | None = None,
         user_agent: str = f"Hookline/{__version__}",
     ) -> None:
-        self._guard = Guard(rule)
         self._resolver = resolver if resolver is not None else Resolver()
+        guard = Guard(rule)
+        self._door = guard if proxy is None else Tunnels(guard, proxy, self._resolver)
         self._tls = tls.TlsContexts()
         self._pool = Pool()
         self._wording = Wording(user_agent)
@@ -144,7 +132,7 @@ class HttpSender:
             destination = self._destinations.get(url) or self._learn(url)
             head = self._wording.head(destination.target, request)
         except InputError as exc:
-            return _unopened(_UnopenedError(AttemptOutcome.NOT_SENT, exc.message), started)
+            return _unopened(UnopenedError(AttemptOutcome.NOT_SENT, exc.message), started)
         key: Hashable = destination.origin if request.tls is None else (destination.origin, request.tls)
         connection = self._pool.take(key)
         if connection is not None:
@@ -157,8 +145,8 @@ class HttpSender:
             connection = await self._open(destination, request, started)
             if self._is_closed:
                 connection.stop()
-                raise _stopping()
-        except _UnopenedError as exc:
+                raise stopping()
+        except UnopenedError as exc:
             return _unopened(exc, started)
         await self._exchange(connection, head, request, started, intake)
         return self._answer(connection, key, started)
@@ -246,27 +234,25 @@ class HttpSender:
         return destination
 
     async def _open(self, destination: _Destination, request: Outgoing, started: float) -> Connection:
-        """Name, guard, connect, TLS, all within the connect deadline. Raises _UnopenedError."""
+        """Name, guard, connect, TLS, all within the connect deadline. Raises UnopenedError."""
         now = time.monotonic()
         limit = min(request.connect_timeout_seconds, started + request.timeout_seconds - now)
         ends_at = now + limit
         if self._is_closed:
-            raise _stopping()
+            raise stopping()
         addresses = await self._addresses(destination, limit)
         try:
             async with asyncio.timeout(ends_at - time.monotonic()):
-                dialled, address = await self._guard.dial(addresses, destination.port)
+                dialled, address = await self._door.dial(addresses, destination.port)
         except TimeoutError:
             message = f"No connection to {addresses[0]} within {limit:.1f} s."
-            raise _UnopenedError(AttemptOutcome.TIMEOUT, message, addresses[0]) from None
+            raise UnopenedError(AttemptOutcome.TIMEOUT, message, addresses[0]) from None
         except AddressRefusedError as exc:
-            raise _UnopenedError(AttemptOutcome.ADDRESS_REFUSED, f"{exc}.", exc.address) from exc
+            raise UnopenedError(AttemptOutcome.ADDRESS_REFUSED, f"{exc}.", exc.address) from exc
         except ExhaustedError as exc:
-            raise _UnopenedError(AttemptOutcome.NOT_SENT, str(exc)) from exc
+            raise UnopenedError(AttemptOutcome.NOT_SENT, str(exc)) from exc
         except OSError as exc:
-            reason = _CONNECT_ERRORS.get(exc.errno or 0, exc.strerror or "the connection failed")
-            message = f"No connection to {addresses[0]}: {reason}."
-            raise _UnopenedError(AttemptOutcome.CONNECT_FAILED, message, addresses[0]) from exc
+            raise connect_failure(exc, addresses[0]) from exc
         return await self._speak(destination, request, dialled, address, ends_at)
 
     async def _addresses(self, destination: _Destination, seconds: float) -> tuple[str, ...]:
@@ -276,9 +262,9 @@ class HttpSender:
         try:
             return self._resolver.cached(host) or await self._resolver.resolve(host, seconds=seconds)
         except NameMissingError as exc:
-            raise _UnopenedError(AttemptOutcome.DNS_NOT_FOUND, f"No address for {host}: {exc}.") from exc
+            raise UnopenedError(AttemptOutcome.DNS_NOT_FOUND, f"No address for {host}: {exc}.") from exc
         except NameFailedError as exc:
-            raise _UnopenedError(AttemptOutcome.DNS_FAILED, f"No address for {host}: {exc}.") from exc
+            raise UnopenedError(AttemptOutcome.DNS_FAILED, f"No address for {host}: {exc}.") from exc
 
     async def _speak(
         self,
@@ -288,7 +274,7 @@ class HttpSender:
         address: str,
         ends_at: float,
     ) -> Connection:
-        """Put HTTP, and TLS under it where asked for, on a connected socket. Raises _UnopenedError."""
+        """Put HTTP, and TLS under it where asked for, on a connected socket. Raises UnopenedError."""
         loop = asyncio.get_running_loop()
 
         def connection() -> Connection:
@@ -305,31 +291,14 @@ class HttpSender:
             return opened[1]
         except InputError as exc:
             dialled.close()
-            raise _UnopenedError(AttemptOutcome.NOT_SENT, exc.message) from exc
+            raise UnopenedError(AttemptOutcome.NOT_SENT, exc.message) from exc
         except BaseException as exc:
             # A transport in the middle of a handshake would wait for its peer before it lets go.
             with suppress(OSError):
                 dialled.shutdown(socket.SHUT_RDWR)
             if isinstance(exc, OSError):  # SSLError and TimeoutError are among them
-                raise _tls_failure(exc, address) from exc
+                raise tls_failure(exc, address) from exc
             raise
-
-
-def _stopping() -> _UnopenedError:
-    return _UnopenedError(AttemptOutcome.INTERRUPTED, "This node is stopping.")
-
-
-def _tls_failure(error: OSError, address: str) -> _UnopenedError:
-    outcome = AttemptOutcome.TLS_FAILED
-    if isinstance(error, ssl.SSLError):
-        if tls.is_name_mismatch(error):
-            outcome = AttemptOutcome.TLS_NAME
-        reason = tls.describe(error)
-    elif isinstance(error, TimeoutError):
-        reason = "the handshake took too long"
-    else:
-        reason = "the receiver closed the connection during the handshake"
-    return _UnopenedError(outcome, f"No secure connection to {address}: {reason}.", address)
 
 
 def _outcome_of(status: int) -> AttemptOutcome:
@@ -356,7 +325,7 @@ def _sentence(connection: Connection, started: float) -> str:
             return f"The connection was lost {when}: {connection.detail}."
 
 
-def _unopened(error: _UnopenedError, started: float) -> Answer:
+def _unopened(error: UnopenedError, started: float) -> Answer:
     return Answer(
         error.outcome, error=str(error), address=error.address, duration_ms=_milliseconds_since(started)
     )

@@ -92,6 +92,8 @@ def test_a_bad_value_names_key_expected_and_got(
         {"HOOKLINE_SECRET_KEY": "short-s3cret"},
         {"HOOKLINE_ADMIN_KEY": "with s3cret spaces"},
         {"HOOKLINE_SMTP_URL": "ftp://user:s3cret@host"},
+        {"HOOKLINE_EGRESS_PROXY": "http://user:s3cret@host"},
+        {"HOOKLINE_EGRESS_PROXY": "socks5://user:s3cret@host:1080"},
         {"HOOKLINE_DATABASE": "mysql://user:s3cret@host/db"},
         {"HOOKLINE_DATABASE": "postgresql://user:s3cret@host:port/db"},
     ],
@@ -110,6 +112,7 @@ def test_repr_shows_no_secret() -> None:
         admin_key=SecretStr(SECRET),
         secret_key=SecretStr(SECRET),
         smtp_url=SecretStr(f"smtp://user:{SECRET}@mail"),
+        egress_proxy=SecretStr(f"http://user:{SECRET}@proxy:3128"),
     )
 
     assert SECRET not in repr(settings)
