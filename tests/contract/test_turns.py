@@ -6,12 +6,13 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from store_bed import LEASE, apply, changed, execution, once, request
 
 from hookline.model.ids import new_key
 from hookline.model.states import ExecutionStatus
-from hookline.ports import Accept, Begin, ClaimExecutions, Finish, Instead, Requeue, Suspend
+from hookline.ports import Accept, Begin, ClaimExecutions, Finish, Instead, Repeat, Requeue, Suspend
 
 if TYPE_CHECKING:
     from store_bed import Backend, ManualClock
@@ -199,6 +200,29 @@ async def test_a_later_request_takes_the_place_of_one_that_waits(
     assert [(one.id, one.input) for one in claimed] == [(first.id, b"3")]
     fresh = changed(first, id=new_key(), wake_at=clock.now() + timedelta(seconds=2))
     assert await _start(store, epoch, fresh, merge_within_ms=3_000) is True
+
+
+async def test_a_repeat_of_a_merged_request_means_the_execution_it_went_into(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """P5: from the commit on, also for a node that died before it could say what the answer was."""
+    due = clock.now() + timedelta(seconds=2)
+    first = execution(org, clock.now(), status=WAITING, wake_at=due, mark=MARK, input=b"1")
+    await _start(store, epoch, first)
+    expires_at = clock.now() + timedelta(hours=1)
+    named = once(org, "key one", expires_at, answer=b"names an execution that is not there")
+    merged = await _start(store, epoch, changed(first, id=new_key(), input=b"2"), once=named)
+
+    again = await _start(store, epoch, changed(first, id=new_key(), input=b"2"), once=named)
+    other = msgspec.structs.replace(named, digest=b"o" * 32)
+    changed_body = await _start(store, epoch, changed(first, id=new_key(), input=b"3"), once=other)
+    await store.finish(msgspec.structs.replace(named, answer=b"names the first"), epoch)
+    told = await _start(store, epoch, changed(first, id=new_key(), input=b"2"), once=named)
+
+    assert merged == Instead(execution_id=first.id, reason="merged")
+    assert again == Repeat(answer=b"", is_same=True, instead=first.id)
+    assert changed_body == Repeat(answer=b"", is_same=False, instead=first.id)
+    assert told == Repeat(answer=b"names the first", is_same=True)
 
 
 async def test_a_new_request_ends_the_retries_of_an_old_one(

@@ -29,13 +29,13 @@ _MOST_BYTES: Final = 2048
 async def find_trigger(
     services: Services, route: str, headers: Mapping[bytes, bytes], query: Iterable[tuple[str, str]]
 ) -> Stored[Trigger] | None:
-    """Return the trigger whose credential the request carries, in whichever of AF-2's three places; else None.
+    """Return the trigger whose credential the request carries, in AF-2's three places or as ``Api-Key``; else None.
 
     It may be one of another route, disabled or past its time: see ``is_live``.
     """
-    for token in tokens_of(headers, query):
-        found = await services.directory.find(Trigger, TOKENS, token_digest(token).hex())
-        if found is not None:
+    for kind, given in _given(headers, query):
+        found = await services.directory.find(Trigger, TOKENS, token_digest(given).hex())
+        if found is not None and found.document.auth.type == kind:
             return found
     pair = basic_of(headers.get(b"authorization"))
     if pair is None:
@@ -47,10 +47,17 @@ def is_live(
     services: Services, trigger: Trigger, headers: Mapping[bytes, bytes], query: Iterable[tuple[str, str]]
 ) -> bool:
     """Say whether the credential that found a trigger is its present one, or a rotated one within its time."""
-    if trigger.auth.type != "token" or is_previous_live(services, trigger):
+    if trigger.auth.type == "basic" or is_previous_live(services, trigger):
         return True
-    present = trigger.auth.digests[0]
-    return any(token_digest(token) == present for token in tokens_of(headers, query))
+    present = (trigger.auth.type, trigger.auth.digests[0])
+    return any((kind, token_digest(given)) == present for kind, given in _given(headers, query))
+
+
+def _given(headers: Mapping[bytes, bytes], query: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the tokens and the API key that a request carries, each with its kind of credential."""
+    found = [("token", token) for token in tokens_of(headers, query)]
+    key = headers.get(b"api-key", b"")[:_MOST_BYTES].decode("latin-1")
+    return [*found, ("api_key", key)] if key else found
 
 
 def is_previous_live(services: Services, trigger: Trigger) -> bool:

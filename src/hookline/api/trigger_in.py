@@ -7,12 +7,12 @@ execution are stored together, and only then there is an answer, in the words of
 
 from __future__ import annotations
 
-import asyncio
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hookline.api import trigger_answers
+from hookline.api.beside import beside
 from hookline.api.call import Call, check_address, keep_refused, keep_unroutable, record_of
 from hookline.api.errors import Answer, MethodError, UnavailableError
 from hookline.api.flows_in import before_start, check_in_service, flow_of, trigger_and_input
@@ -56,9 +56,6 @@ DEFAULT_METHODS: Final = {"prismatic": METHODS, "native": METHODS[:-1]}
 
 DEFAULT_BODY_BYTES: Final = 6_000_000
 """Largest body unless the trigger says otherwise (PR-20)."""
-
-_READ_AT_ONCE_BYTES: Final = 256 * 1024
-"""Larger bodies are read beside the event loop: six megabytes of empty lists take a second and more."""
 
 _PATH_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}==", re.ASCII)
 """See ``new_path_id``: nothing else is looked up."""
@@ -141,7 +138,9 @@ async def _ready(
         dedupe_id = verify_signature(site, call, trigger, scheme).dedupe_id
     if request.method == "HEAD":
         return Answer(200, b"")
-    body = spooled.body or await read_beside(spooled.held, _content_type(request))
+    body = spooled.body
+    if body is None:
+        body = await beside(len(spooled.held), read_body, spooled.held, _content_type(request))
     try:
         flow = await flow_of(site, call, found, body)
     except UnroutableError as error:
@@ -156,13 +155,6 @@ async def _ready(
 
 def _content_type(request: Inbound) -> str:
     return request.headers.get(b"content-type", b"").decode("latin-1")
-
-
-async def read_beside(held: bytes, content_type: str) -> Body:
-    """Read a body as ``read_body`` does, a large one beside the event loop. Raises what that raises."""
-    if len(held) <= _READ_AT_ONCE_BYTES:
-        return read_body(held, content_type)
-    return await asyncio.to_thread(read_body, held, content_type)
 
 
 def _other_method(allowed: tuple[str, ...]) -> MethodError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from hookline.api.beside import beside
 from hookline.api.call import Call, check_address, keep_refused, record_of, trigger_json
 from hookline.api.credentials import find_trigger, is_live
 from hookline.api.errors import Answer, UnavailableError, missing_field
@@ -91,25 +92,24 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, kind: Kind, ta
     gatekeeper.check_rate(trigger, services.clock.elapsed())
     call.body = body = await request.body(site.settings.max_body_bytes)
     request.check_json()
-    value = _validate(kind, body)
+    seen = await beside(len(body), _read, kind, body)
     automation = services.automation(kind, target)
     if automation is None:
         raise UnavailableError(
             "The automation behind this URL is not available now.", code="AUTOMATION_UNAVAILABLE"
         )
     callback_id, callback_url = callback_of(
-        trigger.document, request.headers.get(b"hookline-callback"), value, site.addresses
+        trigger.document, request.headers.get(b"hookline-callback"), seen.data, site.addresses
     ) or (None, None)
     expected_at = rfc3339(await services.estimated_completion(kind, target))
-    seen = Body(value, carried(body, value))
     payload, place = partial(call.payload, seen), place_of(trigger.id, automation)
     default = queue_name(automation, place, payload)
-    once = once_of(trigger, call, value, services.clock.now(), default=default)
+    once = once_of(trigger, call, seen.data, services.clock.now(), default=default)
     start = ExecutionStart(
         organization_id=trigger.organization_id,
         kind=kind,
         automation_id=target,
-        input=body if kind is Kind.AGENT else bytes(_read_workflow(body).input_data) or None,
+        input=seen.input,
         source="trigger",
         trigger=trigger_json(site, call, seen),
         trigger_id=trigger.id,
@@ -139,6 +139,13 @@ async def _authenticate(site: Site, call: Call, kind: Kind, target: str) -> Stor
         raise unauthorized()
     check_address(trigger, call.remote_address)
     return found
+
+
+def _read(kind: Kind, body: bytes) -> Body:
+    """Return the body, with the execution's input: all of it for an agent. Raises InputError in AF-5's words."""
+    value = _validate(kind, body)
+    input_ = body if kind is Kind.AGENT else bytes(_read_workflow(body).input_data) or None
+    return Body(value, carried(body, value), input=input_)
 
 
 def _validate(kind: Kind, body: bytes) -> dict[str, Any]:

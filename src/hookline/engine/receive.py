@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
-    from hookline.ports import Archive, Clock, Epoch, Onces
+    from hookline.ports import Archive, Clock, Onces
 
 
 _NO_TURN: Final = Turn()
@@ -130,20 +130,29 @@ class Receiver:
             with suppress(StorageError):
                 await self._executor.cancel_requested_elsewhere()
         if isinstance(result, Instead):
-            earlier = await self._stand_in(result, start.organization_id)
+            earlier = await self._stand_in(result.execution_id, start.organization_id)
             if result.reason == "merged" and start.once is not None and answer is not None:
-                await self._remember(start.once, answer(earlier), epoch)
+                # That a repeat means the other one is stored already; the very words of this answer are a courtesy.
+                with suppress(StorageError):
+                    await self._onces.finish(
+                        msgspec.structs.replace(start.once, answer=answer(earlier)), epoch
+                    )
             return earlier
-        return result if isinstance(result, Repeat) else execution
+        if isinstance(result, Repeat):
+            return await self._worded(result, start.organization_id, answer)
+        return execution
 
-    async def _remember(self, once: Once, answer: bytes, epoch: Epoch) -> None:
-        """Answer repeats of a request that went into an earlier execution with that one: its work is done there."""
-        named = msgspec.structs.replace(once, answer=answer)
-        if await self._onces.reserve(named, epoch) is True:
-            await self._onces.finish(named, epoch)
+    async def _worded(
+        self, repeat: Repeat, organization_id: Key, answer: Callable[[Execution], bytes] | None
+    ) -> Repeat:
+        """Return a repeat with an answer, also when that of the first one was never stored."""
+        if repeat.instead is None or answer is None:
+            return repeat
+        earlier = await self._stand_in(repeat.instead, organization_id)
+        return msgspec.structs.replace(repeat, answer=answer(earlier), instead=None)
 
-    async def _stand_in(self, instead: Instead, organization_id: Key) -> Execution:
-        earlier = await self._archive.execution(instead.execution_id, organization_id=organization_id)
+    async def _stand_in(self, execution_id: Key, organization_id: Key) -> Execution:
+        earlier = await self._archive.execution(execution_id, organization_id=organization_id)
         if earlier is None:
             raise StorageError("The execution that stands for this one is gone.")
         return earlier

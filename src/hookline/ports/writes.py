@@ -65,10 +65,14 @@ class Once(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Repeat(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a write whose Once was there before. is_same: the digest is equal."""
+    """The result of a write whose Once was there before. is_same: the digest is equal.
+
+    instead: the first write was merged into this execution, and its answer is not stored: ``answer`` is empty.
+    """
 
     answer: bytes
     is_same: bool
+    instead: Key | None = None
 
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +121,8 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True):
 
 class Instead(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an Accept that inserted no execution: another stands for it. Its request is kept under that
-    one's id, its Once and its events are not.
+    one's id, its events are not. Of one that was merged the Once is kept without its answer, which names an execution
+    that is not there (``Repeat.instead``; ``Onces.finish`` adds an answer); of one that was skipped it is not.
 
     reason: ``skipped`` or ``merged``.
     """

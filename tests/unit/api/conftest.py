@@ -231,10 +231,10 @@ class FakeServices:
 class World:
     """One organization with a key of each scope, and a way to call the API."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_body_bytes: int = 65_536) -> None:
         self.services = FakeServices()
         self.settings = ApiSettings(
-            version="0", public_url="https://hooks.example.com", max_body_bytes=65_536
+            version="0", public_url="https://hooks.example.com", max_body_bytes=max_body_bytes
         )
         services: Any = self.services  # as much of it as the hot routes need
         self.site = Site(services=services, settings=self.settings, addresses=AddressPolicy())
@@ -265,3 +265,9 @@ async def _no_app(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+@pytest.fixture
+def roomy_world() -> World:
+    """One that takes bodies of a megabyte."""
+    return World(max_body_bytes=1 << 20)

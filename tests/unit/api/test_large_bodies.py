@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hookline.api.trigger_in import read_beside
+from hookline.api.beside import beside
 from hookline.core.bodies import read_body
 
 pytestmark = pytest.mark.asyncio
@@ -16,7 +16,7 @@ COSTLY = b"[" + b"[]," * 1_999_970 + b'{"$base64":1}]'
 
 
 async def test_the_loop_goes_on_while_a_costly_body_is_read() -> None:
-    reading = asyncio.create_task(read_beside(COSTLY, "application/json"))
+    reading = asyncio.create_task(beside(len(COSTLY), read_body, COSTLY, "application/json"))
     turns = 0
     while not reading.done():
         await asyncio.sleep(0.001)

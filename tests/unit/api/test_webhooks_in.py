@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64encode
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 
 from hookline.engine.manage import triggers
 from hookline.engine.manage.start import prepare
-from hookline.errors import ConflictError, StorageError
+from hookline.errors import ConflictError, InputError, StorageError
 from hookline.model.states import Kind
 
 if TYPE_CHECKING:
@@ -75,6 +76,37 @@ async def test_af1_af2_each_of_the_three_places_of_a_credential_works(world: Wor
     assert [answer.status for answer in answers] == [202] * 5
 
 
+async def test_af2_an_api_key_selects_its_trigger_as_a_token_does(world: World) -> None:
+    """CONTRACT section 3: every kind of credential that names a trigger by itself."""
+    stored, key = await trigger(world, auth={"type": "api_key"})
+    _, other = await trigger(world, Kind.WORKFLOW, auth={"type": "api_key"})
+    taken = await world.call("POST", AGENT, MESSAGE, headers={"Api-Key": key})
+    refused = [
+        await world.call("POST", AGENT, MESSAGE, headers={"Api-Key": other}),
+        await world.call("POST", AGENT, MESSAGE, headers={"Api-Key": key + "x"}),
+        await world.call("POST", AGENT, MESSAGE, headers={"Api-Key": "ключ".encode().decode("latin-1")}),
+        await world.call("POST", f"{AGENT}?token={key}", MESSAGE),
+        await world.call("POST", AGENT, MESSAGE, headers={"Authorization": f"Bearer {key}"}),
+        await world.call("POST", "/webhooks/agents/nobody", MESSAGE, headers={"Api-Key": key}),
+    ]
+
+    assert taken.status == 202
+    assert world.services.started[0].trigger_id == stored.id
+    assert len({(answer.status, answer.body) for answer in refused}) == 1
+    assert refused[0].status == 401
+
+
+@pytest.mark.parametrize("kind", ["signature", "none"])
+async def test_what_names_no_trigger_is_refused_when_it_is_made(world: World, kind: str) -> None:
+    """CONTRACT section 3: there the credential alone selects the trigger."""
+    with pytest.raises(InputError) as caught:
+        await trigger(world, auth={"type": kind, "preset": "github", "secret": "s" * 16})
+
+    assert caught.value.field == "auth.type"
+    assert caught.value.expected == "token or basic or api_key"
+    assert "profile native" in caught.value.message
+
+
 async def test_af2_a_token_that_another_system_made_is_accepted(world: World) -> None:
     """AF-X4: ``wh_`` tokens may be imported."""
     await trigger(world, auth={"type": "token", "token": "wh_1234567890abcdef"})
@@ -102,6 +134,20 @@ async def test_af3_a_workflow_gets_its_input_data_byte_for_byte(world: World) ->
     )
 
     assert world.services.started[0].input == b'{ "a":1.0 }'
+
+
+async def test_p19_a_costly_body_is_read_beside_the_loop(roomy_world: World) -> None:
+    """Of one megabyte that is walked and written anew; other callers have turns meanwhile."""
+    _, token = await trigger(roomy_world, Kind.WORKFLOW)
+    body = b'{"input_data":{"lists":[' + b"[]," * 300_000 + b'{"$base64":1}]}}'
+    calling = asyncio.create_task(roomy_world.call("POST", f"{WORKFLOW}?token={token}", body))
+    turns = 0
+    while not calling.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+
+    assert calling.result().status == 202
+    assert turns > 5, "read on the loop itself, there are one or two turns"
 
 
 async def test_af3_input_data_may_be_absent(world: World) -> None:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from hookline.engine.vault import Vault
 
 TOKENS: Final = "token"
-"""Name space of live tokens of the agenticflow profile, by SHA-256 in hex."""
+"""Name space of live tokens and API keys of the agenticflow profile, by SHA-256 in hex."""
 BASICS: Final = "basic"
 """Name space of user names and passwords of that profile, by keyed digest."""
 
 AUTH_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
-    "agenticflow": ("token", "basic"),
+    "agenticflow": ("token", "basic", "api_key"),
     "prismatic": ("token", "basic", "api_key", "signature", "none"),
     "native": ("token", "basic", "api_key", "signature", "none"),
 }
@@ -95,7 +95,10 @@ def _auth_type(given: Mapping[str, Any], profile: str) -> str:
         return kind
     message = "auth.type must be chosen."
     if isinstance(kind, str) and kind in AUTH_TYPES["native"]:
-        message = f"The profile {profile} needs another credential: auth '{kind}' is not allowed here."
+        message = (
+            f"In the profile {profile} the credential alone says which trigger a request is for, and '{kind}' names "
+            "none: choose another, or profile native, whose triggers have a URL of their own."
+        )
     raise InputError(
         message,
         field="auth.type",

@@ -13,7 +13,8 @@ from hookline.stores.postgres.leases import NOW_MS
 _RESERVE: Final = f"""
 INSERT INTO onces AS o (scope, name, digest, answer, epoch, expires_at) VALUES ($1, $2, $3, NULL, $4, $5)
 ON CONFLICT (scope, name) DO UPDATE
-    SET digest = excluded.digest, answer = NULL, epoch = excluded.epoch, expires_at = excluded.expires_at
+    SET digest = excluded.digest, answer = NULL, instead = NULL, epoch = excluded.epoch,
+        expires_at = excluded.expires_at
     WHERE o.expires_at <= $6 OR (o.answer IS NULL AND NOT EXISTS (
         SELECT FROM nodes n WHERE n.epoch = o.epoch AND n.closed_at IS NULL AND n.seen_at + n.lease_ms > {NOW_MS}))
 RETURNING true

@@ -67,13 +67,14 @@ _ONCE: Final = {
 _INSERT_ONCES: Final = f"""
 INSERT INTO onces ({", ".join(_ONCE)}) SELECT {selected(_ONCE)} FROM {unnest(_ONCE)}
 ON CONFLICT (scope, name) DO UPDATE
-    SET digest = excluded.digest, answer = excluded.answer, epoch = excluded.epoch, expires_at = excluded.expires_at
+    SET digest = excluded.digest, answer = excluded.answer, instead = NULL, epoch = excluded.epoch,
+        expires_at = excluded.expires_at
     WHERE onces.expires_at <= ${len(_ONCE) + 1}
 RETURNING scope, name
 """
 _NAME: Final = {"scope": "bytea", "name": "text"}
 _READ_ONCES: Final = f"""
-SELECT o.scope, o.name, o.digest, o.answer
+SELECT o.scope, o.name, o.digest, o.answer, o.instead
 FROM {unnest(_NAME)}
 JOIN onces o ON o.scope = given.scope AND o.name = given.name
 """
@@ -115,15 +116,15 @@ async def check_onces(connection: Connection, batch: Batch, *, now_ms: int) -> N
     given = [first[name] for name in sorted(first)]
     taken = await connection.fetch(_INSERT_ONCES, *transposed(given, _ONCE), now_ms)
     is_ours = {(row[0], row[1]) for row in taken}
-    stored = {name: (row[2], row[3]) for name, row in first.items() if name in is_ours}
+    stored = {name: (row[2], row[3], None) for name, row in first.items() if name in is_ours}
     repeated = [name for name in asked if name not in is_ours]
     if repeated:
         for row in await connection.fetch(_READ_ONCES, *transposed(repeated, _NAME)):
-            stored[row[0], row[1]] = (row[2], row[3] or b"")
+            stored[row[0], row[1]] = (row[2], row[3] or b"", row[4] if row[3] is None else None)
     for name, askers in asked.items():
-        digest, answer = stored[name]
+        digest, answer, instead = stored[name]
         for place, once in askers[1:] if name in is_ours else askers:
-            batch.results[place] = Repeat(answer=answer, is_same=once.digest == digest)
+            batch.results[place] = Repeat(answer=answer, is_same=once.digest == digest, instead=instead)
 
 
 # --- groups -------------------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ INSERT INTO executions ({", ".join(_NEW)}) SELECT {selected(_NEW)} FROM {unnest(
 ON CONFLICT DO NOTHING
 """
 _FORGET_ONCE: Final = "DELETE FROM onces WHERE scope = $1 AND name = $2"
+_MEANS_ANOTHER: Final = "UPDATE onces SET answer = NULL, instead = $3 WHERE scope = $1 AND name = $2"
 
 
 async def lock(connection: Connection, batch: Batch) -> None:
@@ -74,7 +75,9 @@ async def accept(connection: Connection, batch: Batch, write: Accept) -> Instead
     """Insert one execution that has a gate or a mark, or tell which one stands for it."""
     instead = await _give_way(connection, batch, write)
     if instead is not None:
-        if write.once is not None:
+        if write.once is not None and instead.reason == "merged":
+            await connection.execute(_MEANS_ANOTHER, write.once.scope, write.once.name, instead.execution_id)
+        elif write.once is not None:
             await connection.execute(_FORGET_ONCE, write.once.scope, write.once.name)
         return instead
     execution = msgspec.structs.replace(write.execution, is_blocked=write.execution.gate is not None)

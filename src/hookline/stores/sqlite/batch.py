@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import apsw
 
     from hookline.model.events import Delivery
-    from hookline.ports import Epoch, NewEvent, Result, Settle
+    from hookline.ports import Epoch, Instead, NewEvent, Result, Settle
 
 
 def marks(columns: Sequence[str]) -> str:
@@ -40,7 +40,9 @@ INSERT_ITEM: Final = """
 """
 _INSERT_FANOUT: Final = "INSERT INTO fanouts (event_key, organization_id, after) VALUES (?, ?, ?)"
 
-_FIND_ONCE: Final = "SELECT digest, answer FROM onces WHERE scope = ? AND name = ? AND expires_at > ?"
+_FIND_ONCE: Final = (
+    "SELECT digest, answer, instead FROM onces WHERE scope = ? AND name = ? AND expires_at > ?"
+)
 _PUT_ONCE: Final = """
     INSERT OR REPLACE INTO onces (scope, name, digest, answer, epoch, expires_at) VALUES (?, ?, ?, ?, ?, ?)
 """
@@ -137,15 +139,27 @@ class Batch:
             return None
         found = self.first(_FIND_ONCE, (once.scope, once.name, self.now_ms))
         if found is not None:
-            return Repeat(answer=found[1] or b"", is_same=found[0] == once.digest)
+            digest, answer, instead = found
+            is_answered = answer is not None
+            return Repeat(
+                answer=answer or b"", is_same=digest == once.digest, instead=None if is_answered else instead
+            )
         expires_at = to_ms(once.expires_at)
         self.cursor.execute(_PUT_ONCE, (once.scope, once.name, once.digest, once.answer, epoch, expires_at))
         return None
 
-    def forget(self, once: Once | None) -> None:
-        """Undo what ``repeat_of`` noted: the write came to nothing that a repeat could be answered with."""
-        if once is not None:
-            self.cursor.execute("DELETE FROM onces WHERE scope = ? AND name = ?", (once.scope, once.name))
+    def give_way(self, once: Once | None, instead: Instead) -> None:
+        """Change what ``repeat_of`` noted: repeats of a merged write mean that execution, of a skipped one none."""
+        if once is None:
+            return
+        name = (once.scope, once.name)
+        if instead.reason == "merged":
+            self.cursor.execute(
+                "UPDATE onces SET answer = NULL, instead = ? WHERE scope = ? AND name = ?",
+                (instead.execution_id, *name),
+            )
+        else:
+            self.cursor.execute("DELETE FROM onces WHERE scope = ? AND name = ?", name)
 
     # --- small steps of the other writes ---
 

@@ -145,7 +145,7 @@ def accept(batch: Batch, write: Accept) -> bool | Repeat | Instead:
     if execution.gate is not None or execution.mark is not None:
         instead = turns.give_way(batch, write)
         if instead is not None:
-            batch.forget(write.once)
+            batch.give_way(write.once, instead)
             if write.request is not None:
                 keep_request(batch, KeepRequest(request=_under(write.request, instead.execution_id)))
             return instead
