@@ -22,6 +22,7 @@ from hookline.api import (
     keys,
     members,
     organizations,
+    overview,
     replays,
     system,
     triggers,
@@ -59,6 +60,7 @@ ROUTERS = (
     deliveries.router,
     replays.router,
     events.router,
+    overview.router,
     system.router,
 )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.api.errors import CallerGoneError, answer_of, answer_unexpected
 from hookline.api.front import check_path, send_answer
-from hookline.api.identity import identify
+from hookline.api.identity import CALLER, caller_of
 from hookline.api.inbound import Budget, Inbound, idempotency_key
 from hookline.api.remember import answer_once, capture
 from hookline.core.canonical import decode
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hookline.api.inbound import AsgiApp, Receive, Scope, Send
     from hookline.api.services import Site
 
-CALLER: Final = "hookline.caller"
-"""Where the scope holds who calls."""
 BODY: Final = "hookline.body"
 """Where the scope holds the body's exact bytes."""
 PREFIX: Final = "/api/v1/"
@@ -78,7 +76,7 @@ class Gate:
 
     async def _guarded(self, request: Inbound, receive: Receive, send: Send) -> None:
         services, method = self._site.services, request.method
-        caller = await identify(services, request.headers)
+        caller = await caller_of(services, request)
         body = b""
         if method not in ("GET", "HEAD"):
             body = await request.body(self._site.settings.max_body_bytes)

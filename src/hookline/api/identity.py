@@ -19,8 +19,13 @@ from hookline.model.states import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hookline.api.inbound import Inbound
     from hookline.api.services import Services
     from hookline.model.configuration import ApiKey, Stored
+
+CALLER: Final = "hookline.caller"
+"""Where the scope holds who calls. A request from this process, such as a page's, comes with it; one from outside
+cannot: a server makes its scopes anew."""
 
 _INCLUDED: Final[dict[Scope, frozenset[Scope]]] = {
     Scope.ADMIN: frozenset(Scope),
@@ -60,6 +65,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 def unauthorized() -> UnauthorizedError:
     """The one answer to a missing and to a wrong credential."""
     return UnauthorizedError("A valid credential is required.")
+
+
+async def caller_of(services: Services, request: Inbound) -> Caller:
+    """Return who sent a request. Raises as ``identify``."""
+    known: Caller | None = request.scope.get(CALLER)
+    return known if known is not None else await identify(services, request.headers)
 
 
 async def identify(services: Services, headers: Mapping[bytes, bytes]) -> Caller:

@@ -11,8 +11,8 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from hookline.api.gate import BODY, CALLER
-from hookline.api.identity import Caller
+from hookline.api.gate import BODY
+from hookline.api.identity import CALLER, Caller
 from hookline.api.services import Site
 from hookline.core.times import parse_rfc3339, rfc3339
 from hookline.errors import InputError, MissingError

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from hookline.ports.reads import (
     Backlog,
+    Census,
     Collecting,
     DeliveryFilter,
     EventPage,
@@ -83,6 +84,7 @@ __all__ = [
     "Begin",
     "Cancel",
     "Cancelling",
+    "Census",
     "Change",
     "ClaimDeliveries",
     "ClaimExecutions",

@@ -52,12 +52,13 @@ class Fanout(msgspec.Struct, frozen=True, kw_only=True):
 class Minute(msgspec.Struct, frozen=True, kw_only=True):
     """A webhook's counters for one minute, summed over nodes.
 
+    webhook_id: None when summed over webhooks, too.
     delivered, exhausted: deliveries that ended so.  attempts, failed_attempts: HTTP attempts (interrupted ones not).
     by_class: answers by status class "2xx" … "5xx" and by outcome word where there was none.
     latency: attempts per bucket; bucket n holds durations from 2^n - 1 to 2^(n+1) - 2 ms (0: 0 ms, 1: 1-2 ms, …).
     """
 
-    webhook_id: Key
+    webhook_id: Key | None
     minute: datetime
     delivered: int = 0
     exhausted: int = 0
@@ -85,6 +86,17 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     executions_queued: int
     executions_running: int
     executions_waiting: int
+
+
+class Census(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organization has under way. Each number stops at the ceiling it was asked with.
+
+    pending, held: deliveries.  executions: by state, of those created since the instant asked for.
+    """
+
+    pending: int
+    held: int
+    executions: dict[str, int]
 
 
 class Collecting(msgspec.Struct, frozen=True, kw_only=True):

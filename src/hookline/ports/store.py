@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hookline.model.states import Kind
     from hookline.ports.reads import (
         Backlog,
+        Census,
         Collecting,
         DeliveryFilter,
         EventPage,
@@ -299,10 +300,22 @@ class Archive(Protocol):
         """Every execution that this epoch holds."""
         ...
 
+
+class Figures(Protocol):
+    """Numbers for dashboards and metrics. They cost by what waits, or by the window, not by how long the history is."""
+
     async def totals(self, webhook_ids: Sequence[Key]) -> dict[Key, Totals]: ...
 
     async def minutes(self, webhook_id: Key, *, since: datetime, until: datetime) -> list[Minute]:
         """Ascending, minutes without traffic left out."""
+        ...
+
+    async def traffic(self, organization_id: Key, *, since: datetime, until: datetime) -> list[Minute]:
+        """As ``minutes``, summed over all webhooks of an organization; ``webhook_id`` is None."""
+        ...
+
+    async def census(self, organization_id: Key, *, since: datetime, ceiling: int = 10_000) -> Census:
+        """How much of an organization waits, and how its executions since then stand."""
         ...
 
     async def backlog(self, *, ceiling: int = 100_000) -> Backlog: ...
@@ -371,8 +384,8 @@ class Keeping(Protocol):
         ...
 
 
-class Store(Ledger, Leases, Registry, Onces, Archive, Artifacts, Keeping, Protocol):
-    """A store is all eight seams over one database; each part of the engine takes only the seam it needs."""
+class Store(Ledger, Leases, Registry, Onces, Archive, Figures, Artifacts, Keeping, Protocol):
+    """A store is all nine seams over one database; each part of the engine takes only the seam it needs."""
 
 
 class Clock(Protocol):

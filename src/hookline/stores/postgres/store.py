@@ -15,6 +15,7 @@ from hookline.stores.postgres.archive import PostgresArchive
 from hookline.stores.postgres.artifacts import PostgresArtifacts
 from hookline.stores.postgres.blobs import PostgresBlobs
 from hookline.stores.postgres.connection import Link, Readers, check_durability, door, part, renamed
+from hookline.stores.postgres.figures import PostgresFigures
 from hookline.stores.postgres.leases import PostgresLeases
 from hookline.stores.postgres.ledger import PostgresLedger
 from hookline.stores.postgres.onces import PostgresOnces
@@ -47,6 +48,7 @@ class PostgresStore(
     PostgresArchive,
     PostgresArtifacts,
     PostgresWatch,
+    PostgresFigures,
 ):
     """``hookline.ports.Store``.
 

@@ -1,14 +1,11 @@
-"""Reads by which the engine watches its work, and the numbers of dashboards and metrics.
-
-They cost by what waits, not by how long the history is.
-"""
+"""Reads by which the engine watches its work. They cost by what waits, not by how long the history is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.model.states import Lane
-from hookline.ports import Backlog, Collecting, Fanout, Totals, Waiting
+from hookline.ports import Collecting, Fanout, Waiting
 from hookline.stores import rows
 from hookline.stores.postgres.connected import Connected
 
@@ -19,10 +16,10 @@ if TYPE_CHECKING:
     from hookline.model.events import Event
     from hookline.model.executions import Ending
     from hookline.model.ids import Key
-    from hookline.ports import Epoch, Minute
+    from hookline.ports import Epoch
 
 # A loose index scan: one step in the index of waiting rows for each lane, to the first that is due in it.
-_LANES: Final = """
+LANES: Final = """
 WITH RECURSIVE lanes AS (
     (SELECT webhook_id, lane, next_attempt_at FROM deliveries WHERE next_attempt_at IS NOT NULL
      ORDER BY webhook_id, lane, next_attempt_at LIMIT 1)
@@ -35,7 +32,7 @@ WITH RECURSIVE lanes AS (
     ) following
 )
 """
-_WAITING: Final = _LANES + "SELECT webhook_id, lane, next_attempt_at FROM lanes"
+_WAITING: Final = LANES + "SELECT webhook_id, lane, next_attempt_at FROM lanes"
 
 _BATCH_EVENTS: Final = f"""
 SELECT {rows.listed(rows.EVENT)} FROM events
@@ -67,32 +64,6 @@ SELECT key, own_id FROM events WHERE organization_id = $1 AND key = ANY($2) AND 
 _CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = $1"
 _CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = $1"
 _CANCEL_REQUESTED: Final = "SELECT id FROM executions WHERE epoch = $1 AND is_cancel_requested ORDER BY id"
-
-_TOTALS: Final = """
-SELECT webhook_id, sum(delivered)::bigint, sum(exhausted)::bigint, max(last_delivery_at)
-FROM webhook_totals WHERE webhook_id = ANY($1::bytea[]) GROUP BY webhook_id
-"""
-_MINUTES: Final = """
-SELECT minute, what, sum(count)::bigint FROM webhook_minutes
-WHERE webhook_id = $1 AND minute >= $2 AND minute < $3 GROUP BY minute, what ORDER BY minute
-"""
-
-_BACKLOG: Final = (
-    _LANES
-    + """
-SELECT
-    (SELECT count(*) FROM (SELECT FROM deliveries WHERE next_attempt_at IS NOT NULL LIMIT $2) found) AS pending,
-    (SELECT count(*) FROM (SELECT FROM deliveries WHERE epoch IS NOT NULL LIMIT $2) found) AS in_flight,
-    (SELECT count(*) FROM (SELECT FROM deliveries WHERE state = 'held' LIMIT $2) found) AS held,
-    (SELECT min(next_attempt_at) FROM lanes WHERE next_attempt_at <= $1) AS oldest_due_at,
-    (SELECT count(*) FROM (
-        SELECT FROM executions WHERE status = 'queued' AND epoch IS NULL LIMIT $2) found) AS unclaimed,
-    (SELECT count(*) FROM (SELECT FROM executions WHERE status = 'waiting' LIMIT $2) found) AS waiting,
-    (SELECT count(*) FROM executions WHERE epoch IS NOT NULL AND status = 'queued') AS claimed,
-    (SELECT count(*) FROM executions WHERE epoch IS NOT NULL AND status = 'running') AS running
-"""
-)
-
 
 _ENDINGS: Final = f"""
 SELECT {rows.listed(rows.ENDING)} FROM executions
@@ -149,34 +120,3 @@ class PostgresWatch(Connected):
     async def claimed_executions(self, epoch: Epoch) -> list[Key]:
         async with self._readers.use() as connection:
             return [row[0] for row in await connection.fetch(_CLAIMED_EXECUTIONS, epoch)]
-
-    async def totals(self, webhook_ids: Sequence[Key]) -> dict[Key, Totals]:
-        async with self._readers.use() as connection:
-            found = await connection.fetch(_TOTALS, list(webhook_ids))
-        return {
-            row[0]: Totals(delivered=row[1], exhausted=row[2], last_delivery_at=rows.maybe_at(row[3]))
-            for row in found
-        }
-
-    async def minutes(self, webhook_id: Key, *, since: datetime, until: datetime) -> list[Minute]:
-        async with self._readers.use() as connection:
-            found = await connection.fetch(_MINUTES, webhook_id, rows.to_ms(since), rows.to_ms(until))
-        by_minute: dict[int, dict[str, int]] = {}
-        for minute, what, count in found:
-            by_minute.setdefault(minute, {})[what] = count
-        return [rows.minute_from(webhook_id, minute, counts) for minute, counts in by_minute.items()]
-
-    async def backlog(self, *, ceiling: int = 100_000) -> Backlog:
-        now_ms = rows.to_ms(self._clock.now())
-        async with self._readers.use() as connection:
-            row = await connection.fetchrow(_BACKLOG, now_ms, ceiling)
-        assert row is not None
-        return Backlog(
-            pending=row["pending"],
-            in_flight=row["in_flight"],
-            held=row["held"],
-            oldest_due_at=rows.maybe_at(row["oldest_due_at"]),
-            executions_queued=row["unclaimed"] + row["claimed"],
-            executions_running=row["running"],
-            executions_waiting=row["waiting"],
-        )

@@ -4,7 +4,7 @@ Instants become integer milliseconds since 1970 UTC, enums their text or number,
 JSON. This package holds no SQL beyond column names, opens nothing and reads no clock.
 """
 
-from hookline.stores.rows.counters import Counters, latency_bucket, minute_from
+from hookline.stores.rows.counters import Counters, latency_bucket, minute_from, minutes_from
 from hookline.stores.rows.cursors import cursor_bytes, cursor_text, wrong_cursor
 from hookline.stores.rows.deliveries import (
     ATTEMPT,
@@ -46,6 +46,7 @@ from hookline.stores.rows.executions import (
 from hookline.stores.rows.values import (
     MINUTE_MS,
     Row,
+    first_key,
     from_ms,
     listed,
     maybe_at,
@@ -89,6 +90,7 @@ __all__ = [
     "execution_from",
     "execution_row",
     "failure_json",
+    "first_key",
     "from_ms",
     "interrupted_attempt",
     "journal_from",
@@ -100,6 +102,7 @@ __all__ = [
     "maybe_at",
     "maybe_ms",
     "minute_from",
+    "minutes_from",
     "pack_headers",
     "request_from",
     "request_row",

@@ -9,7 +9,7 @@ from hookline.ports import Minute
 from hookline.stores.rows.values import MINUTE_MS, from_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hookline.model.ids import Key
     from hookline.ports import Settle
@@ -85,7 +85,7 @@ def latency_bucket(duration_ms: int) -> int:
     return (max(0, duration_ms) + 1).bit_length() - 1
 
 
-def minute_from(webhook_id: Key, minute_ms: int, counts: dict[str, int]) -> Minute:
+def minute_from(webhook_id: Key | None, minute_ms: int, counts: dict[str, int]) -> Minute:
     """One minute out of what its counters say. counts: the stored word to its sum over nodes."""
     return Minute(
         webhook_id=webhook_id,
@@ -97,3 +97,11 @@ def minute_from(webhook_id: Key, minute_ms: int, counts: dict[str, int]) -> Minu
         by_class={what[6:]: count for what, count in counts.items() if what.startswith("class:")},
         latency={int(what[8:]): count for what, count in counts.items() if what.startswith("latency:")},
     )
+
+
+def minutes_from(webhook_id: Key | None, found: Iterable[Sequence[Any]]) -> list[Minute]:
+    """Rows of (start of the minute in ms, what, count), ascending by minute, as minutes."""
+    by_minute: dict[int, dict[str, int]] = {}
+    for minute, what, count in found:
+        by_minute.setdefault(minute, {})[what] = count
+    return [minute_from(webhook_id, minute, counts) for minute, counts in by_minute.items()]

@@ -10,6 +10,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hookline.model.ids import Key
+
 Row = tuple[Any, ...]
 """Values in the order of the column list they belong to."""
 
@@ -35,6 +37,11 @@ def maybe_ms(at: datetime | None) -> int | None:
 
 def maybe_at(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def first_key(at: datetime) -> Key:
+    """The least key that can have been made at this instant: keys begin with their milliseconds (RFC 9562)."""
+    return to_ms(at).to_bytes(6, "big") + bytes(10)
 
 
 def listed(columns: Iterable[str], *, of: str | None = None) -> str:

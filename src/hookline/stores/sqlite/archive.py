@@ -7,20 +7,16 @@ lists in slices; between two of them the loop serves others, so no step holds it
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.model.ids import parse
 from hookline.model.states import DeliveryState, Lane
 from hookline.ports import (
-    Backlog,
     Collecting,
     DeliveryFilter,
     EventPage,
     ExecutionFilter,
     Fanout,
-    Minute,
-    Totals,
     Waiting,
 )
 from hookline.stores import rows
@@ -66,7 +62,6 @@ _FEED_WINDOW: Final = 50_000
 """Index entries looked at in one step of a filtered feed."""
 
 _LANES_AT_ONCE: Final = 1_000
-_SLICE: Final = timedelta(days=1)
 """A webhook's counters read in one step: at most some 12,000 rows."""
 
 _LAST_KEY: Final = b"\xff" * 17
@@ -132,20 +127,6 @@ _OWN_EVENT_ID: Final = (
 )
 _CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE epoch = ?"
 _CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = ?"
-_TOTALS: Final = """
-    SELECT sum(delivered), sum(exhausted), max(last_delivery_at) FROM webhook_totals WHERE webhook_id = ?
-"""
-_MINUTES: Final = """
-    SELECT minute, what, sum(count) FROM webhook_minutes
-    WHERE webhook_id = ? AND minute >= ? AND minute < ? GROUP BY minute, what ORDER BY minute
-"""
-_COUNT: Final = "SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ?)"
-_PENDING: Final = _COUNT.format("deliveries INDEXED BY deliveries_waiting WHERE next_attempt_at IS NOT NULL")
-_IN_FLIGHT: Final = _COUNT.format("deliveries INDEXED BY deliveries_claimed WHERE epoch IS NOT NULL")
-_HELD: Final = _COUNT.format("deliveries INDEXED BY deliveries_held WHERE state = 'held'")
-_RUNNING: Final = _COUNT.format(
-    "executions INDEXED BY executions_unfinished WHERE status IN ('queued', 'running', 'waiting') AND status = ?"
-)
 
 
 class SqliteArchive:
@@ -333,50 +314,6 @@ class SqliteArchive:
         return [id_ for (id_,) in self._db.read(_CLAIMED_EXECUTIONS, (epoch,))]
 
     # --- counters ---
-
-    async def totals(self, webhook_ids: Sequence[Key]) -> dict[Key, Totals]:
-        found = {}
-        for place, webhook_id in enumerate(webhook_ids, start=1):
-            row = self._db.read_one(_TOTALS, (webhook_id,))
-            if row is not None and row[0] is not None:
-                found[webhook_id] = Totals(
-                    delivered=row[0], exhausted=row[1], last_delivery_at=maybe_at(row[2])
-                )
-            if place % _LANES_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return found
-
-    async def minutes(self, webhook_id: Key, *, since: datetime, until: datetime) -> list[Minute]:
-        minutes: dict[int, dict[str, int]] = {}
-        start = since
-        while start < until:
-            end = min(start + _SLICE, until)
-            for minute, what, count in self._db.read(_MINUTES, (webhook_id, to_ms(start), to_ms(end))):
-                minutes.setdefault(minute, {})[what] = count
-            start = end
-            await asyncio.sleep(0)
-        return [rows.minute_from(webhook_id, minute, counts) for minute, counts in minutes.items()]
-
-    async def backlog(self, *, ceiling: int = 100_000) -> Backlog:
-        pending = self._count(_PENDING, ceiling)
-        await asyncio.sleep(0)
-        held = self._count(_HELD, ceiling)
-        await asyncio.sleep(0)
-        due_at = min([waiting.due_at for waiting in await self.waiting()], default=None)
-        return Backlog(
-            pending=pending,
-            in_flight=self._count(_IN_FLIGHT, ceiling),
-            held=held,
-            oldest_due_at=due_at if due_at is not None and due_at <= self._db.clock.now() else None,
-            executions_queued=self._count(_RUNNING, "queued", ceiling),
-            executions_running=self._count(_RUNNING, "running", ceiling),
-            executions_waiting=self._count(_RUNNING, "waiting", ceiling),
-        )
-
-    def _count(self, sql: str, *bindings: Any) -> int:
-        row = self._db.read_one(sql, bindings)
-        assert row is not None
-        return int(row[0])
 
     async def _search(self, search: _Search, before: Key | None, limit: int) -> list[Row]:
         """Newest first. A filter that no index serves is searched window by window."""

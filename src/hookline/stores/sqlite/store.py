@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hookline.stores.sqlite.archive import SqliteArchive
 from hookline.stores.sqlite.artifacts import SqliteArtifacts
 from hookline.stores.sqlite.database import Database
+from hookline.stores.sqlite.figures import SqliteFigures
 from hookline.stores.sqlite.keeping import SqliteKeeping
 from hookline.stores.sqlite.leases import SqliteLeases
 from hookline.stores.sqlite.ledger import SqliteLedger
@@ -23,7 +23,7 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class SqliteStore(
-    SqliteLedger, SqliteLeases, SqliteRegistry, SqliteOnces, SqliteArchive, SqliteArtifacts, SqliteKeeping
+    SqliteLedger, SqliteLeases, SqliteRegistry, SqliteOnces, SqliteFigures, SqliteArtifacts, SqliteKeeping
 ):
     """ports.Store. One process holds the file; a second is refused.
 
