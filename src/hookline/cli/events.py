@@ -9,7 +9,7 @@ from cyclopts import App
 
 from hookline.cli import show
 from hookline.cli.client import Client
-from hookline.cli.options import Data, Json, Limit, read_data
+from hookline.cli.options import Data, Json, Limit, read_verbatim
 
 app = App(name="events", help="Publish, list and follow events.")
 
@@ -45,8 +45,8 @@ def publish(
     ordering_key
         Ordered webhooks get the events of one key in the order of publishing.
     """
-    given = {"type": type, "data": read_data(data), "id": id, "ordering_key": ordering_key}
-    body = {name: value for name, value in given.items() if value is not None or name == "data"}
+    given = {"type": type, "data": read_verbatim(data), "id": id, "ordering_key": ordering_key}
+    body = {name: value for name, value in given.items() if value is not None}
     answer = Client.from_environment().post("/api/v1/events", body)
     if json:
         show.as_json(answer)
@@ -133,6 +133,6 @@ def _print(event: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps(event, ensure_ascii=False), flush=True)
+        print(json.dumps(event, ensure_ascii=False, separators=(",", ":")), flush=True)
         return
     show.line(f"{event.get('timestamp')}  {event.get('type'):<32} {event.get('id')}")

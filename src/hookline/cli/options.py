@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from hookline.cli.client import CommandError
+from hookline.cli.client import CommandError, Verbatim
+
+_EXAMPLE: Final = """{} '{{"timeout_seconds": 10, "metadata": {{"team": "billing"}}}}'"""
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for programs.")]
 Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="Most rows to show.")]
@@ -23,20 +25,18 @@ Data = Annotated[
 
 def read_data(data: str | None, *, name: str = "--data") -> Any:
     """Return the parsed JSON of a Data option, None when it is absent. Raises CommandError."""
+    return None if data is None else _parsed(_text(data, name), name)
+
+
+def read_verbatim(data: str | None, *, name: str = "--data") -> Verbatim:
+    """Return the JSON text of a Data option as it was written, ``null`` when it is absent: an event's data is sent on
+    byte for byte, so no space and no digit of it may change on the way. Raises CommandError.
+    """
     if data is None:
-        return None
-    try:
-        if data == "-":
-            text = sys.stdin.read()
-        elif data.startswith("@"):
-            text = Path(data[1:]).read_text(encoding="utf-8")
-        else:
-            text = data
-        return json.loads(text)
-    except OSError as error:
-        raise CommandError(f"{name} names a file that cannot be read: {error}") from error
-    except ValueError as error:
-        raise CommandError(f"{name} must be JSON, such as '{{\"order\": 1}}': {error}") from error
+        return Verbatim("null")
+    text = _text(data, name)
+    _parsed(text, name)
+    return Verbatim(text.strip())
 
 
 def read_object(data: str | None, *, name: str = "--data") -> dict[str, Any]:
@@ -47,6 +47,42 @@ def read_object(data: str | None, *, name: str = "--data") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CommandError(f"{name} must be a JSON object, such as '{{\"order\": 1}}'")
     return value
+
+
+def read_fields(text: str | None, *, name: str = "--set") -> dict[str, Any]:
+    """Return the fields of a ``--set`` option; to ``--set dialect=standard`` say how it is written."""
+    if text is None:
+        return {}
+    field, equals, value = text.partition("=")
+    if equals and field.replace("_", "").isalnum():
+        try:
+            json.loads(value)
+        except ValueError:
+            value = json.dumps(value)
+        raise CommandError(f"{name} takes a JSON object: {name} '{{\"{field}\": {value}}}'")
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"{name} takes a JSON object: {_EXAMPLE.format(name)} ({error})") from error
+    if not isinstance(found, dict):
+        raise CommandError(f"{name} takes a JSON object: {_EXAMPLE.format(name)}")
+    return found
+
+
+def _text(data: str, name: str) -> str:
+    try:
+        if data == "-":
+            return sys.stdin.read()
+        return Path(data[1:]).read_text(encoding="utf-8") if data.startswith("@") else data
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{name} names a file that cannot be read: {error}") from error
+
+
+def _parsed(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"{name} must be JSON, such as '{{\"order\": 1}}': {error}") from error
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
 # What a receiver or a payload says may hold terminal escapes; a terminal must never obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -54,7 +55,10 @@ def console() -> Console:
 
 def as_json(value: object) -> None:
     """Print one JSON value."""
-    print(dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+    if sys.stdout.isatty():
+        print(dumps(value, indent=2, ensure_ascii=False))
+    else:
+        print(dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 def clean(value: object) -> str:
@@ -90,7 +94,7 @@ def table(
         grid.add_column(columns[path], overflow="fold", width=width)
     for number in range(len(found)):
         grid.add_row(*(cells[path][number] for path in widths))
-    console().print(grid)
+    _print(grid)
 
 
 def listing(
@@ -133,6 +137,16 @@ def fit(whole: Mapping[str, int], spare: Sequence[str], room: int) -> tuple[dict
     return shown, gap
 
 
+def _print(grid: Table) -> None:
+    """Print a table; into a pipe without the blanks that fill its last column."""
+    if console().is_terminal:
+        console().print(grid)
+        return
+    with console().capture() as captured:
+        console().print(grid)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
 def sheet(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one a line; None values are left out."""
     from rich.table import Table
@@ -142,7 +156,7 @@ def sheet(pairs: Iterable[tuple[str, object]]) -> None:
     for name, value in pairs:
         if value is not None:
             grid.add_row(Text(name, style="dim"), _cell(value))
-    console().print(grid)
+    _print(grid)
 
 
 def line(text: str, style: str = "") -> None:

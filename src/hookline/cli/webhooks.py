@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import AnswerError, Client, CommandError, segment
-from hookline.cli.options import Data, Json, Limit, confirm, read_object
+from hookline.cli.options import Data, Json, Limit, confirm, read_fields, read_verbatim
 from hookline.cli.sheets import show_webhook
 
 app = App(name="webhooks", help="Say which events go to which URL, and how they fare.")
@@ -100,7 +100,7 @@ def create(
         body["dialect"] = dialect
     if bearer is not None:
         body["authentication"] = {"type": "bearer", "token": bearer}
-    _one(Client.from_environment().post("/api/v1/webhooks", body | read_object(set, name="--set")), json=json)
+    _one(Client.from_environment().post("/api/v1/webhooks", body | read_fields(set)), json=json)
 
 
 @app.command(name="show")
@@ -152,7 +152,7 @@ def update(
     """
     given = {"url": url, "events": event or None, "name": name}
     body = {word: value for word, value in given.items() if value is not None}
-    body |= read_object(set, name="--set")
+    body |= read_fields(set)
     if not body:
         raise CommandError("nothing to change: give --url, --event, --name or --set")
     _one(Client.from_environment().call("PUT", _path(webhook_id), body=body), json=json)
@@ -198,7 +198,7 @@ def test(webhook_id: str, /, *, event: str | None = None, data: Data = None, jso
     """
     body: dict[str, Any] = {"event": event} if event is not None else {}
     if data is not None:
-        body["test_data"] = read_object(data)
+        body["test_data"] = read_verbatim(data)
     answer = Client.from_environment().post(_path(webhook_id, "/test"), body)
     show.as_json(answer) if json else show.sheet(answer.items())
     return 0 if answer.get("success", True) else 1

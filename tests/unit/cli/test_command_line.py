@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ import pytest
 from cyclopts import App
 
 from hookline.cli import COMMANDS, build, main, show
-from hookline.cli.options import read_data, read_object
+from hookline.cli.client import CommandError, encoded
+from hookline.cli.options import read_data, read_fields, read_object, read_verbatim
 from hookline.core.signing import agenticflow_signature, standard_signature
 
 if TYPE_CHECKING:
@@ -126,6 +128,35 @@ def test_data_may_be_text_or_a_file(tmp_path: Path) -> None:
 def test_data_that_is_no_object_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(Exception, match="--data"):
         read_object(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dialect=standard", """--set '{"dialect": "standard"}'"""),
+        ("max_in_flight=4", """--set '{"max_in_flight": 4}'"""),
+        ("{", """--set '{"timeout_seconds": 10"""),
+        ("[1]", """--set '{"timeout_seconds": 10"""),
+    ],
+)
+def test_fields_that_are_set_wrongly_are_answered_with_what_to_write(text: str, said: str) -> None:
+    with pytest.raises(CommandError, match=re.escape(said)):
+        read_fields(text)
+
+    assert read_fields('{"ordered": true}') == {"ordered": True}
+    assert read_fields(None) == {}
+
+
+def test_an_events_data_is_sent_as_it_was_written(tmp_path: Path) -> None:
+    """P4: no space and no digit is added or lost between the command and the server."""
+    text = '{"price":1.50, "id":12345678901234567890,"é":"\\u00e9"}'
+    (tmp_path / "a.json").write_text(text + "\n", encoding="utf-8")
+    sent = {"type": "order.paid", "data": read_verbatim(f"@{tmp_path}/a.json")}
+
+    assert encoded(sent) == f'{{"type":"order.paid","data":{text}}}'
+    assert encoded({"data": read_verbatim(None), "n": {"a": [1]}}) == '{"data":null,"n":{"a":[1]}}'
+    with pytest.raises(CommandError, match="--data must be JSON"):
+        read_verbatim("{")
 
 
 def test_terminal_escapes_are_shown_and_not_obeyed() -> None:
