@@ -633,3 +633,26 @@ async def test_the_feed_follows_transactions_by_number_not_by_their_digits(
             cursor = page.cursor
 
         assert read == [one.key for one in written]
+
+
+async def test_who_leaves_in_the_middle_of_a_statement_leaves_the_others_a_connection(url: str) -> None:
+    """A cancelled caller's connection cannot be used again; the server is there, so nobody is told that it is not."""
+    async with opened(url) as store:
+        other = await asyncpg.connect(url)
+        try:
+            async with other.transaction():
+                await other.execute("LOCK TABLE nodes")
+                leaving = asyncio.create_task(epoch_of(store))
+
+                async def is_waiting() -> object:
+                    return await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+                await until(is_waiting)
+                leaving.cancel()
+                with suppress(asyncio.CancelledError):
+                    await leaving
+            epoch = await epoch_of(store)
+        finally:
+            await other.close()
+
+    assert epoch > 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from engine_bed import running
+from engine_bed import StandingClock, running
 
 from hookline.engine import word
 from hookline.model.configuration import RetryPolicy
@@ -104,10 +104,12 @@ async def test_what_waits_is_sent_when_the_node_stops(store: Store) -> None:
 async def test_what_waits_survives_a_kill(store: Store) -> None:
     """The next node finds it in the table and sends it when its time has come."""
     async with running(store, stop=False) as bed:
-        await bed.webhook(batch={"max_events": 100, "max_wait_seconds": 1})
+        await bed.webhook(batch={"max_events": 100, "max_wait_seconds": 600})
         for number in range(3):
             await bed.publish(data=b'{"n":%d}' % number)
-    async with running(store, organization_id=bed.organization_id) as other:
+    later = StandingClock()
+    later.move_to(later.now() + timedelta(seconds=600))
+    async with running(store, organization_id=bed.organization_id, clock=later) as other:
         requests = await other.sender.received(1, within=8)
 
     assert [_numbers(request) for request in requests] == [[0, 1, 2]]

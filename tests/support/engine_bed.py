@@ -197,6 +197,7 @@ def kill(node: Node) -> None:
 
 
 _PARTS = {
+    "Batcher",
     "Committer",
     "Endings",
     "Deliverer",

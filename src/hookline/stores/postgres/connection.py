@@ -38,6 +38,9 @@ SWEEP_SECONDS: Final = 120.0
 
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
+
+_LEFT_SECONDS: Final = 1.0
+"""How long the next caller waits for a connection in place of one whose caller was cancelled; usually some ms."""
 _OLDEST_SERVER: Final = 150_000
 
 # A stopped node (SIGSTOP, VM pause) must not hold its locks, nor the feed of all others, for longer than this:
@@ -230,6 +233,7 @@ class Link:
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._mending: asyncio.Task[None] | None = None
+        self._was_left = False
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -261,9 +265,12 @@ class Link:
     async def use(self) -> AsyncIterator[Connection]:
         """The connection for one caller. Raises StorageError at once while there is none.
 
-        An error inside that may leave it in an unknown state replaces it; a statement's own error does not.
+        An error inside that may leave it in an unknown state replaces it; a statement's own error does not. When a
+        caller left in the middle of a statement the server is not to blame: the next one waits for the new connection.
         """
         async with self._lock:
+            if self._was_left:
+                await self._mended()
             connection = self._connection
             if connection is None or connection.is_closed():
                 self._lose(connection)
@@ -274,8 +281,15 @@ class Link:
             except BaseException as exc:
                 cause = exc.__cause__ if isinstance(exc, StorageError) and exc.__cause__ is not None else exc
                 if connection.is_closed() or connection.is_in_transaction() or is_lost(cause):
+                    self._was_left = not isinstance(exc, Exception)
                     self._lose(connection)
                 raise
+
+    async def _mended(self) -> None:
+        """Wait for a connection in place of one that a caller left, not for long and not twice."""
+        self._was_left = False
+        if self._mending is not None:
+            await asyncio.wait([self._mending], timeout=_LEFT_SECONDS)
 
     def _lose(self, connection: Connection | None) -> None:
         """Throw the connection away and begin to mend."""
