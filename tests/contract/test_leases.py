@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -141,3 +142,21 @@ async def test_a_restart_finds_what_it_held(
     clock.move(LEASE)
     assert [owed.delivery.id for owed in await claim(after, second, hook, clock.now())] == [held.id]
     await after.close()
+
+
+async def test_no_two_stretches_of_a_webhooks_time_overlap(store: Store) -> None:
+    """Issue 4, point 7: a rate holds over all nodes, because each sends in time of its own."""
+    loop = asyncio.get_running_loop()
+
+    async def stretch(webhook: Key) -> float:
+        wait = await store.reserve_time(webhook, 0.5)
+        return loop.time() + wait
+
+    one, other = new_key(), new_key()
+    begins = sorted(await asyncio.gather(*[stretch(one) for _ in range(10)]))
+    elsewhere = await store.reserve_time(other, 0.5)
+
+    gaps = [later - earlier for earlier, later in pairwise(begins)]
+    assert min(gaps) > 0.3
+    assert sum(gaps) == pytest.approx(4.5, abs=0.2)
+    assert elsewhere == pytest.approx(0.0, abs=0.01)

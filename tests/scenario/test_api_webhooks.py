@@ -349,8 +349,11 @@ async def test_a_refused_test_says_so(tmp_path: Path) -> None:
         logs = await api.admin("GET", f"{URL}/{webhook['id']}/logs")
 
         assert (answer.json["success"], answer.json["response_code"]) == (False, 500)
-        assert logs.json["logs"][0]["status"] in ("pending", "failed")
+        assert logs.json["logs"][0]["status"] == "failed"
         assert logs.json["logs"][0]["response_code"] == 500
+        found = await api.admin("GET", f"/api/v1/deliveries/{answer.json['delivery_id']}")
+        assert (found.json["state"], found.json["state_reason"]) == ("exhausted", "test_failed")
+        assert [one["cause"] for one in found.json["attempts"]] == ["test"]
     await store.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -308,5 +307,6 @@ async def test_a_webhooks_rate_is_never_exceeded(store: Store) -> None:
         await asyncio.gather(*(bed.publish() for _ in range(26)))
         await bed.until_deliveries(ended(26))
 
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert min(gaps) > 0.018
+    # Any six of them take five gaps; one that starts late on a busy machine may have the next right behind it.
+    spans = [later - earlier for earlier, later in zip(times, times[5:], strict=False)]
+    assert min(spans) > 0.08

@@ -10,6 +10,7 @@ Both lifecycles are tables; a move that is not in them is our bug, raises ValueE
 | our own node stopped or had no room | pending | no |
 | anything else, retries left | pending | yes |
 | anything else, none left | exhausted | yes |
+| anything but 2xx and our own, for a test | exhausted | yes |
 
 This module never reads a clock, stores or sends.
 """
@@ -29,6 +30,7 @@ FAILING_FOR: Final = timedelta(days=5)
 RETRIES_EXHAUSTED: Final = "retries_exhausted"
 WEBHOOK_DISABLED: Final = "webhook_disabled"
 GONE: Final = "gone"
+TEST_FAILED: Final = "test_failed"
 FAILING_TOO_LONG: Final = "failing_too_long"
 
 
@@ -55,17 +57,27 @@ _GONE: Final = Verdict(DeliveryState.HELD, WEBHOOK_DISABLED, disable=GONE)
 # A callback's address was named for one execution: that it is gone says nothing of the others.
 _GONE_ALONE: Final = Verdict(DeliveryState.EXHAUSTED, GONE)
 
+# Whoever asks for a test waits for its one answer; a second try would surprise them hours later.
+_FAILED_TEST: Final = Verdict(DeliveryState.EXHAUSTED, TEST_FAILED)
+_GONE_AT_TEST: Final = Verdict(DeliveryState.EXHAUSTED, TEST_FAILED, disable=GONE)
+
 # The receiver has no part in these, so they cost it no try.
 _OURS: Final = frozenset({AttemptOutcome.INTERRUPTED, AttemptOutcome.NOT_SENT})
 
 
 def after_attempt(
-    outcome: AttemptOutcome, status: int | None, *, failures: int, retries: int, is_callback: bool = False
+    outcome: AttemptOutcome,
+    status: int | None,
+    *,
+    failures: int,
+    retries: int,
+    is_callback: bool = False,
+    is_test: bool = False,
 ) -> Verdict:
     """Return what becomes of a delivery in flight whose attempt ended so (PROMISES P8).
 
     status: None without an answer.  failures: steps used up before this attempt.  retries: the schedule's length.
-    is_callback: the address is the delivery's own, not its webhook's.
+    is_callback: the address is the delivery's own, not its webhook's.  is_test: somebody waits for this one answer.
     A Retry-After changes when, never whether. ValueError for a success that is no 2xx.
     """
     if outcome is AttemptOutcome.DELIVERED:
@@ -74,6 +86,8 @@ def after_attempt(
         return _SUCCEEDED
     if outcome in _OURS:
         return _AGAIN_FREE
+    if is_test:
+        return _GONE_AT_TEST if status == 410 else _FAILED_TEST
     if status == 410:
         return _GONE_ALONE if is_callback else _GONE
     return _AGAIN if failures < retries else _EXHAUSTED

@@ -44,14 +44,17 @@ def unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:
 
 def cause_of(owed: Owed) -> str:
     """Why a delivery claimed from the table is sent, as an attempt records it."""
+    if is_test(owed):
+        return "test"
     if owed.delivery.lane is Lane.REPLAY:
         return "replay"
     return "retry" if owed.delivery.attempts_made else "live"
 
 
 def is_test(owed: Owed) -> bool:
-    """Say whether the event was made for this webhook alone."""
-    return owed.event is not None and owed.event.target_id is not None
+    """Say whether somebody made the event to try this webhook out, and waits for the one answer."""
+    event = owed.event
+    return event is not None and event.target_id is not None and event.sequence == 0
 
 
 def message_id(owed: Owed) -> str:

@@ -20,11 +20,13 @@ import msgspec
 import structlog
 
 from hookline import failpoints
+from hookline.core.flow import ramp_wait
 from hookline.core.lifecycle import after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
 from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent
 from hookline.engine.due import DueNotes
-from hookline.engine.lanes import LANE_ROOM, Claim, Lanes
+from hookline.engine.lanes import Claim, Lanes
+from hookline.engine.pace import Pacer
 from hookline.engine.word import Wording
 from hookline.errors import StorageError
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from hookline.errors import HooklineError
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
-    from hookline.ports import Archive, Clock, Epoch
+    from hookline.ports import Archive, Clock, Epoch, Leases
     from hookline.ports.sender import Answer, Outgoing, Sender
 
 _log = structlog.get_logger("hookline.deliver")
@@ -69,6 +71,7 @@ class Deliverer:
         *,
         committer: Committer,
         archive: Archive,
+        leases: Leases,
         directory: Directory,
         sender: Sender,
         lease: Lease,
@@ -89,6 +92,7 @@ class Deliverer:
             archive=archive, directory=directory, committer=committer, lease=lease, clock=clock
         )
         self._lanes = Lanes(max_in_flight=max_in_flight)
+        self._pacer = Pacer(leases, on_ready=self._ready, on_due=self._renew)
         self._due = DueNotes()
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimer: asyncio.Task[None] | None = None
@@ -109,6 +113,7 @@ class Deliverer:
     async def close(self, grace: float) -> None:
         """Send nothing new, let what is in flight end within ``grace`` seconds, give the rest back."""
         self._is_open = False
+        self._pacer.close()
         if self._claimer is not None:
             self._claimer.cancel()
         if self._tasks:
@@ -141,16 +146,21 @@ class Deliverer:
     def take(self, owed: Owed, epoch: Epoch) -> None:
         """Take a delivery that was reserved and is now stored as claimed."""
         lane = self._lanes.unreserve(owed.delivery.webhook_id)
-        self._held.add(owed.delivery.id)
-        self._lanes.enqueue(lane, Claim(owed, epoch, "test" if is_test(owed) else "live"))
+        is_urgent = is_test(owed)
+        self._enqueue(lane, Claim(owed, epoch, "test" if is_urgent else "live"), is_urgent=is_urgent)
         self._pump()
 
     def take_formed(self, target: Target, delivery: Delivery, epoch: Epoch) -> None:
         """Take a batch that was just formed, claimed by this node."""
-        self._held.add(delivery.id)
         claim = Claim(Owed(delivery=delivery, event=None), epoch, "live")
-        self._lanes.enqueue(self._lanes.of(target), claim)
+        self._enqueue(self._lanes.of(target), claim)
         self._pump()
+
+    def _enqueue(self, lane: WebhookLane, claim: Claim, *, is_urgent: bool = False) -> None:
+        self._held.add(claim.owed.delivery.id)
+        self._lanes.enqueue(lane, claim, is_urgent=is_urgent)
+        if lane.pace is not None:
+            self._pacer.look(lane)
 
     def holds(self, delivery_id: Key) -> bool:
         """Say whether a delivery is in this node's hands: waiting, on its way, or about to be settled."""
@@ -175,11 +185,38 @@ class Deliverer:
             self._spawn(self._work(*turn))
 
     def _next_turn(self) -> tuple[WebhookLane, Claim] | None:
-        """The delivery whose turn it is; a webhook with a rate rests after each, so its sends are spaced."""
+        """The delivery whose turn it is; one with a rate, or that came back, is not asked again at once."""
         turn = self._lanes.next() if self._is_open else None
-        if turn is not None and turn[0].target.webhook.rate_per_second is not None:
-            self._let_rest(turn[0], 1 / turn[0].target.webhook.rate_per_second)
+        if turn is not None:
+            lane = turn[0]
+            if lane.pace is not None:
+                self._pacer.look(lane)
+            if lane.ramps_from is not None:
+                self._ramp(lane, lane.ramps_from)
         return turn
+
+    def _ramp(self, lane: WebhookLane, since: float) -> None:
+        wait = ramp_wait(asyncio.get_running_loop().time() - since)
+        if wait == 0.0:
+            lane.ramps_from = None
+        self._let_rest(lane, wait)
+
+    def _ready(self, lane: WebhookLane) -> None:
+        self._lanes.offer(lane)
+        self._pump()
+
+    def _renew(self, lane: WebhookLane) -> None:
+        """Bring a lane up to its webhook's newest revision, which may let it start something."""
+        self._newest(lane)
+        self._pacer.look(lane)
+        self._ready(lane)
+
+    def _newest(self, lane: WebhookLane) -> Target | None:
+        """The webhook as it is now, None when it is gone."""
+        target = self._directory.known_target(lane.organization_id, lane.target.id)
+        if target is not None and target is not lane.target:
+            self._lanes.of(target)
+        return target
 
     async def _work(self, lane: WebhookLane, claim: Claim) -> None:
         """Send one delivery, and go on with whoever's turn it is: one task carries many sends."""
@@ -196,11 +233,11 @@ class Deliverer:
 
     def _refill(self, lane: WebhookLane) -> None:
         """Ask the table for more once there is room again."""
-        if lane.has_more and lane.load < LANE_ROOM // 2:
+        if lane.has_more:
             now = self._clock.now()
-            for line in lane.has_more:
+            for line in [one for one in lane.has_more if lane.is_low(one)]:
                 self._due.note(lane.target.id, line, now)
-            lane.has_more.clear()
+                lane.has_more.discard(line)
 
     def _let_rest(self, lane: WebhookLane, seconds: float) -> None:
         """Start nothing more for this webhook for a while; the longest of several rests counts."""
@@ -222,9 +259,9 @@ class Deliverer:
     # --- one delivery: load, sign, send, classify, settle ---
 
     async def _deliver(self, lane: WebhookLane, claim: Claim) -> None:
-        target = lane.target
+        target = self._newest(lane)
         delivery = claim.owed.delivery
-        if not target.is_active or not self._lease.is_held():
+        if target is None or not target.is_active or not self._lease.is_held():
             self._give_back(claim, self._clock.now())  # fenced by the store if others have taken it over
             return
         started_at = self._clock.now()
@@ -253,6 +290,11 @@ class Deliverer:
         """
         if lane.target.webhook.origin is Origin.CALLBACK:
             return
+        now = asyncio.get_running_loop().time()
+        if answer.outcome is not AttemptOutcome.DELIVERED:
+            lane.troubles.failed(now)
+        elif lane.troubles.succeeded(now):
+            lane.ramps_from = now
         if answer.outcome is AttemptOutcome.TIMEOUT:
             self._lanes.learn(lane, has_answered=False)
         elif answer.status is not None:
@@ -279,6 +321,7 @@ class Deliverer:
             failures=delivery.failures,
             retries=len(target.schedule.delays),
             is_callback=delivery.url is not None,
+            is_test=is_test(claim.owed),
         )
         failures = delivery.failures + verdict.counts_as_failure
         self._post(
@@ -347,8 +390,12 @@ class Deliverer:
         """Free a claim without an attempt: due at once for whoever claims it, or held while the webhook rests."""
         delivery = claim.owed.delivery
         settle = unsent(delivery, claim.epoch, now)
-        target = self._lanes[delivery.webhook_id].target
-        if not target.is_active:
+        target = self._newest(self._lanes[delivery.webhook_id])
+        if target is None:
+            settle = msgspec.structs.replace(
+                settle, state=DeliveryState.CANCELLED, state_reason="webhook_deleted", next_attempt_at=None
+            )
+        elif not target.is_active:
             settle = msgspec.structs.replace(
                 settle,
                 state=DeliveryState.HELD,
@@ -461,7 +508,7 @@ class Deliverer:
         if target is None or not target.is_active:
             return None
         lane = self._lanes.of(target)
-        room = min(self._lanes.room(lane), _CLAIM_AT_ONCE)
+        room = min(self._lanes.room(lane, line), _CLAIM_AT_ONCE)
         if room <= 0:
             lane.has_more.add(line)
             return None
@@ -469,8 +516,7 @@ class Deliverer:
 
     def _take_claimed(self, taken: tuple[Owed, ...], epoch: Epoch) -> None:
         for owed in taken:
-            self._held.add(owed.delivery.id)
-            self._lanes.enqueue(self._lanes[owed.delivery.webhook_id], Claim(owed, epoch, cause_of(owed)))
+            self._enqueue(self._lanes[owed.delivery.webhook_id], Claim(owed, epoch, cause_of(owed)))
         self._pump()
 
     def _expect_more(self, wants: list[Want], taken: tuple[Owed, ...], now: datetime) -> None:
@@ -480,7 +526,7 @@ class Deliverer:
             if counts[want.webhook_id, want.lane] < want.limit:
                 continue
             lane = self._lanes[want.webhook_id]
-            if lane.load >= LANE_ROOM // 2:
-                lane.has_more.add(want.lane)
-            else:
+            if lane.is_low(want.lane):
                 self._due.note(want.webhook_id, want.lane, now)
+            else:
+                lane.has_more.add(want.lane)

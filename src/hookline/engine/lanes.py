@@ -1,32 +1,38 @@
 """What this node holds in memory of each webhook's deliveries, and whose turn it is to send.
 
-Room is bounded for each webhook and for the node; what does not fit waits in the table. A lane sends at most
-its cap at once. Lanes of receivers that are not proven (never heard of, or timing out) share at most half of the
-node's sockets, so the other half is always there for those that answer.
+Room is bounded for each webhook and for the node; what does not fit waits in the table. Retries and replays have less
+of it, so that there is always some for fresh events. A lane sends at most its cap at once; when its webhook has a
+rate, or has just come back, no faster than that allows. Lanes of receivers that are not proven (never heard of, or
+timing out) share at most half of the node's sockets, so the other half is always there for those that answer.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from hookline.core.flow import AdaptiveCap
+from hookline.core.flow import AdaptiveCap, Troubles
 from hookline.engine.fair import Turns
+from hookline.engine.lines import Lines
+from hookline.engine.pace import Pace
+from hookline.model.states import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hookline.engine.target import Target
     from hookline.model.ids import Key
-    from hookline.model.states import Lane
     from hookline.ports import Epoch, Owed
 
 LANE_ROOM: Final = 2_048
-"""Claimed deliveries of one webhook in memory; the rest waits in the table."""
+"""Claimed first tries of one webhook in memory; the rest waits in the table."""
+
+LATER_ROOM: Final = 512
+"""Claimed retries of one webhook in memory, and as many replays: some seconds of what one receiver takes."""
 
 NODE_ROOM: Final = 16_384
-"""Claimed deliveries of all webhooks in memory: at 1 KB each about 16 MB."""
+"""Claimed deliveries of all webhooks in memory: at 1 KB each about 16 MB. Retries and replays get half of it."""
 
 
 @dataclass(slots=True)
@@ -37,6 +43,10 @@ class Claim:
     epoch: Epoch
     cause: str
 
+    @property
+    def line(self) -> Lane:
+        return self.owed.delivery.lane
+
 
 @dataclass(slots=True, eq=False)
 class WebhookLane:
@@ -44,12 +54,16 @@ class WebhookLane:
 
     reserved: room promised to events that are being committed.  has_more: lines of the table known to have due
     rows for which there was no room.  rests: nothing is started before rests_until
-    (loop time), because the receiver asked for it or its rate is used up.
+    (loop time), because the receiver asked for it or has just come back.  pace: None without a rate.
+    ramps_from: when it came back (loop time), None once it is up to speed.
     """
 
     target: Target
     cap: AdaptiveCap
-    queue: deque[Claim] = field(default_factory=deque)
+    waiting: Lines[Claim] = field(default_factory=Lines)
+    troubles: Troubles = field(default_factory=Troubles)
+    pace: Pace | None = None
+    ramps_from: float | None = None
     active: int = 0
     reserved: int = 0
     has_more: set[Lane] = field(default_factory=set)
@@ -63,11 +77,24 @@ class WebhookLane:
 
     @property
     def load(self) -> int:
-        return len(self.queue) + self.active + self.reserved
+        return len(self.waiting) + self.active + self.reserved
 
     @property
     def can_start(self) -> bool:
-        return bool(self.queue) and not self.rests and self.active < self.cap.value
+        return (
+            self.active < self.cap.value
+            and not self.rests
+            and bool(self.waiting)
+            and (self.pace is None or self.pace.is_ready)
+        )
+
+    def is_low(self, line: Lane) -> bool:
+        """Say whether it is time to ask the table for more of a line."""
+        return self.waiting.count(line) < _room_of(line) // 2
+
+
+def _room_of(line: Lane) -> int:
+    return LANE_ROOM if line is Lane.FIRST else LATER_ROOM
 
 
 class Lanes:
@@ -78,6 +105,7 @@ class Lanes:
         self._lanes: dict[Key, WebhookLane] = {}
         self._turns: Turns[WebhookLane] = Turns()
         self._active_unproven = 0
+        self._later = 0
         self.load = 0
         self.active = 0
 
@@ -95,17 +123,35 @@ class Lanes:
         lane = self._lanes.get(target.id)
         if lane is None:
             lane = self._lanes[target.id] = WebhookLane(target, AdaptiveCap(target.webhook.max_in_flight))
+            lane.pace = Pace.of(target.webhook.rate_per_second)
         elif lane.target is not target:
-            lane.target = target
-            lane.cap.limit = target.webhook.max_in_flight
+            self._renew(lane, target)
         return lane
+
+    def _renew(self, lane: WebhookLane, target: Target) -> None:
+        """Bring a lane up to a new revision; one that was out of service meanwhile begins anew."""
+        webhook, known = target.webhook, lane.target.webhook
+        lane.target = target
+        if webhook.rate_per_second != known.rate_per_second:
+            lane.pace = Pace.of(webhook.rate_per_second)
+        if target.is_active and webhook.status_changed_at != known.status_changed_at:
+            if lane.cap.is_proven:
+                self._active_unproven += lane.active
+            lane.cap = AdaptiveCap(webhook.max_in_flight)
+            lane.ramps_from = asyncio.get_running_loop().time()
+        else:
+            lane.cap.limit = webhook.max_in_flight
 
     # --- room ---
 
     def reserve(self, target: Target) -> bool:
-        """Promise room for one delivery; False when the table must keep it. Rows that wait there go first."""
+        """Promise room for one first try; False when the table must keep it. Those that wait there go first."""
         lane = self.of(target)
-        if lane.load >= LANE_ROOM or self.load >= NODE_ROOM or lane.has_more:
+        if (
+            lane.waiting.count(Lane.FIRST) + lane.active + lane.reserved >= LANE_ROOM
+            or self.load >= NODE_ROOM
+            or Lane.FIRST in lane.has_more
+        ):
             return False
         lane.reserved += 1
         self.load += 1
@@ -118,12 +164,18 @@ class Lanes:
         self.load -= 1
         return lane
 
-    def room(self, lane: WebhookLane) -> int:
-        return min(LANE_ROOM - lane.load, NODE_ROOM - self.load)
+    def room(self, lane: WebhookLane, line: Lane) -> int:
+        """For how many more claims of a line there is room."""
+        taken = lane.waiting.count(line)
+        if line is Lane.FIRST:
+            return min(LANE_ROOM - taken - lane.active - lane.reserved, NODE_ROOM - self.load)
+        return min(LATER_ROOM - taken, NODE_ROOM // 2 - self._later, NODE_ROOM - self.load)
 
-    def enqueue(self, lane: WebhookLane, claim: Claim) -> None:
+    def enqueue(self, lane: WebhookLane, claim: Claim, *, is_urgent: bool = False) -> None:
+        line = claim.line
         self.load += 1
-        lane.queue.append(claim)
+        self._later += line is not Lane.FIRST
+        lane.waiting.append(line, claim, is_urgent=is_urgent)
         self.offer(lane)
 
     def empty(self) -> Iterator[Claim]:
@@ -131,9 +183,10 @@ class Lanes:
         self._turns.clear()
         for lane in self._lanes.values():
             lane.is_in_turns = False
-            while lane.queue:
+            for line, claim in lane.waiting.empty():
                 self.load -= 1
-                yield lane.queue.popleft()
+                self._later -= line is not Lane.FIRST
+                yield claim
 
     # --- turns ---
 
@@ -157,7 +210,10 @@ class Lanes:
             if not lane.cap.is_proven and self._active_unproven * 2 >= self._max_in_flight:
                 self.offer(lane)
                 continue
-            claim = lane.queue.popleft()
+            line, claim = lane.waiting.pop()
+            self._later -= line is not Lane.FIRST
+            if lane.pace is not None:
+                lane.pace.is_ready = False
             lane.active += 1
             self.active += 1
             self._active_unproven += not lane.cap.is_proven

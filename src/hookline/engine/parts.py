@@ -87,6 +87,7 @@ class Outgoing:
         self.deliverer = Deliverer(
             committer=committer,
             archive=store,
+            leases=store,
             directory=directory,
             sender=sender,
             lease=lease,

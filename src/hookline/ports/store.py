@@ -92,6 +92,12 @@ class Leases(Protocol):
         """
         ...
 
+    async def reserve_time(self, webhook_id: Key, seconds: float) -> float:
+        """Take the next free stretch of a webhook's time for this node; returns the seconds until it begins, 0.0 or
+        more. Stretches of one webhook never overlap, whichever node took them: a rate holds over all nodes.
+        """
+        ...
+
 
 # --- configuration ------------------------------------------------------------------------------------------
 

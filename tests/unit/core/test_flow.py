@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.core.flow import AdaptiveCap
+from hookline.core.flow import RAMP_SECONDS, AdaptiveCap, Troubles, ramp_wait
 
 
 def grown(limit: int = 32) -> AdaptiveCap:
@@ -79,3 +79,27 @@ def test_the_limit_may_change_at_any_time() -> None:
     with pytest.raises(ValueError, match="room"):
         AdaptiveCap(0)
     assert repr(cap) == "AdaptiveCap(1 of 1, 2 time-outs in a row)"
+
+
+def test_who_comes_back_is_loaded_slowly_at_first_and_then_without_bound() -> None:
+    """Issue 4, point 7: slow-start after recovery."""
+    waits = [ramp_wait(age) for age in range(int(RAMP_SECONDS) + 1)]
+
+    assert waits[0] == 0.05
+    assert all(
+        later == pytest.approx(earlier / 2) for earlier, later in zip(waits, waits[1:-1], strict=False)
+    )
+    assert waits[-1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("failures", "lasting", "came_back"),
+    [(5, 10.0, True), (4, 60.0, False), (100, 9.0, False), (0, 60.0, False)],
+)
+def test_who_was_never_away_does_not_come_back(failures: int, lasting: float, came_back: bool) -> None:
+    troubles = Troubles()
+    for number in range(failures):
+        troubles.failed(100.0 + number / 1000)
+
+    assert troubles.succeeded(100.0 + lasting) is came_back
+    assert troubles.succeeded(100.0 + lasting) is False

@@ -122,3 +122,14 @@ def test_a_delivery_moves_along_its_table() -> None:
         move_delivery(D.SUCCEEDED, D.IN_FLIGHT)
     with pytest.raises(ValueError, match="from pending to succeeded"):
         move_delivery(D.PENDING, D.SUCCEEDED)
+
+
+@pytest.mark.parametrize(("status", "disable"), [(500, None), (404, None), (None, None), (410, "gone")])
+def test_a_test_is_one_attempt(status: int | None, disable: str | None) -> None:
+    """Issue 4, point 12: whoever tries a webhook out hears of one answer, and no second try comes hours later."""
+    outcome = A.TIMEOUT if status is None else A.HTTP_ERROR
+
+    assert after_attempt(outcome, status, failures=0, retries=6, is_test=True) == Verdict(
+        D.EXHAUSTED, "test_failed", True, disable
+    )
+    assert after_attempt(A.NOT_SENT, None, failures=0, retries=6, is_test=True).state is D.PENDING

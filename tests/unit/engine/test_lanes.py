@@ -12,13 +12,15 @@ import pytest
 from hookline.core.flow import AdaptiveCap
 from hookline.engine.due import DueNotes
 from hookline.engine.fair import Turns
-from hookline.engine.lanes import LANE_ROOM, Claim, Lanes, WebhookLane
+from hookline.engine.lanes import LANE_ROOM, LATER_ROOM, NODE_ROOM, Claim, Lanes, WebhookLane
 from hookline.model.states import Lane
 
 
 @dataclass
 class Webhook:
     max_in_flight: int = 32
+    rate_per_second: float | None = None
+    status_changed_at: datetime | None = None
 
 
 @dataclass
@@ -26,10 +28,22 @@ class Target:
     id: bytes
     organization_id: bytes = b"org"
     webhook: Webhook = field(default_factory=Webhook)
+    is_active: bool = True
 
 
-def claim(name: str) -> Any:
-    return Claim(owed=name, epoch=1, cause="live")  # type: ignore[arg-type]
+@dataclass
+class Delivery:
+    name: str
+    lane: Lane = Lane.FIRST
+
+
+@dataclass
+class Owed:
+    delivery: Delivery
+
+
+def claim(name: str, line: Lane = Lane.FIRST) -> Any:
+    return Claim(owed=Owed(Delivery(name, line)), epoch=1, cause="live")  # type: ignore[arg-type]
 
 
 def filled(lanes: Lanes, target: Any, count: int) -> WebhookLane:
@@ -125,6 +139,21 @@ def test_a_lane_refuses_room_beyond_its_bound_and_while_older_rows_wait_in_the_t
     other: Any = Target(b"b")
     lanes.of(other).has_more.add(Lane.FIRST)
     assert not lanes.reserve(other)
+
+
+def test_replays_leave_room_for_first_tries() -> None:
+    """Issue 4, point 7: however much is replayed, a fresh event is claimed at once."""
+    lanes = Lanes(max_in_flight=4)
+    for number in range(NODE_ROOM // LATER_ROOM):
+        target: Any = Target(b"%d" % number)
+        lane = lanes.of(target)
+        for _ in range(max(0, lanes.room(lane, Lane.REPLAY))):
+            lanes.enqueue(lane, claim("old", Lane.REPLAY))
+        assert lane.load <= LATER_ROOM
+        assert lanes.reserve(target)
+
+    assert lanes.room(lanes.of(Target(b"one more")), Lane.RETRY) <= 0  # type: ignore[arg-type]
+    assert lanes.load <= NODE_ROOM // 2 + NODE_ROOM // LATER_ROOM
 
 
 def test_emptying_gives_every_claim_once_and_counts_back_to_zero() -> None:

@@ -17,6 +17,7 @@ from hookline.stores.postgres.connected import Connected
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from hookline.model.ids import Key
     from hookline.ports import Epoch
     from hookline.stores.postgres.connection import Connection
 
@@ -30,6 +31,15 @@ _CLOSE: Final = f"UPDATE nodes SET closed_at = {NOW_MS} WHERE epoch = $1 AND clo
 _CLOSE_EXPIRED: Final = f"""
 UPDATE nodes SET closed_at = {NOW_MS}
 WHERE closed_at IS NULL AND seen_at + lease_ms <= {NOW_MS} AND epoch <> $1
+"""
+
+_RESERVE_TIME: Final = """
+WITH asked AS MATERIALIZED (
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
+)
+INSERT INTO paces (webhook_id, free_at) SELECT $1, asked.now + $2 FROM asked
+ON CONFLICT (webhook_id) DO UPDATE SET free_at = greatest(paces.free_at + $2, excluded.free_at)
+RETURNING free_at - $2 - (SELECT now FROM asked)
 """
 
 
@@ -118,3 +128,8 @@ class PostgresLeases(Connected):
                 if released:
                     await connection.execute("SELECT pg_notify('hookline', 'deliveries')")
             return len(released)
+
+    async def reserve_time(self, webhook_id: Key, seconds: float) -> float:
+        async with self._control.use() as connection:
+            wait: Any = await connection.fetchval(_RESERVE_TIME, webhook_id, round(seconds * 1_000_000))
+        return float(max(0, wait)) / 1_000_000

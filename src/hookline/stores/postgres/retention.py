@@ -123,6 +123,7 @@ SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
 # Their claims were recovered long before; what still had their epoch would count as dead without the row, too.
 _NODES: Final = "DELETE FROM nodes WHERE closed_at < $1"
+_PACES: Final = "DELETE FROM paces WHERE free_at < $1::bigint * 1000"
 
 _AT_ONCE: Final = 500
 """Objects deleted in one transaction: some 50 ms with what hangs on them."""
@@ -135,6 +136,7 @@ async def prune(connection: Connection, *, before_ms: int, now_ms: int, limit: i
         deleted += await _sweep(connection, sql, before_ms, limit)
     deleted += await _sweep(connection, _ONCES, now_ms, limit)
     await connection.execute(_NODES, before_ms)
+    await connection.execute(_PACES, before_ms)
     return deleted
 
 

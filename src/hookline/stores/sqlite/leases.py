@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from hookline.model.ids import Key
     from hookline.ports import Epoch
     from hookline.stores.sqlite.database import Database
 
 _RECOVER_AT_ONCE: Final = 1_000
+_MOST_PACES: Final = 10_000
+"""Webhooks whose time is remembered before those that have none reserved are forgotten."""
 
 _VOID: Final = "UPDATE nodes SET closed_at = ? WHERE closed_at IS NULL"
 _OPEN: Final = "INSERT INTO nodes (name, seen_at, lease_ms) VALUES (?, ?, ?) RETURNING epoch"
@@ -40,6 +43,7 @@ class SqliteLeases:
     """ports.Leases."""
 
     _db: Database
+    _free_at: dict[Key, float]
 
     async def open_node(self, name: str, *, lease: timedelta) -> Epoch:
         now_ms = self._db.now_ms()
@@ -67,6 +71,15 @@ class SqliteLeases:
             return 0  # asked every two seconds: nothing to do must cost nothing
         now = self._db.clock.now()
         return await self._db.write(lambda cursor: _release(cursor, epoch, now))
+
+    async def reserve_time(self, webhook_id: Key, seconds: float) -> float:
+        # One process is the whole system, and what it promised a second ago is of no use after a restart.
+        now = self._db.clock.elapsed()
+        begins = max(now, self._free_at.get(webhook_id, now))
+        if len(self._free_at) >= _MOST_PACES:
+            self._free_at = {id_: free_at for id_, free_at in self._free_at.items() if free_at > now}
+        self._free_at[webhook_id] = begins + seconds
+        return begins - now
 
 
 def _release(cursor: apsw.Cursor, epoch: Epoch, now: datetime) -> int:

@@ -33,6 +33,7 @@ class SqliteStore(
     def __init__(self, path: Path, *, clock: Clock, migrations: Path = MIGRATIONS) -> None:
         self._db = Database(path, clock=clock, migrations=migrations)
         self._pruner = Pruner(self._db)
+        self._free_at = {}
         self._closed = asyncio.Event()
 
     def __repr__(self) -> str:
