@@ -12,17 +12,18 @@ from engine_bed import running
 
 from hookline.engine.clock import SystemClock
 from hookline.engine.manage.webhooks import set_status
+from hookline.model.configuration import Webhook
 from hookline.model.states import DeliveryState, Lane, WebhookStatus
 from hookline.ports import Reopen
 from hookline.stores.postgres.store import PostgresStore
-from hookline.testing.fakes import OK, FakeSender
+from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from engine_bed import Bed
 
-    from hookline.model.configuration import Stored, Webhook
+    from hookline.model.configuration import Stored
     from hookline.model.events import Delivery
     from hookline.ports import Store
     from hookline.ports.sender import Answer, Outgoing
@@ -131,6 +132,30 @@ async def test_pausing_stops_what_is_already_in_memory(store: Store) -> None:
 
     assert len(bed.sender.sent) <= sent + 1
     assert sum(one.state is DeliveryState.HELD for one in found) >= 100 - sent - 1
+
+
+async def test_what_fails_while_its_webhook_is_deleted_is_cancelled(store: Store) -> None:
+    """P24: nothing waits for ever for a webhook that is gone."""
+    gate = asyncio.Event()
+
+    async def answer(_: Outgoing) -> Answer:
+        await gate.wait()
+        return refused(500)
+
+    async with running(store, sender=FakeSender(answer)) as bed:
+        webhook = await bed.webhook(max_in_flight=1)
+        for _ in range(3):
+            await bed.publish()
+        await bed.sender.received(1)
+        await bed.node.store.delete(
+            Webhook, webhook.id, organization_id=bed.organization_id, at=bed.node.clock.now()
+        )
+        await bed.node.directory.refresh()
+        gate.set()
+        found = await bed.until_deliveries(ended(3))
+
+    assert {(one.state, one.state_reason) for one in found} == {(DeliveryState.CANCELLED, "webhook_deleted")}
+    assert sum(one.attempts_made for one in found) <= 2
 
 
 async def test_what_was_held_is_let_out_slowly_at_first(store: Store) -> None:

@@ -28,6 +28,7 @@ from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 FAILING_FOR: Final = timedelta(days=5)
 
 RETRIES_EXHAUSTED: Final = "retries_exhausted"
+WEBHOOK_DELETED: Final = "webhook_deleted"
 WEBHOOK_DISABLED: Final = "webhook_disabled"
 GONE: Final = "gone"
 TEST_FAILED: Final = "test_failed"

@@ -21,7 +21,7 @@ import structlog
 
 from hookline import failpoints
 from hookline.core.flow import ramp_wait
-from hookline.core.lifecycle import after_attempt
+from hookline.core.lifecycle import WEBHOOK_DELETED, after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
 from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent
 from hookline.engine.due import DueNotes
@@ -323,6 +323,9 @@ class Deliverer:
             is_callback=delivery.url is not None,
             is_test=is_test(claim.owed),
         )
+        if verdict.state in {DeliveryState.PENDING, DeliveryState.HELD} and self._newest(lane) is None:
+            # Deleted while it was under way: nobody would ever send it again.
+            verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
         failures = delivery.failures + verdict.counts_as_failure
         self._post(
             Settle(
@@ -393,7 +396,7 @@ class Deliverer:
         target = self._newest(self._lanes[delivery.webhook_id])
         if target is None:
             settle = msgspec.structs.replace(
-                settle, state=DeliveryState.CANCELLED, state_reason="webhook_deleted", next_attempt_at=None
+                settle, state=DeliveryState.CANCELLED, state_reason=WEBHOOK_DELETED, next_attempt_at=None
             )
         elif not target.is_active:
             settle = msgspec.structs.replace(

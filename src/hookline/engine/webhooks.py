@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from hookline.core.lifecycle import WEBHOOK_DELETED
 from hookline.engine.publish import EventDraft
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import Webhook
@@ -102,7 +103,7 @@ class Webhooks:
         }[to]
         reason = {
             DeliveryState.HELD: f"webhook_{webhook.document.status}",
-            DeliveryState.CANCELLED: "webhook_deleted",
+            DeliveryState.CANCELLED: WEBHOOK_DELETED,
         }.get(to)
         total = 0
         while True:

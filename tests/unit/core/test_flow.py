@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from hookline.core.flow import RAMP_SECONDS, AdaptiveCap, Troubles, ramp_wait
@@ -86,9 +88,8 @@ def test_who_comes_back_is_loaded_slowly_at_first_and_then_without_bound() -> No
     waits = [ramp_wait(age) for age in range(int(RAMP_SECONDS) + 1)]
 
     assert waits[0] == 0.05
-    assert all(
-        later == pytest.approx(earlier / 2) for earlier, later in zip(waits, waits[1:-1], strict=False)
-    )
+    steps = [earlier / later for earlier, later in pairwise(waits[:-1])]
+    assert steps == pytest.approx([2.0] * len(steps))
     assert waits[-1] == 0.0
 
 
