@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from store_bed import (
@@ -35,6 +35,7 @@ from hookline.ports import (
     NewEvent,
     Publish,
     Record,
+    RequestFilter,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from hookline.ports import Epoch, Store
 
 pytestmark = pytest.mark.asyncio
+
+DAY = timedelta(days=1)
 
 SECOND = timedelta(seconds=1)
 ANY_EXECUTION = ExecutionFilter()
@@ -430,16 +433,25 @@ async def test_requests_are_newest_first_paged_and_filtered(
             clock.now(),
             trigger_id=trigger if place % 2 else new_key(),
             reason="wrong" if place % 3 == 0 else None,
+            execution_id=new_key() if place in {0, 1, 2} else None,
         )
         for place in range(6)
     ]
+    ids = [one.id for one in given]
     await store.commit([KeepRequest(request=one) for one in [*given, request(new_key(), clock.now())]])
     newest = given[::-1]
 
-    async def find(**changes: object) -> list[int]:
-        asked: dict[str, object] = {"trigger_id": None, "refused": None, "before": None, "limit": 9}
-        found = await store.requests(org, **(asked | changes))  # type: ignore[arg-type]
-        return [given.index(one) for one in found]
+    async def find(**changes: Any) -> list[int]:
+        place: dict[str, Any] = {"before": changes.pop("before", None), "limit": changes.pop("limit", 9)}
+        found = await store.requests(org, RequestFilter(**changes), **place)
+        return [ids.index(one.id) for one in found]
+
+    async def find_after(place: int, **changes: Any) -> list[int]:
+        after = ids[place] if place >= 0 else b""
+        limit = changes.pop("limit", 9)
+        found = await store.requests_after(org, RequestFilter(**changes), after=after, limit=limit)
+        assert {one.body for one in found} <= {b""}
+        return [ids.index(one.id) for one in found]
 
     assert await find() == [5, 4, 3, 2, 1, 0]
     assert await find(limit=2) == [5, 4]
@@ -448,6 +460,15 @@ async def test_requests_are_newest_first_paged_and_filtered(
     assert await find(refused=True) == [3, 0]
     assert await find(refused=False) == [5, 4, 2, 1]
     assert await find(refused=False, trigger_id=trigger, before=newest[0].id) == [1]
+    assert await find(refused=True, trigger_id=trigger) == [3]
+    assert await find(refused=True, ran=False) == [3]
+    assert await find(ran=True) == [2, 1, 0]
+    assert await find(since=clock.now() + DAY) == []
+    assert await find(until=clock.now()) == []
+    assert await find_after(-1) == [0, 1, 2, 3, 4, 5]
+    assert await find_after(1, limit=2) == [2, 3]
+    assert await find_after(0, refused=True) == [3]
+    assert await find_after(0, trigger_id=trigger, ran=False, since=clock.now()) == [3, 5]
     assert await store.request(given[0].id, organization_id=new_key()) is None
     assert await store.request(new_key(), organization_id=org) is None
 

@@ -28,12 +28,14 @@ from hookline.model.states import TERMINAL_EXECUTION, ExecutionStatus, Kind
 from hookline.ports import (
     Accept,
     AdoptExecutions,
+    Attribute,
     Await,
     Begin,
     Cancel,
     Cancelling,
     ClaimExecutions,
     Finish,
+    Instead,
     KeepRequest,
     NewEvent,
     Record,
@@ -41,6 +43,7 @@ from hookline.ports import (
     Requeue,
     Resume,
     Suspend,
+    Taken,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
 RUNNING, QUEUED, WAITING = ExecutionStatus.RUNNING, ExecutionStatus.QUEUED, ExecutionStatus.WAITING
 
 
@@ -172,6 +176,60 @@ async def test_an_execution_is_claimed_by_its_acceptor_or_by_nobody(
 
     assert await _claim(store, epoch, clock) == (free,)
     assert await _claim(store, epoch, clock) == ()
+
+
+async def test_a_kept_request_starts_one_execution_however_often_it_is_tried(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """P5: also in one transaction, and whoever comes too late is told which execution it was."""
+    came = request(org, clock.now(), status=401, reason="SIGNATURE_INVALID: It does not fit.")
+    await apply(store, KeepRequest(request=came))
+    first, second, third = (execution(org, clock.now(), request_id=came.id) for _ in range(3))
+    name = once(org, "not spent", clock.now() + DAY)
+
+    results = await store.commit(
+        [Accept(epoch=epoch, execution=one, reruns=came.id) for one in (first, second)]
+    )
+    late = await apply(store, Accept(epoch=epoch, execution=third, reruns=came.id, once=name))
+    foreign = await apply(
+        store, Accept(epoch=epoch, execution=execution(new_key(), clock.now()), reruns=came.id)
+    )
+    unspent = await apply(store, Accept(epoch=epoch, execution=third, once=name))
+    kept = await store.request(came.id, organization_id=org)
+
+    assert results == [True, Taken(execution_id=first.id)]
+    assert late == Taken(execution_id=first.id)
+    assert foreign == Taken(execution_id=None)
+    assert unspent is True
+    assert kept == changed(came, execution_id=first.id)
+    assert await store.execution(second.id, organization_id=org) is None
+
+
+async def test_a_kept_request_that_another_execution_stands_for_is_named_after_it(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """A repeat starts nothing and leaves the request as it was; a skipped one belongs to the one that runs."""
+    name = once(org, "delivery-1", clock.now() + DAY)
+    running = execution(org, clock.now(), gate=b"g" * 16, gate_limit=1)
+    await apply(store, Accept(epoch=epoch, execution=running, once=name))
+    repeated, skipped = (request(org, clock.now(), status=401, reason="wrong") for _ in range(2))
+    await store.commit([KeepRequest(request=one) for one in (repeated, skipped)])
+    new = execution(org, clock.now(), gate=b"g" * 16, gate_limit=1)
+
+    repeat = await apply(
+        store, Accept(epoch=epoch, execution=execution(org, clock.now()), reruns=repeated.id, once=name)
+    )
+    open_still = await store.request(repeated.id, organization_id=org)
+    instead = await apply(store, Accept(epoch=epoch, execution=new, reruns=skipped.id, when_full="skip"))
+    told = await apply(store, Attribute(organization_id=org, request_id=repeated.id, execution_id=running.id))
+    twice = await apply(store, Attribute(organization_id=org, request_id=repeated.id, execution_id=new.id))
+    found = [await store.request(one.id, organization_id=org) for one in (repeated, skipped)]
+
+    assert isinstance(repeat, Repeat)
+    assert open_still == repeated
+    assert instead == Instead(execution_id=running.id, reason="skipped")
+    assert (told, twice) == (True, False)
+    assert [one.execution_id for one in found if one is not None] == [running.id, running.id]
 
 
 async def test_a_refused_request_is_kept(store: Store, clock: ManualClock, org: Key) -> None:

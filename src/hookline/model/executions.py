@@ -258,8 +258,10 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One inbound request as it came, secrets redacted, accepted or refused.
 
-    execution_id: what it started, or None.  reason: why it was refused, None when accepted.
-    body: the exact bytes (a refused request keeps at most 64 KiB).
+    execution_id: what it started, at once or when it was checked or routed again later; None for nothing.
+    reason: why it was refused, ``CODE: sentence`` or ``unroutable: why``; None when accepted.
+    path: as it came, percent-encoded.  body: the exact bytes; of a refused request perhaps only the first of them.
+    body_size: bytes that the body had, None when it was never read.  body_blob: the blob that has all of it, or None.
     """
 
     id: Key
@@ -275,3 +277,10 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
     remote_address: str
     status: int
     reason: str | None = None
+    body_size: int | None = None
+    body_blob: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes of the body are kept."""
+        return self.body_blob is not None or self.body_size == len(self.body)

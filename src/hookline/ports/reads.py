@@ -29,6 +29,18 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """refused: only those that were refused when they came, or only those that were not.  ran: only those that started
+    an execution, then or later, or only those that did not.  since, until: of their arrival.
+    """
+
+    trigger_id: Key | None = None
+    refused: bool | None = None
+    ran: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     """events: ascending. cursor: opaque text to go on after the last one; the given cursor when empty."""
 

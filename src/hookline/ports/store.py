@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ExecutionFilter,
         Fanout,
         Minute,
+        RequestFilter,
         Totals,
         Waiting,
     )
@@ -261,14 +262,16 @@ class Archive(Protocol):
     async def request(self, id: Key, *, organization_id: Key) -> TriggerRequest | None: ...
 
     async def requests(
-        self,
-        organization_id: Key,
-        *,
-        trigger_id: Key | None,
-        refused: bool | None,
-        before: Key | None,
-        limit: int,
-    ) -> list[TriggerRequest]: ...
+        self, organization_id: Key, filter: RequestFilter, *, before: Key | None, limit: int
+    ) -> list[TriggerRequest]:
+        """Their bodies are left out."""
+        ...
+
+    async def requests_after(
+        self, organization_id: Key, filter: RequestFilter, *, after: Key, limit: int
+    ) -> list[TriggerRequest]:
+        """In the order of their arrival, those that came after the one with this id. Their bodies are left out."""
+        ...
 
     async def waiting(self) -> list[Waiting]:
         """Every webhook lane with pending deliveries (a loose index scan: cost by lanes, not by rows)."""

@@ -92,7 +92,8 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):
-    """Insert a trigger request with its execution and first events. Result: True, ``Repeat`` or ``Instead``.
+    """Insert a trigger request with its execution and first events. Result: True, ``Repeat``, ``Instead`` or
+    ``Taken``.
 
     request: None when started through the management API.  is_claimed: the execution belongs to the writing epoch
     at once; else any node may claim it. Never with a gate or a mark.  is_awaited: this node waits for its end, as after
@@ -104,6 +105,8 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True):
     same_mark: what happens to others of ``execution.mark``: ``merge`` (one that waits and never ran takes input,
     trigger, request and wake_at of this one: Instead) or ``supersede`` (those that wait are asked to end).
     merge_within_ms: merging puts wake_at no later than so long after the first one's creation; 0 for no bound.
+    reruns: id of a request of the organization that is kept and started nothing yet: the execution becomes its. The
+    result is ``Taken``, and nothing is inserted, when it has one or is not there.
     """
 
     epoch: Epoch
@@ -117,6 +120,7 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True):
     when_full: str = "queue"
     same_mark: str = "merge"
     merge_within_ms: int = 0
+    reruns: Key | None = None
 
 
 class Instead(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,10 +135,26 @@ class Instead(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an Accept whose request started something before. execution_id: None when it is not there."""
+
+    execution_id: Key | None
+
+
 class KeepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Keep a refused trigger request. Result: True."""
 
     request: TriggerRequest
+
+
+class Attribute(msgspec.Struct, frozen=True, kw_only=True):
+    """Say which execution stands for a kept request that started nothing itself. Result: True, or False when it is
+    not there or has one.
+    """
+
+    organization_id: Key
+    request_id: Key
+    execution_id: Key
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
@@ -407,6 +427,7 @@ Write = (
     Publish
     | Accept
     | KeepRequest
+    | Attribute
     | Begin
     | Record
     | KeepArtifact

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Conversation, Execution, JournalEntry, LogLine, TriggerRequest
     from hookline.model.ids import Key
     from hookline.model.states import Kind
-    from hookline.ports import DeliveryFilter, ExecutionFilter
+    from hookline.ports import DeliveryFilter, ExecutionFilter, RequestFilter
 
 _EVENT: Final = rows.listed(rows.EVENT)
 _DELIVERY: Final = rows.listed(rows.DELIVERY)
@@ -71,6 +71,7 @@ ORDER BY key DESC LIMIT $4
 """
 _DELIVERY_BY_ID: Final = f"SELECT {_DELIVERY} FROM deliveries WHERE id = $1 AND organization_id = $2"
 _ATTEMPTS: Final = f"SELECT {rows.listed(rows.ATTEMPT)} FROM attempts WHERE delivery_id = $1 ORDER BY number"
+_REQUEST_LINE: Final = rows.listed("''::bytea AS body" if name == "body" else name for name in rows.REQUEST)
 _REQUEST_BY_ID: Final = f"SELECT {_REQUEST} FROM trigger_requests WHERE id = $1 AND organization_id = $2"
 
 
@@ -86,7 +87,7 @@ class PostgresArchive(Connected):
             return await connection.fetch(sql, *arguments)
 
     async def _listed(self, where: Where, columns: str, table: str, limit: int) -> list[Any]:
-        return await self._rows(where.newest(columns, table), *where.values, limit)
+        return await self._rows(where.page(columns, table), *where.values, limit)
 
     # --- executions
 
@@ -187,20 +188,31 @@ class PostgresArchive(Connected):
         return None if row is None else rows.request_from(row)
 
     async def requests(
-        self,
-        organization_id: Key,
-        *,
-        trigger_id: Key | None,
-        refused: bool | None,
-        before: Key | None,
-        limit: int,
+        self, organization_id: Key, filter: RequestFilter, *, before: Key | None, limit: int
     ) -> list[TriggerRequest]:
-        where = Where(organization_id=organization_id)
+        where = _requests_where(organization_id, filter)
         where.add("id < {}", before)
-        where.add("trigger_id = {}", trigger_id)
-        where.add("(reason IS NOT NULL) = {}", refused)
-        found = await self._listed(where, _REQUEST, "trigger_requests", limit)
+        found = await self._listed(where, _REQUEST_LINE, "trigger_requests", limit)
         return [rows.request_from(row) for row in found]
+
+    async def requests_after(
+        self, organization_id: Key, filter: RequestFilter, *, after: Key, limit: int
+    ) -> list[TriggerRequest]:
+        where = _requests_where(organization_id, filter)
+        where.add("id > {}", after)
+        sql = where.page(_REQUEST_LINE, "trigger_requests", is_ascending=True)
+        return [rows.request_from(row) for row in await self._rows(sql, *where.values, limit)]
+
+
+def _requests_where(organization_id: Key, filter: RequestFilter) -> Where:
+    where = Where(organization_id=organization_id)
+    where.add("trigger_id = {}", filter.trigger_id)
+    where.add("received_at >= {}", rows.maybe_ms(filter.since))
+    where.add("received_at < {}", rows.maybe_ms(filter.until))
+    # Not as a parameter: only so the planner sees that the index of refused ones serves.
+    where.say("reason", is_null=None if filter.refused is None else not filter.refused)
+    where.say("execution_id", is_null=None if filter.ran is None else not filter.ran)
+    return where
 
 
 class Where:
@@ -221,11 +233,16 @@ class Where:
             self.values.append(value)
             self._conditions.append(condition.format(f"${len(self.values)}"))
 
-    def newest(self, columns: str, table: str) -> str:
-        """The statement, whose last parameter is the number of rows."""
+    def say(self, column: str, *, is_null: bool | None) -> None:
+        """is_null: None leaves the condition out."""
+        if is_null is not None:
+            self._conditions.append(f"{column} IS {'' if is_null else 'NOT '}NULL")
+
+    def page(self, columns: str, table: str, *, is_ascending: bool = False) -> str:
+        """The statement, newest first unless it is ascending; its last parameter is the number of rows."""
         conditions = " AND ".join(self._conditions)
-        most = len(self.values) + 1
-        return f"SELECT {columns} FROM {table} WHERE {conditions} ORDER BY id DESC LIMIT ${most}"
+        order, most = "ASC" if is_ascending else "DESC", len(self.values) + 1
+        return f"SELECT {columns} FROM {table} WHERE {conditions} ORDER BY id {order} LIMIT ${most}"
 
 
 def _place(cursor: str | None) -> tuple[str, int]:

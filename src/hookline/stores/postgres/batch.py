@@ -81,9 +81,13 @@ class Batch:
 
     @property
     def onces(self) -> list[tuple[int, Accept | Publish, Once]]:
-        """Writes that must happen once, with their places."""
+        """Writes without a result yet that must happen once, with their places."""
         writes: list[tuple[int, Accept | Publish]] = [*self.of(Accept), *self.of(Publish)]
-        return [(place, write, write.once) for place, write in writes if write.once is not None]
+        return [
+            (place, write, write.once)
+            for place, write in writes
+            if write.once is not None and self.results[place] is None
+        ]
 
     def of(self, kind: type[W]) -> list[tuple[int, W]]:
         """The writes of one type with their places."""

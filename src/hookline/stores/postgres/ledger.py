@@ -17,6 +17,7 @@ import asyncpg
 from hookline import failpoints
 from hookline.ports import (
     AdoptExecutions,
+    Attribute,
     Await,
     Begin,
     Cancel,
@@ -37,7 +38,7 @@ from hookline.ports import (
     Suspend,
 )
 from hookline.stores import rows
-from hookline.stores.postgres import answering, artifacts, batches, publishing, running, settling, turns
+from hookline.stores.postgres import answering, artifacts, batches, publishing, reruns, running, settling, turns
 from hookline.stores.postgres.batch import CHANNEL, Batch
 from hookline.stores.postgres.connected import Connected
 from hookline.stores.postgres.connection import is_lost, is_retried
@@ -60,6 +61,7 @@ _PLAIN: Final = re.compile(r"[a-z0-9:, ]*", re.ASCII)
 # What brings new rows comes first, then what runs, then what ends; a claim comes last and finds what all these freed.
 _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (KeepRequest, publishing.keep_requests),
+    (Attribute, reruns.attribute),
     (Begin, running.begin),
     (Record, running.record),
     (KeepArtifact, artifacts.keep),
@@ -117,8 +119,10 @@ class PostgresLedger(Connected):
 
     async def _open_batch(self, connection: Connection, batch: Batch) -> None:
         await turns.lock(connection, batch)
+        await reruns.lock(connection, batch)
         await publishing.check_onces(connection, batch, now_ms=rows.to_ms(self._clock.now()))
         await publishing.accept(connection, batch)
+        await reruns.conclude(connection, batch)
         publishing.publish(batch)
 
 

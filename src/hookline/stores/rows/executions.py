@@ -45,7 +45,7 @@ CONVERSATION: Final = (
 )  # fmt: skip
 REQUEST: Final = (
     "id", "organization_id", "trigger_id", "execution_id", "received_at", "method", "path", "query", "headers", "body",
-    "remote_address", "status", "reason",
+    "remote_address", "status", "reason", "body_size", "body_blob",
 )  # fmt: skip
 
 _STATUSES: Final = {status.value: status for status in ExecutionStatus}
@@ -223,6 +223,8 @@ def request_row(request: TriggerRequest) -> Row:
         request.remote_address,
         request.status,
         request.reason,
+        request.body_size,
+        request.body_blob,
     )
 
 
@@ -241,4 +243,6 @@ def request_from(row: Sequence[Any]) -> TriggerRequest:
         remote_address=row[10],
         status=row[11],
         reason=row[12],
+        body_size=row[13],
+        body_blob=row[14],
     )

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
     from hookline.model.ids import Key
     from hookline.model.states import Kind
-    from hookline.ports import Epoch
+    from hookline.ports import Epoch, RequestFilter
     from hookline.stores.rows import Row
     from hookline.stores.sqlite.database import Database
 
@@ -89,6 +89,7 @@ _FEED_END: Final = (
 )
 _DELIVERY: Final = f"SELECT {listed(DELIVERY)} FROM deliveries WHERE id = ? AND organization_id = ?"
 _ATTEMPTS: Final = f"SELECT {listed(ATTEMPT)} FROM attempts WHERE delivery_id = ? ORDER BY number"
+_REQUEST_LINE: Final = tuple(["x'' AS body" if name == "body" else name for name in REQUEST])
 _REQUEST: Final = f"SELECT {listed(REQUEST)} FROM trigger_requests WHERE id = ? AND organization_id = ?"
 _NEXT_LANE: Final = """
     SELECT webhook_id, lane, next_attempt_at FROM deliveries INDEXED BY deliveries_waiting
@@ -247,24 +248,17 @@ class SqliteArchive:
         return None if row is None else rows.request_from(row)
 
     async def requests(
-        self,
-        organization_id: Key,
-        *,
-        trigger_id: Key | None,
-        refused: bool | None,
-        before: Key | None,
-        limit: int,
+        self, organization_id: Key, filter: RequestFilter, *, before: Key | None, limit: int
     ) -> list[TriggerRequest]:
-        where = _Where()
-        if refused is not None:
-            where.add(f"reason IS {'NOT ' if refused else ''}NULL")
-        search = _Search("trigger_requests", REQUEST, where)
-        if trigger_id is not None:
-            search.key("trigger_id", trigger_id)
-            where.equals("organization_id", organization_id)
-        else:
-            search.key("organization_id", organization_id)
+        search = _requests_search(organization_id, filter)
         return [rows.request_from(row) for row in await self._search(search, before, limit)]
+
+    async def requests_after(
+        self, organization_id: Key, filter: RequestFilter, *, after: Key, limit: int
+    ) -> list[TriggerRequest]:
+        search = _requests_search(organization_id, filter)
+        search.is_ascending = True
+        return [rows.request_from(row) for row in await self._search(search, after, limit)]
 
     # --- what the engine asks for ---
 
@@ -315,22 +309,40 @@ class SqliteArchive:
 
     # --- counters ---
 
-    async def _search(self, search: _Search, before: Key | None, limit: int) -> list[Row]:
-        """Newest first. A filter that no index serves is searched window by window."""
-        below = before if before is not None else _LAST_KEY
+    async def _search(self, search: _Search, beyond: Key | None, limit: int) -> list[Row]:
+        """Newest first unless it is ascending. A filter that no index serves is searched window by window."""
+        start = beyond if beyond is not None else _LAST_KEY
         if not search.where.conditions:
-            return self._db.read(*search.page(below, limit))
+            return self._db.read(*search.page(start, limit))
         found: list[Row] = []
         while len(found) < limit:
-            floor = self._db.read_one(*search.window(below))
-            found += self._db.read(
-                *search.page(below, limit - len(found), down_to=floor[0] if floor else None)
-            )
-            if floor is None:
+            end = self._db.read_one(*search.window(start))
+            found += self._db.read(*search.page(start, limit - len(found), up_to=end[0] if end else None))
+            if end is None:
                 break
-            below = floor[0]
+            start = end[0]
             await asyncio.sleep(0)
         return found
+
+
+def _requests_search(organization_id: Key, filter: RequestFilter) -> _Search:
+    where = _Where()
+    search = _Search("trigger_requests", _REQUEST_LINE, where)
+    if filter.trigger_id is not None:
+        search.key("trigger_id", filter.trigger_id)
+        where.equals("organization_id", organization_id)
+    else:
+        search.key("organization_id", organization_id)
+    where.between("received_at", filter.since, filter.until)
+    if filter.ran is not None:
+        where.add(f"execution_id IS {'NOT ' if filter.ran else ''}NULL")
+    if filter.refused:
+        index = "trigger_requests_refused" + ("" if filter.trigger_id is not None else "_anywhere")
+        search.source = f"trigger_requests INDEXED BY {index}"
+        search.condition = " AND reason IS NOT NULL"
+    elif filter.refused is not None:
+        where.add("reason IS NULL")
+    return search
 
 
 class _Where:
@@ -364,7 +376,9 @@ class _Where:
 
 
 class _Search:
-    """A list by id, descending, inside one index: what is asked of the index, and of each row."""
+    """A list by id, descending unless it is said otherwise, inside one index: what is asked of the index, and of each
+    row.
+    """
 
     def __init__(
         self, source: str, columns: tuple[str, ...], where: _Where, *, id_column: str = "id"
@@ -373,6 +387,7 @@ class _Search:
         self.columns = columns
         self.where = where
         self.condition = ""
+        self.is_ascending = False
         self._id = id_column
         self._key = ""
         self._key_value: Any = None
@@ -384,23 +399,26 @@ class _Search:
         """The column that the index begins with."""
         self._key, self._key_value = column, value
 
-    def window(self, below: Key) -> tuple[str, Row]:
-        """Asks for the id that ends the window below ``below``."""
+    def window(self, start: Key) -> tuple[str, Row]:
+        """Asks for the id that ends the window beyond ``start``."""
+        beyond, order = (">", "ASC") if self.is_ascending else ("<", "DESC")
         sql = f"""
-            SELECT {self._id} FROM {self.source} WHERE {self._key} = ? AND {self._id} < ?{self.condition}
-            ORDER BY {self._id} DESC LIMIT 1 OFFSET {_WINDOW - 1}
+            SELECT {self._id} FROM {self.source} WHERE {self._key} = ? AND {self._id} {beyond} ?{self.condition}
+            ORDER BY {self._id} {order} LIMIT 1 OFFSET {_WINDOW - 1}
         """
-        return sql, (self._key_value, below)
+        return sql, (self._key_value, start)
 
-    def page(self, below: Key, limit: int, *, down_to: Key | None = None) -> tuple[str, Row]:
-        """Asks for the rows below ``below``, at the lowest ``down_to``."""
+    def page(self, start: Key, limit: int, *, up_to: Key | None = None) -> tuple[str, Row]:
+        """Asks for the rows beyond ``start``, the one with ``up_to`` at the furthest; None for as far as they go."""
         conditions = "".join(f" AND {condition}" for condition in self.where.conditions)
+        beyond, end, order = (">", "<=", "ASC") if self.is_ascending else ("<", ">=", "DESC")
+        furthest = up_to or (_LAST_KEY if self.is_ascending else b"")
         sql = f"""
             SELECT {listed(self.columns)} FROM {self.source}
-            WHERE {self._key} = ? AND {self._id} < ? AND {self._id} >= ?{self.condition}{conditions}
-            ORDER BY {self._id} DESC LIMIT ?
+            WHERE {self._key} = ? AND {self._id} {beyond} ? AND {self._id} {end} ?{self.condition}{conditions}
+            ORDER BY {self._id} {order} LIMIT ?
         """
-        return sql, (self._key_value, below, down_to or b"", *self.where.values, limit)
+        return sql, (self._key_value, start, furthest, *self.where.values, limit)
 
 
 def _feed_page(organization_id: Key, place: int, types: Sequence[str], limit: int) -> tuple[str, Row]:

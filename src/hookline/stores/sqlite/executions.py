@@ -13,6 +13,7 @@ from hookline.model.states import TERMINAL_EXECUTION
 from hookline.ports import (
     Accept,
     AdoptExecutions,
+    Attribute,
     Await,
     Begin,
     Cancel,
@@ -26,6 +27,7 @@ from hookline.ports import (
     Requeue,
     Resume,
     Suspend,
+    Taken,
 )
 from hookline.stores import rows
 from hookline.stores.rows import CONVERSATION, EXECUTION, REQUEST, listed, maybe_ms, to_ms
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
     from hookline.stores.sqlite.batch import Batch
 
 _INSERT_REQUEST: Final = f"INSERT INTO trigger_requests ({listed(REQUEST)}) VALUES ({marks(REQUEST)})"
+_FIND_REQUEST: Final = "SELECT execution_id FROM trigger_requests WHERE id = ? AND organization_id = ?"
+_ATTRIBUTE: Final = """
+    UPDATE trigger_requests SET execution_id = ? WHERE id = ? AND organization_id = ? AND execution_id IS NULL
+"""
 _INSERT_EXECUTION: Final = (
     f"INSERT INTO executions ({listed(EXECUTION)}, epoch) VALUES ({marks(EXECUTION)}, ?)"
 )
@@ -137,7 +143,26 @@ def keep_request(batch: Batch, write: KeepRequest) -> bool:
     return True
 
 
-def accept(batch: Batch, write: Accept) -> bool | Repeat | Instead:
+def attribute(batch: Batch, write: Attribute) -> bool:
+    bindings = (write.execution_id, write.request_id, write.organization_id)
+    return batch.change(_ATTRIBUTE, bindings) > 0
+
+
+def accept(batch: Batch, write: Accept) -> bool | Repeat | Instead | Taken:
+    if write.reruns is None:
+        return _accept(batch, write)
+    organization_id = write.execution.organization_id
+    found = batch.first(_FIND_REQUEST, (write.reruns, organization_id))
+    if found is None or found[0] is not None:
+        return Taken(execution_id=None if found is None else found[0])
+    result = _accept(batch, write)
+    if not isinstance(result, Repeat):
+        id_ = result.execution_id if isinstance(result, Instead) else write.execution.id
+        batch.cursor.execute(_ATTRIBUTE, (id_, write.reruns, organization_id))
+    return result
+
+
+def _accept(batch: Batch, write: Accept) -> bool | Repeat | Instead:
     repeat = batch.repeat_of(write.once, write.epoch)
     if repeat is not None:
         return repeat

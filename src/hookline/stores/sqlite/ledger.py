@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.ports import (
     Accept,
     AdoptExecutions,
+    Attribute,
     Await,
     Begin,
     Cancel,
@@ -61,6 +62,7 @@ _APPLY: Final[dict[type, Callable[[Batch, Any], Result]]] = {
     Publish: _publish,
     Accept: executions.accept,
     KeepRequest: executions.keep_request,
+    Attribute: executions.attribute,
     Begin: executions.begin,
     Record: executions.record,
     KeepArtifact: artifacts.keep,
