@@ -89,13 +89,15 @@ class MissingError(HooklineError):
 class UnroutableError(MissingError):
     """A request came to an endpoint that many share and does not say whose it is. 404; it is kept, to be routed again.
 
-    reason: why it is kept, ``unroutable: …``; the caller is told nothing of it.
+    why: in words for who owns the endpoint.  reason: under which it is kept, ``unroutable: …``; the caller is told
+    neither.
     """
 
     code = "UNROUTABLE"
 
     def __init__(self, why: str) -> None:
         super().__init__("The request names no flow that is here.")
+        self.why = why
         self.reason = f"unroutable: {why}"
 
 

@@ -1,34 +1,28 @@
-"""One request to a trigger, from whichever route: what is known of it, what it may take, and what is kept of it.
-
-A refused request is kept with its reason: under its trigger when that is known; else, some a second only, under the
-installation's first organization, since an unknown caller must not fill anyone's database.
-"""
+"""One request to a trigger, from whichever route: what is known of it, and what it may take."""
 
 from __future__ import annotations
 
 import hashlib
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from hookline.api.errors import status_of
 from hookline.core.forwarded import client_address
 from hookline.core.hops import hops_in, shown
 from hookline.core.octets import wrapped
-from hookline.core.rate import SlidingWindow
-from hookline.core.redact import redact_headers, redact_path, redact_query
+from hookline.core.rate import Allowance, SlidingWindow
+from hookline.core.redact import redact_headers
 from hookline.core.times import rfc3339
-from hookline.engine.manage.start import default_organization
-from hookline.errors import ForbiddenError, HooklineError, StorageError, ThrottledError, UnroutableError
-from hookline.model.executions import TriggerRequest
+from hookline.errors import ForbiddenError, ThrottledError
 from hookline.model.ids import new_key
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from hookline.api.inbound import Inbound
     from hookline.api.services import Site
+    from hookline.api.spool import Spooled
     from hookline.core.bodies import Body
     from hookline.core.octets import Kept
     from hookline.model.configuration import Stored, Trigger
@@ -39,10 +33,14 @@ RATE_PER_SECOND: Final = 50.0
 
 _KEPT_PER_SECOND: Final = 5
 """Refused requests that are kept a second: of one trigger, and of all unknown callers together."""
+_MOST_KEPT_AT_ONCE: Final = 300
+"""Of one trigger after a rest: a minute of them, so that an hour's first mistakes are all there."""
 
-_MOST_KEPT_BYTES: Final = 64 * 1024
-MOST_UNROUTABLE_BYTES: Final = 1 << 20
-"""Bytes kept of the body of a request that cannot be routed: nearly always all of it."""
+FEWEST_KEPT_BYTES: Final = 64 * 1024
+"""Of a refused request's body, whatever else was kept."""
+MOST_KEPT_BYTES: Final = 1 << 20
+"""Of a refused request's body, as long as its trigger's allowance lasts."""
+_MOST_SAVED_BYTES: Final = 64 << 20
 _MOST_WINDOWS: Final = 10_000
 _TOKEN: Final = frozenset({"token"})
 
@@ -54,7 +52,7 @@ class Gatekeeper:
 
     def __init__(self) -> None:
         self._passing: dict[tuple[Key, float], SlidingWindow] = {}
-        self._keeping: dict[Key, SlidingWindow] = {}
+        self._keeping: dict[Key, _Keeping] = {}
 
     def __repr__(self) -> str:
         return f"Gatekeeper(triggers={len(self._passing)})"
@@ -75,11 +73,31 @@ class Gatekeeper:
                 f"This URL takes {rate:g} requests a second.", retry_after_seconds=max(1, int(wait + 0.999))
             )
 
-    def may_keep(self, source: Key, now: float) -> bool:
-        """Say whether one more refused request of this source is kept."""
-        if len(self._keeping) >= _MOST_WINDOWS:
-            self._keeping.clear()
-        return self._keeping.setdefault(source, SlidingWindow(_KEPT_PER_SECOND)).ask(now) <= 0
+    def may_keep(self, source: Key, size: int, now: float) -> int | None:
+        """Return how many bytes are kept of the body of one more refused request, None when it is not kept.
+
+        source: the trigger, empty for unknown callers.  size: bytes of the body.
+        """
+        known = self._keeping.get(source)
+        if known is None:
+            if len(self._keeping) >= _MOST_WINDOWS:
+                self._keeping.clear()
+            at_once = _MOST_KEPT_AT_ONCE if source else _KEPT_PER_SECOND
+            known = self._keeping[source] = _Keeping(
+                Allowance(_KEPT_PER_SECOND, at_once),
+                Allowance(_KEPT_PER_SECOND * FEWEST_KEPT_BYTES, _MOST_SAVED_BYTES if source else 0),
+            )
+        if not known.requests.take(1, now):
+            return None
+        is_whole = FEWEST_KEPT_BYTES < size <= MOST_KEPT_BYTES and known.bytes_.take(size, now)
+        return size if is_whole else min(size, FEWEST_KEPT_BYTES)
+
+
+class _Keeping(NamedTuple):
+    """What one source may still have kept. bytes_: of bodies that are kept whole although they are large."""
+
+    requests: Allowance
+    bytes_: Allowance
 
 
 class Call:
@@ -87,38 +105,49 @@ class Call:
 
     remote_address: of the caller, behind the operator's own proxies.  request_id: of the record.
     path_fragment: what follows the trigger's own path.  hidden: query parameters that are credentials.
+    body: its bytes, empty when it was not read or is kept elsewhere.  body_size: None until it was read.
     body_digest: SHA-256 of a body that is kept elsewhere, None for one that is here.
+    received_at: when it came, None for now: what is signed is judged by that time.
     """
 
     __slots__ = (
         "_headers",
         "body",
         "body_digest",
+        "body_size",
         "hidden",
         "kept",
         "parameters",
         "path_fragment",
+        "received_at",
         "remote_address",
         "request",
         "request_id",
         "trigger",
     )
 
-    def __init__(self, site: Site, request: Inbound) -> None:
+    def __init__(self, site: Site, request: Inbound, *, request_id: Key | None = None) -> None:
         self.request = request
         self.remote_address = _remote_address(site, request)
-        self.request_id = new_key()
+        self.request_id = request_id or new_key()
+        self.received_at: datetime | None = None
         self.parameters: list[tuple[str, str]] = []
         self.hidden = _TOKEN
         self.path_fragment = ""
         self.body = b""
         self.body_digest: bytes | None = None
+        self.body_size: int | None = None
         self.kept: Kept | None = None
         self.trigger: Stored[Trigger] | None = None
         self._headers: tuple[tuple[str, str], ...] | None = None
 
     def __repr__(self) -> str:
         return f"Call({self.request!r})"
+
+    def took_in(self, spooled: Spooled) -> None:
+        """Note the body, now that all of it is here."""
+        self.body, self.kept, self.body_digest = spooled.held, spooled.kept, spooled.digest
+        self.body_size = len(spooled.held) if spooled.kept is None else spooled.kept.size
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -190,9 +219,6 @@ def _is_listed(address: str, networks: list[str]) -> bool:
     return any(ip in ip_network(network) for network in networks)
 
 
-# --- what is stored -----------------------------------------------------------------------------------------
-
-
 def trigger_json(site: Site, call: Call, body: Body, **more: Any) -> bytes:
     """Return what ``ctx.trigger`` shows. The credential is not part of it: the code needs none of it.
 
@@ -218,76 +244,3 @@ def trigger_json(site: Site, call: Call, body: Body, **more: Any) -> bytes:
             **more,
         }
     )
-
-
-def record_of(
-    site: Site,
-    call: Call,
-    organization_id: Key,
-    *,
-    status: int,
-    reason: str | None = None,
-    most_bytes: int = _MOST_KEPT_BYTES,
-) -> TriggerRequest:
-    """Return the request for the record: accepted whole, refused capped, never with a credential."""
-    request = call.request
-    return TriggerRequest(
-        id=call.request_id,
-        organization_id=organization_id,
-        trigger_id=call.trigger.id if call.trigger is not None else None,
-        execution_id=None,
-        received_at=site.services.clock.now(),
-        method=request.method,
-        path=redact_path(request.path)[:1024],
-        query=redact_query(request.scope.get("query_string", b"").decode("latin-1"))[:4096],
-        headers=call.headers,
-        body=call.body if reason is None else call.body[:most_bytes],
-        remote_address=call.remote_address,
-        status=status,
-        reason=reason,
-    )
-
-
-async def keep_refused(
-    site: Site,
-    gatekeeper: Gatekeeper,
-    call: Call,
-    error: HooklineError,
-    explain: Callable[[], Awaitable[str]] | None = None,
-) -> None:
-    """Keep a refused request with its reason, if there is room for one more.
-
-    explain: says more than the error's message, at a cost that is paid for kept ones only.
-    """
-    if isinstance(error, StorageError | UnroutableError):
-        return  # nothing can be kept now, and the caller was told to come again; or it is kept already
-    trigger = call.trigger
-    source = b"" if trigger is None else trigger.id
-    if not gatekeeper.may_keep(source, site.services.clock.elapsed()):
-        return
-    if trigger is not None:
-        organization_id: Key | None = trigger.organization_id
-    else:
-        organization_id = await default_organization(site.services.store)
-    if organization_id is not None:
-        reason = f"{error.code}: {error.message if explain is None else await explain()}"
-        await site.services.keep_request(
-            record_of(site, call, organization_id, status=status_of(error), reason=reason)
-        )
-
-
-async def keep_unroutable(site: Site, call: Call, found: Stored[Trigger], error: UnroutableError) -> None:
-    """Keep a request that names no flow that is here, to be routed again (PR-X8). Raises StorageError: its sender
-    must come again.
-
-    However many there are, they are kept: the trigger's rate bounds them, as it does those that start something.
-    """
-    record = record_of(
-        site,
-        call,
-        found.organization_id,
-        status=status_of(error),
-        reason=error.reason,
-        most_bytes=MOST_UNROUTABLE_BYTES,
-    )
-    await site.services.keep_request(record, is_owed=True)

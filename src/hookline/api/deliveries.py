@@ -12,6 +12,7 @@ from hookline.api.reply import (
     AtSite,
     Reader,
     Writer,
+    body_view,
     found_or_missing,
     instant,
     key_in_path,
@@ -19,7 +20,6 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.services import Site
-from hookline.api.triggers import body_view
 from hookline.model.events import Attempt, Delivery
 from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState

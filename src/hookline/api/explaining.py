@@ -12,13 +12,13 @@ from hookline.api.reply import (
     AtSite,
     Body,
     Reader,
+    body_view,
     found_or_missing,
     instant,
     key_in_path,
     reply,
     when,
 )
-from hookline.api.triggers import body_view
 from hookline.api.webhooks import WebhookFields, changed_by
 from hookline.engine.explain import Judged, Verdict, reason_of
 from hookline.engine.manage.webhooks import get_webhook

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hookline.api.call import Call
     from hookline.api.services import Site
     from hookline.core.bodies import Body
-    from hookline.engine.routing import Answered
+    from hookline.engine.routing import Answered, Chosen
     from hookline.model.configuration import Stored, Trigger
 
 
@@ -66,8 +66,12 @@ async def check_in_service(site: Site, trigger: Trigger) -> None:
         raise MissingError("There is no such trigger.")
 
 
-async def flow_of(site: Site, call: Call, found: Stored[Trigger], body: Body) -> Flow:
-    """Return what the request starts. Raises as ``Router.destination`` does."""
+async def flow_of(
+    site: Site, call: Call, found: Stored[Trigger], body: Body, chosen: Chosen | None = None
+) -> Flow:
+    """Return what the request starts. chosen: who routes it, in place of what it says. Raises as ``Router.destination``
+    does.
+    """
     trigger = found.document
     if trigger.endpoint is None:
         return await _own_automation(site, found)
@@ -78,7 +82,7 @@ async def flow_of(site: Site, call: Call, found: Stored[Trigger], body: Body) ->
         api_key=None if key is None else key.decode("latin-1"),
         url=site.services.contexts.url(trigger.path_id or ""),
     )
-    destination = await site.services.router.destination(found, request)
+    destination = await site.services.router.destination(found, request, chosen)
     return Flow(
         kind=Kind.WORKFLOW,
         id=destination.flow.automation_id,

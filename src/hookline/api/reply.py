@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -99,7 +99,7 @@ class Page:
         cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
     ) -> None:
         self.limit = limit
-        self.before = None if cursor is None else _key_of(cursor)
+        self.before = None if cursor is None else key_of_cursor(cursor)
 
     @property
     def enough(self) -> int:
@@ -124,7 +124,8 @@ def cursor_of(key: Key) -> str:
     return urlsafe_b64encode(key).decode().rstrip("=")
 
 
-def _key_of(cursor: str) -> Key:
+def key_of_cursor(cursor: str) -> Key:
+    """Return the key that ``cursor_of`` was given. Raises InputError for a text that is not one of ours."""
     try:
         key = urlsafe_b64decode(cursor.encode("ascii") + b"==")
     except (Base64Error, ValueError) as exc:
@@ -182,3 +183,11 @@ def member(body: bytes, name: str) -> bytes | None:
         return None
     found = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(name)
     return None if found is None else bytes(found)
+
+
+def body_view(name: str, body: bytes) -> dict[str, Any]:
+    """Show bytes as text where they are text, else as base64."""
+    try:
+        return {name: body.decode(), f"{name}_encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {name: b64encode(body).decode(), f"{name}_encoding": "base64"}

@@ -178,6 +178,9 @@ class Services(Protocol):
     async def keep_request(self, request: TriggerRequest, /, *, is_owed: bool = False) -> None:
         """Keep a refused request; raises because the store is away only when it is owed."""
 
+    async def attribute(self, organization_id: Key, request_id: Key, execution_id: Key, /) -> bool:
+        """Say which execution stands for a kept request that started nothing itself. False when it has one."""
+
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that handlers are given."""

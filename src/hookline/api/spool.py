@@ -41,11 +41,12 @@ class Spooled(msgspec.Struct, frozen=True):
     digest: bytes | None = None
     blob_ids: tuple[str, ...] = ()
 
-    async def forget(self, blobs: Blobs | None) -> None:
-        """Delete what was written for a body that nothing refers to."""
+    async def forget(self, blobs: Blobs | None, *, but: str | None = None) -> None:
+        """Delete what was written for a body that nothing refers to. but: a blob that something does refer to."""
         if blobs is not None:
             for id_ in self.blob_ids:
-                await blobs.delete(id_)
+                if id_ != but:
+                    await blobs.delete(id_)
 
 
 async def take_in(request: Inbound, cap: int, blobs: Blobs | None, content_type: str | None) -> Spooled:

@@ -19,6 +19,8 @@ from hookline.model.ids import public
 from hookline.ports import Once, Repeat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookline.api.call import Call
     from hookline.api.flows_in import Flow
     from hookline.api.services import Site
@@ -55,7 +57,7 @@ async def answer(site: Site, call: Call, trigger: Trigger, start: ExecutionStart
     Raises StorageError when nothing was stored, ConflictError for a repeat that is not one.
     """
     headers, is_prismatic = call.request.headers, trigger.profile == "prismatic"
-    words = _executed if is_prismatic else _queued
+    words = words_of(trigger)
     is_asked = is_prismatic and headers.get(b"prismatic-synchronous", b"").strip().lower() == b"true"
     prefer = None if is_prismatic else headers.get(b"prefer")
     wish = synchronous.wish_of(trigger.settings, prefer, is_asked=is_asked or flow.is_synchronous)
@@ -76,6 +78,11 @@ async def answer(site: Site, call: Call, trigger: Trigger, start: ExecutionStart
     execution_id = synchronous.execution_in(first)
     body = first if is_prismatic else await _stands(site, start.once, first, execution_id)
     return synchronous.with_headers(_accepted(trigger, call, flow, execution_id, body), REPLAYED)
+
+
+def words_of(trigger: Trigger) -> Callable[[Execution], bytes]:
+    """Return what words the answer that names an execution, as a repeat gets it too."""
+    return _executed if trigger.profile == "prismatic" else _queued
 
 
 def _queued(execution: Execution) -> bytes:

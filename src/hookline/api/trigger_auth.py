@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.api.credentials import basic_of, is_previous_live, tokens_of
 from hookline.api.errors import Answer
 from hookline.api.identity import unauthorized
-from hookline.core.inbound import diagnose, handshake, verify
+from hookline.core.inbound import Diagnosis, diagnose, handshake, verify
 from hookline.engine.manage.credentials import basic_digest, path_place, scheme_of, secrets_of
 from hookline.engine.vault import token_digest
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from hookline.api.call import Call
     from hookline.api.services import Site
     from hookline.core.inbound import Scheme, Verified
@@ -89,7 +91,7 @@ def answer_handshake(site: Site, call: Call, trigger: Trigger, scheme: Scheme) -
         scheme,
         _live(site, trigger, held.secrets),
         verify_tokens=() if held.verify_token is None else (held.verify_token,),
-        now=site.services.clock.now(),
+        now=_time_of(site, call),
         **_signed(site, call, trigger),
     )
     if told is None:
@@ -101,23 +103,36 @@ def answer_handshake(site: Site, call: Call, trigger: Trigger, scheme: Scheme) -
 def verify_signature(site: Site, call: Call, trigger: Trigger, scheme: Scheme) -> Verified:
     """Return what a request with a good signature says; else raise VerificationError."""
     secrets = _live(site, trigger, secrets_of(site.services.vault, trigger.auth).secrets)
-    return verify(scheme, secrets, now=site.services.clock.now(), **_signed(site, call, trigger))
+    return verify(scheme, secrets, now=_time_of(site, call), **_signed(site, call, trigger))
 
 
 async def explain(site: Site, call: Call, error: VerificationError) -> str:
     """Return why a signature does not verify, in sentences for the owner of its secret."""
+    return " ".join((await findings(site, call, error)).findings)[:_MOST_REASON_CHARACTERS]
+
+
+async def findings(site: Site, call: Call, error: VerificationError | None) -> Diagnosis:
+    """Return all that can be said of a signature. error: what came of checking it, None when it fits."""
     assert call.trigger is not None
     trigger = call.trigger.document
     scheme = scheme_with(trigger)
+    told = (
+        Diagnosis(False, error.reason, (error.message,)) if error is not None else Diagnosis(True, None, ())
+    )
     if scheme is None or len(call.body) > _MOST_EXPLAINED_BYTES:
-        return error.message
+        return told
     secrets = _live(site, trigger, secrets_of(site.services.vault, trigger.auth).secrets)
-    asked = partial(diagnose, scheme, secrets, now=site.services.clock.now(), **_signed(site, call, trigger))
+    asked = partial(diagnose, scheme, secrets, now=_time_of(site, call), **_signed(site, call, trigger))
     # It tries a hundred variants of the body.
     found = await asyncio.to_thread(asked)
-    if found.is_valid:  # a handshake that is refused for something else
-        return error.message
-    return " ".join(found.findings)[:_MOST_REASON_CHARACTERS]
+    if found.is_valid and error is not None:  # a handshake that is refused for something else
+        return told
+    return found
+
+
+def _time_of(site: Site, call: Call) -> datetime:
+    """Return the time by which the age of a request is judged: that of its arrival, however late it is checked."""
+    return call.received_at or site.services.clock.now()
 
 
 def _live(site: Site, trigger: Trigger, secrets: tuple[str, ...]) -> tuple[str, ...]:

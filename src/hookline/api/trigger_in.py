@@ -12,13 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hookline.api import trigger_answers
-from hookline.api.beside import beside
-from hookline.api.call import Call, check_address, keep_refused, keep_unroutable, record_of
-from hookline.api.errors import Answer, MethodError, UnavailableError
-from hookline.api.flows_in import before_start, check_in_service, flow_of, trigger_and_input
+from hookline.api.call import Call, check_address
+from hookline.api.errors import Answer, MethodError
+from hookline.api.flows_in import check_in_service
 from hookline.api.inbound import query_parameters
-from hookline.api.once import once_of, queue_name
+from hookline.api.records import keep_refused, keep_unroutable
 from hookline.api.spool import take_in
+from hookline.api.starting import content_type_of, prepared
 from hookline.api.trigger_auth import (
     answer_handshake,
     authenticate,
@@ -27,12 +27,8 @@ from hookline.api.trigger_auth import (
     scheme_with,
     verify_signature,
 )
-from hookline.core.bodies import read_body
-from hookline.core.turns import place_of, turn_of
-from hookline.engine.manage.callbacks import callback_of
 from hookline.engine.manage.trigger_settings import METHODS, MOST_SIGNED_BYTES
 from hookline.engine.manage.triggers import PATHS
-from hookline.engine.receive import ExecutionStart
 from hookline.errors import HooklineError, MissingError, UnroutableError, VerificationError
 from hookline.model.configuration import Trigger
 
@@ -42,9 +38,8 @@ if TYPE_CHECKING:
     from hookline.api.inbound import Inbound
     from hookline.api.services import Site
     from hookline.api.spool import Spooled
-    from hookline.core.bodies import Body
+    from hookline.engine.receive import ExecutionStart
     from hookline.model.configuration import Stored
-    from hookline.model.executions import Automation
 
 PREFIX: Final = "/trigger/"
 
@@ -91,13 +86,13 @@ async def _find(site: Site, call: Call) -> Stored[Trigger]:
 
 async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[Trigger]) -> Answer:
     request, trigger, services = call.request, found.document, site.services
-    allowed = tuple(trigger.settings.get("methods") or DEFAULT_METHODS[trigger.profile])
+    allowed = methods_of(trigger)
     if request.method == "OPTIONS":
         return trigger_answers.options(trigger, allowed)
     scheme = scheme_with(trigger)
     # Some senders ask with GET whether the URL is ours, whatever a trigger's methods are.
-    if request.method not in allowed and (scheme is None or scheme.handshake is None):
-        raise _other_method(allowed)
+    if scheme is None or scheme.handshake is None:
+        check_method(trigger, request.method)
     cap = int(trigger.settings.get("max_body_bytes", DEFAULT_BODY_BYTES))
     request.check_declared_size(cap)
     gatekeeper.check_rate(found, services.clock.elapsed())
@@ -109,13 +104,18 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     if scheme is not None:
         cap = min(cap, MOST_SIGNED_BYTES)  # a signature is over all bytes, so they are held
     spooled = await take_in(
-        request, cap, site.services.blobs if scheme is None else None, _content_type(request)
+        request, cap, services.blobs if scheme is None else None, content_type_of(request)
     )
-    call.body, call.kept, call.body_digest = spooled.held, spooled.kept, spooled.digest
+    call.took_in(spooled)
+    kept_blob = None
     try:
-        ready = await _ready(site, call, found, spooled, allowed)
+        try:
+            ready = await _ready(site, call, found, spooled)
+        except UnroutableError as error:
+            kept_blob = await keep_unroutable(site, call, found, error)
+            raise
     except BaseException:
-        await spooled.forget(services.blobs)
+        await spooled.forget(services.blobs, but=kept_blob)
         raise
     if isinstance(ready, Answer):
         await spooled.forget(services.blobs)
@@ -125,76 +125,30 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
 
 
 async def _ready(
-    site: Site, call: Call, found: Stored[Trigger], spooled: Spooled, allowed: tuple[str, ...]
+    site: Site, call: Call, found: Stored[Trigger], spooled: Spooled
 ) -> Answer | tuple[ExecutionStart, Flow]:
     """Return what is stored for a request whose body is here, or the answer to one that starts nothing."""
-    request, trigger, scheme, dedupe_id = call.request, found.document, scheme_with(found.document), None
+    request, trigger, dedupe_id = call.request, found.document, None
+    scheme = scheme_with(trigger)
     if scheme is not None:
         told = answer_handshake(site, call, trigger, scheme)
         if told is not None:
             return told
-        if request.method not in allowed:
-            raise _other_method(allowed)
+        check_method(trigger, request.method)
         dedupe_id = verify_signature(site, call, trigger, scheme).dedupe_id
     if request.method == "HEAD":
         return Answer(200, b"")
-    body = spooled.body
-    if body is None:
-        body = await beside(len(spooled.held), read_body, spooled.held, _content_type(request))
-    try:
-        flow = await flow_of(site, call, found, body)
-    except UnroutableError as error:
-        await keep_unroutable(site, call, found, error)
-        raise
-    flow = await before_start(site, call, flow, body)
-    if not flow.before.runs:
-        return trigger_answers.instead_of_running(trigger, flow)
-    automation = await site.services.find_automation(found.organization_id, flow.kind, flow.id)
-    return _start_of(site, call, found, flow, automation, body, dedupe_id), flow
+    start, flow = await prepared(site, call, found, spooled, dedupe_id=dedupe_id)
+    return trigger_answers.instead_of_running(trigger, flow) if start is None else (start, flow)
 
 
-def _content_type(request: Inbound) -> str:
-    return request.headers.get(b"content-type", b"").decode("latin-1")
+def methods_of(trigger: Trigger) -> tuple[str, ...]:
+    """Return the methods that a trigger with a path of its own takes."""
+    return tuple(trigger.settings.get("methods") or DEFAULT_METHODS[trigger.profile])
 
 
-def _other_method(allowed: tuple[str, ...]) -> MethodError:
-    return MethodError("This trigger takes no such method.", allow=", ".join(allowed))
-
-
-def _start_of(
-    site: Site,
-    call: Call,
-    found: Stored[Trigger],
-    flow: Flow,
-    automation: Automation | None,
-    body: Body,
-    dedupe_id: str | None,
-) -> ExecutionStart:
-    """Return what is stored. dedupe_id: as the signature's scheme has it. Raises InputError or UnavailableError."""
-    request, trigger = call.request, found.document
-    if automation is None:
-        raise UnavailableError(
-            "The automation behind this URL is not available now.", code="AUTOMATION_UNAVAILABLE"
-        )
-    callback_id, callback_url = callback_of(
-        trigger, request.headers.get(b"hookline-callback"), body.data, site.addresses
-    ) or (None, None)
-    shown, input_ = trigger_and_input(site, call, flow, body)
-    status = trigger_answers.accepted_status(trigger, flow)
-    payload, place = partial(flow.payload, call, body), flow.place or place_of(found.id, automation)
-    default = dedupe_id or queue_name(automation, place, payload)
-    once = once_of(found, call, body.data, site.services.clock.now(), place=flow.place, default=default)
-    return ExecutionStart(
-        organization_id=found.organization_id,
-        kind=flow.kind,
-        automation_id=flow.id,
-        input=input_,
-        source="trigger",
-        trigger=shown,
-        trigger_id=found.id,
-        request=record_of(site, call, found.organization_id, status=status),
-        once=once,
-        callback_id=callback_id,
-        callback_url=callback_url,
-        turn=turn_of(place, trigger.settings, automation, payload),
-    )
+def check_method(trigger: Trigger, method: str) -> None:
+    """Raise MethodError for one that the trigger does not take."""
+    allowed = methods_of(trigger)
+    if method not in allowed:
+        raise MethodError("This trigger takes no such method.", allow=", ".join(allowed))

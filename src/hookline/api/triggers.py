@@ -1,11 +1,10 @@
-"""``/api/v1/triggers``: inbound URLs and their credentials, and the requests that came in on them."""
+"""``/api/v1/triggers``: inbound URLs and their credentials."""
 
-from base64 import b64encode
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
@@ -38,7 +37,6 @@ from hookline.engine.manage.triggers import (
 from hookline.engine.manage.triggers import rotate as rotate_credential
 from hookline.errors import ConflictError, InputError
 from hookline.model.configuration import Stored, Trigger, TriggerEndpoint, Webhook
-from hookline.model.executions import TriggerRequest
 from hookline.model.ids import public
 from hookline.model.states import DeliveryState, Kind, Scope
 
@@ -65,6 +63,7 @@ class TriggerSettings(Body):
     debounce: dict[str, Any] | None = None
     concurrency: dict[str, Any] | None = None
     callbacks: bool | None = None
+    keep_refused: bool | None = None
 
 
 class NewTriggerBody(TriggerSettings):
@@ -82,9 +81,6 @@ class Rotation(Body):
 
     secret: str | None = None
     overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = int(ROTATION.total_seconds())
-
-
-Refused = Annotated[bool | None, Query(description="Only refused ones, or only accepted ones.")]
 
 
 @router.post(
@@ -221,40 +217,6 @@ async def rotate(site: AtSite, caller: Writer, trigger_id: str, body: Rotation |
     return reply(view(site, caller, stored) | _shown_once(site, stored, shown_once))
 
 
-@router.get("/triggers/{trigger_id}/requests", summary="List the requests that came in on a trigger")
-async def requests_of(
-    site: AtSite, caller: Reader, page: AtPage, trigger_id: str, refused: Refused = None
-) -> Response:
-    id = key_in_path("trigger", trigger_id)
-    found_or_missing(
-        await site.services.store.get(Trigger, id, organization_id=caller.organization_id), "trigger"
-    )
-    found = await site.services.store.requests(
-        caller.organization_id, trigger_id=id, refused=refused, before=page.before, limit=page.enough
-    )
-    return page.reply("requests", found, lambda request: request.id, request_line)
-
-
-@router.get("/requests", summary="List the requests that came in, such as the refused ones")
-async def requests(
-    site: AtSite,
-    caller: Reader,
-    page: AtPage,
-    refused: Refused = None,
-) -> Response:
-    found = await site.services.store.requests(
-        caller.organization_id, trigger_id=None, refused=refused, before=page.before, limit=page.enough
-    )
-    return page.reply("requests", found, lambda request: request.id, request_line)
-
-
-@router.get("/requests/{request_id}", summary="Show a request as it came, without its credential")
-async def request(site: AtSite, caller: Reader, request_id: str) -> Response:
-    id = key_in_path("request", request_id)
-    found = await site.services.store.request(id, organization_id=caller.organization_id)
-    return reply(request_view(found_or_missing(found, "request")))
-
-
 def _settings(body: TriggerSettings) -> dict[str, Any]:
     return {name: value for name, value in body.model_dump(exclude_unset=True).items() if name in SETTINGS}
 
@@ -309,33 +271,3 @@ def _endpoint(endpoint: TriggerEndpoint | None) -> dict[str, Any] | None:
         return None
     instance_id = None if endpoint.instance_id is None else public("instance", endpoint.instance_id)
     return {"id": endpoint.integration_id, "instance_id": instance_id, "flow": endpoint.flow}
-
-
-def request_line(request: TriggerRequest) -> dict[str, Any]:
-    return {
-        "id": public("request", request.id),
-        "trigger_id": None if request.trigger_id is None else public("trigger", request.trigger_id),
-        "execution_id": None if request.execution_id is None else public("execution", request.execution_id),
-        "received_at": when(request.received_at),
-        "method": request.method,
-        "path": request.path,
-        "remote_address": request.remote_address,
-        "status": request.status,
-        "reason": request.reason,
-    }
-
-
-def request_view(request: TriggerRequest) -> dict[str, Any]:
-    return request_line(request) | {
-        "query": request.query,
-        "headers": request.headers,
-        **body_view("body", request.body),
-    }
-
-
-def body_view(name: str, body: bytes) -> dict[str, Any]:
-    """Show bytes as text where they are text, else as base64."""
-    try:
-        return {name: body.decode(), f"{name}_encoding": "utf-8"}
-    except UnicodeDecodeError:
-        return {name: b64encode(body).decode(), f"{name}_encoding": "base64"}

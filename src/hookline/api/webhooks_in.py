@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.api.beside import beside
-from hookline.api.call import Call, check_address, keep_refused, record_of, trigger_json
+from hookline.api.call import Call, check_address, trigger_json
 from hookline.api.credentials import find_trigger, is_live
 from hookline.api.errors import Answer, UnavailableError, missing_field
 from hookline.api.identity import unauthorized
 from hookline.api.inbound import query_parameters
 from hookline.api.once import once_of, queue_name
 from hookline.api.publish import repeated
+from hookline.api.records import keep_refused, record_of
 from hookline.api.shape import Field, check_field, not_an_object
+from hookline.api.spool import Spooled
 from hookline.core.bodies import Body, carried
 from hookline.core.canonical import decode
 from hookline.core.times import rfc3339
@@ -90,7 +92,8 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, kind: Kind, ta
     request.check_declared_size(site.settings.max_body_bytes)
     trigger = await _authenticate(site, call, kind, target)
     gatekeeper.check_rate(trigger, services.clock.elapsed())
-    call.body = body = await request.body(site.settings.max_body_bytes)
+    body = await request.body(site.settings.max_body_bytes)
+    call.took_in(Spooled(body))
     request.check_json()
     seen = await beside(len(body), _read, kind, body)
     automation = services.automation(kind, target)

@@ -1,8 +1,8 @@
 """Say whether one more may pass now, and if not, how long to wait.
 
 ``Gcra`` paces what we send (smooth, one number of state); ``SlidingWindow`` counts what comes in as PR-7 words it:
-"already received 50 requests in the last second". Times are seconds of any clock that never steps back; this
-module never reads one.
+"already received 50 requests in the last second"; ``Allowance`` bounds what we keep of it. Times are seconds of any
+clock that never steps back; this module never reads one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,33 @@ class Gcra(msgspec.Struct, frozen=True):
         if wait > 1e-9:
             return state, wait
         return due + interval, 0.0
+
+
+class Allowance:
+    """So much a second, saved up to ``most`` while it is not taken; it begins full. What does not fit takes nothing."""
+
+    __slots__ = ("_at", "_left", "_most", "_per_second")
+
+    def __init__(self, per_second: float, most: float) -> None:
+        if not per_second > 0 or most < 0:
+            raise ValueError("an allowance gives something: per_second above 0, most 0 or more")
+        self._per_second = per_second
+        self._most = most
+        self._left = most
+        self._at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Allowance({self._left:g} of {self._most:g})"
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take this much if it is there."""
+        if self._at is not None:
+            self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < amount:
+            return False
+        self._left -= amount
+        return True
 
 
 class SlidingWindow:

@@ -19,7 +19,7 @@ from hookline.engine.routing import Router
 from hookline.engine.supervise import Supervisor
 from hookline.errors import StorageError
 from hookline.model.configuration import ApiKey, Organization
-from hookline.ports import KeepRequest, Once, Repeat
+from hookline.ports import Attribute, KeepRequest, Once, Repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -230,3 +230,8 @@ class Node:
             if is_owed:
                 raise
             _log.warning("refused_request_not_kept", reason=exc.message)
+
+    async def attribute(self, organization_id: Key, request_id: Key, execution_id: Key) -> bool:
+        """Say which execution stands for a kept request that started nothing itself. False when it has one."""
+        write = Attribute(organization_id=organization_id, request_id=request_id, execution_id=execution_id)
+        return await self.committer.commit(write) is True

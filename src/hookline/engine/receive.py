@@ -15,11 +15,11 @@ import msgspec
 from hookline.core.turns import Turn
 from hookline.dialects import payloads
 from hookline.engine.record import execution_event
-from hookline.errors import StorageError
+from hookline.errors import ConflictError, StorageError
 from hookline.model.executions import Automation, Conversation, Execution, TriggerRequest
 from hookline.model.ids import Key, new_key
 from hookline.model.states import ExecutionStatus, Kind
-from hookline.ports import Accept, Instead, NewEvent, Once, Repeat
+from hookline.ports import Accept, Instead, NewEvent, Once, Repeat, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     ``api`` or ``replay``.  request: kept with the execution; its id and execution_id are filled in here.
     once: makes the start happen once.  id: made beforehand by who registered a waiter for its end, or None.
     is_awaited: somebody on this node waits for its end.  callback_id, callback_url: as the execution keeps them.
-    turn: its place among others, or None.
+    turn: its place among others, or None.  reruns: id of a kept request that starts this now, instead of ``request``.
     """
 
     organization_id: Key
@@ -60,6 +60,7 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     callback_id: Key | None = None
     callback_url: str | None = None
     turn: Turn | None = None
+    reruns: Key | None = None
 
 
 class Receiver:
@@ -90,7 +91,8 @@ class Receiver:
         """Store the execution; durable when it returns. Returns Repeat when ``start.once`` was there before, and an
         earlier execution when that one stands for it (``start.turn``).
 
-        answer: words the answer that a repeat will get, since it names the execution. Raises StorageError.
+        answer: words the answer that a repeat will get, since it names the execution. Raises StorageError, and
+        ConflictError when ``start.reruns`` started something before.
         """
         await self._outbox.ready(start.organization_id)
         now = self._clock.now()
@@ -115,6 +117,7 @@ class Receiver:
             when_full=turn.when_full,
             same_mark=turn.same_mark,
             merge_within_ms=0 if turn.most_delay is None else turn.most_delay // timedelta(milliseconds=1),
+            reruns=start.reruns,
         )
 
         def concluded(result: object) -> None:
@@ -125,6 +128,8 @@ class Receiver:
                 self._executor.expect()
 
         result = await self._committer.commit(accept, after=concluded)
+        if isinstance(result, Taken):
+            raise ConflictError("This request started an execution before.", code="ALREADY_RAN")
         if result is True and turn.when_full == "replace":
             # It is stored; the others learn at the next look what they were asked.
             with suppress(StorageError):
@@ -168,7 +173,7 @@ class Receiver:
             automation_name=automation.name if automation is not None else start.automation_id,
             source=start.source,
             trigger_id=start.trigger_id,
-            request_id=start.request.id if start.request is not None else None,
+            request_id=start.request.id if start.request is not None else start.reruns,
             replay_of=start.replay_of,
             callback_id=start.callback_id,
             callback_url=start.callback_url,

@@ -23,7 +23,7 @@ from hookline.engine.manage.keys import DIGESTS
 from hookline.engine.vault import token_digest
 from hookline.errors import HandlerFailedError, MissingError, UnauthorizedError, UnroutableError
 from hookline.model.configuration import ApiKey, Stored, Trigger, TriggerEndpoint
-from hookline.model.ids import public
+from hookline.model.ids import Key, public
 from hookline.model.integrations import Flow, Handler, Instance, Integration, Security
 from hookline.model.states import Scope
 from hookline.ports.runner import CallJob
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from hookline.engine.contexts import Contexts
     from hookline.engine.directory import Directory
     from hookline.model.executions import Failure
-    from hookline.model.ids import Key
     from hookline.ports import Clock
     from hookline.ports.runner import CallResult, Runner
 
@@ -56,6 +55,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     text: Callable[[], bytes]
     api_key: str | None
     url: str
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Who routes a kept request says where it goes: what is None here is taken from the request.
+
+    It is vouched for: keys are not asked for, since those that came with it are not kept.
+    """
+
+    instance_id: Key | None = None
+    flow: str | None = None
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,8 +137,10 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({self._contexts!r})"
 
-    async def destination(self, trigger: Stored[Trigger], request: Request) -> Destination:
-        """Return where a request to an integration's trigger goes.
+    async def destination(
+        self, trigger: Stored[Trigger], request: Request, chosen: Chosen | None = None
+    ) -> Destination:
+        """Return where a request to an integration's trigger goes. chosen: None for one that has just come in.
 
         Raises MissingError (nothing is there, or it takes no requests: the two look the same), UnroutableError (the
         request does not say what is there), UnauthorizedError, or HandlerFailedError (a route function did not work).
@@ -138,16 +149,21 @@ class Router:
         integration = None if endpoint is None else self._contexts.integration(endpoint.integration_id)
         if endpoint is None or integration is None:
             raise MissingError("There is no such trigger.")
-        if integration.security is Security.ORGANIZATION:
+        if chosen is None and integration.security is Security.ORGANIZATION:
             await self._check_organization(trigger, request.api_key)
-        route = await self._route(endpoint, integration, request)
-        instance = await self._instance(trigger, endpoint, route)
+        given = chosen or Chosen()
+        route = Route(given.flow)
+        if given.flow is None or (given.instance_id is None and endpoint.instance_id is None):
+            route = await self._route(endpoint, integration, request)
+            route = Route(given.flow or route.flow, route.customer)
+        instance = await self._instance(trigger, endpoint, route, given.instance_id)
         flow = None if route.flow is None else integration.flow(route.flow)
         if flow is None:
             raise UnroutableError(
                 "no flow is named" if route.flow is None else f"there is no flow {route.flow!r}"
             )
-        _check_key(integration, instance.document, flow, request.api_key)
+        if chosen is None:
+            _check_key(integration, instance.document, flow, request.api_key)
         shown = self._contexts.shown(instance, integration, flow, invoke_url=request.url)
         return Destination(integration=integration, flow=flow, instance=instance, shown=shown)
 
@@ -177,13 +193,17 @@ class Router:
         raise HandlerFailedError(f"The route function did not work: {words}")
 
     async def _instance(
-        self, trigger: Stored[Trigger], endpoint: TriggerEndpoint, route: Route
+        self, trigger: Stored[Trigger], endpoint: TriggerEndpoint, route: Route, chosen: Key | None
     ) -> Stored[Instance]:
         if endpoint.instance_id is not None:
+            if chosen not in {None, endpoint.instance_id}:
+                raise UnroutableError("the URL belongs to another instance")
             stored = await self._directory.get(Instance, endpoint.instance_id)
             if stored is None or not stored.document.takes_requests:
                 raise MissingError("There is no such trigger.")
             return stored
+        if chosen is not None:
+            return await self._chosen(trigger, endpoint, chosen)
         if route.customer is None:
             raise UnroutableError("no customer is named")
         name = customer_name(trigger.organization_id, endpoint.integration_id, route.customer)
@@ -191,6 +211,17 @@ class Router:
         if stored is None or not stored.document.takes_requests:
             what = "there is no instance of" if stored is None else "out of service is the instance of"
             raise UnroutableError(f"{what} customer {route.customer!r}")
+        return stored
+
+    async def _chosen(self, trigger: Stored[Trigger], endpoint: TriggerEndpoint, id: Key) -> Stored[Instance]:
+        stored = await self._directory.get(Instance, id)
+        if (
+            stored is None
+            or stored.organization_id != trigger.organization_id
+            or stored.document.integration_id != endpoint.integration_id
+            or not stored.document.takes_requests
+        ):
+            raise UnroutableError("there is no such instance of this integration in service")
         return stored
 
     async def _check_organization(self, trigger: Stored[Trigger], api_key: str | None) -> None:

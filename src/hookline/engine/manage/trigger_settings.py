@@ -244,6 +244,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "concurrency": _check_concurrency,
     "debounce": _check_debounce,
     "callbacks": _check_flag("callbacks"),
+    "keep_refused": _check_flag("keep_refused"),
 }
 
 SETTINGS: Final = frozenset(_CHECKS)

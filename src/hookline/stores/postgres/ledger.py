@@ -38,7 +38,16 @@ from hookline.ports import (
     Suspend,
 )
 from hookline.stores import rows
-from hookline.stores.postgres import answering, artifacts, batches, publishing, reruns, running, settling, turns
+from hookline.stores.postgres import (
+    answering,
+    artifacts,
+    batches,
+    publishing,
+    reruns,
+    running,
+    settling,
+    turns,
+)
 from hookline.stores.postgres.batch import CHANNEL, Batch
 from hookline.stores.postgres.connected import Connected
 from hookline.stores.postgres.connection import is_lost, is_retried
