@@ -74,44 +74,40 @@ async def trigger_of(site: Site, kept: TriggerRequest) -> Stored[Trigger]:
     found = None
     if kept.trigger_id is not None:
         found = await site.services.store.get(Trigger, kept.trigger_id, organization_id=kept.organization_id)
-    if found is None or found.document.path_id is None:
-        # Those without a path of their own know their callers by tokens and passwords alone.
-        code = "CREDENTIAL_NOT_KEPT" if found is not None else "TRIGGER_GONE"
-        raise ConflictError(_WORDS[code], code=code)
+    if found is None:
+        raise ConflictError("No trigger is known for this request, or it is deleted.", code="TRIGGER_GONE")
+    if found.document.path_id is None:  # such a trigger knows its callers by tokens and passwords alone
+        raise _no_credential()
     return found
 
 
 # --- checked ------------------------------------------------------------------------------------------------
 
 
-_WORDS: Final = {
-    "TRIGGER_GONE": "No trigger is known for this request, or it is deleted.",
-    "CREDENTIAL_NOT_KEPT": (
-        "The credential that came with it is not kept, so it cannot be checked again; its sender must send it again."
-    ),
-    "URL_NOT_KEPT": (
-        "Its URL held a credential, which is not kept, or was longer than what is kept; its sender must send it again."
-    ),
-    "BODY_NOT_READ": "It was refused before its body was read; its sender must send it again.",
-    "BODY_GONE": "Its body is not kept any more.",
-    "HANDSHAKE": "It asked whether this URL is ours; nobody waits for the answer any more.",
-}
+def _no_credential() -> ConflictError:
+    return ConflictError(
+        "The credential that came with it is not kept, so it cannot be checked again; its sender must send it again.",
+        code="CREDENTIAL_NOT_KEPT",
+    )
 
 
-def _cannot(code: str) -> ConflictError:
-    return ConflictError(_WORDS[code], code=code)
+def _no_body() -> ConflictError:
+    return ConflictError("Its body is not kept any more.", code="BODY_GONE")
 
 
 def check_kept(trigger: Trigger, kept: TriggerRequest) -> None:
     """Raise ConflictError when something besides the body is not kept that a check, or the code that runs, looks at."""
     scheme = scheme_with(trigger)
     if refusal_of(kept) == "unauthorized" or (scheme is not None and _is_redacted(scheme, kept)):
-        raise _cannot("CREDENTIAL_NOT_KEPT")
+        raise _no_credential()
     hidden = credentials_in_query(trigger, scheme)
     shown = [(name, value) for name, value in _parameters(kept) if name not in hidden]
     is_cut = len(kept.path) >= MOST_PATH or len(kept.query) >= MOST_QUERY
     if is_cut or any(value == REDACTED for _, value in shown):
-        raise _cannot("URL_NOT_KEPT")
+        raise ConflictError(
+            "Its URL held a credential, which is not kept, or was too long to be kept; its sender must send it again.",
+            code="URL_NOT_KEPT",
+        )
 
 
 def _is_redacted(scheme: Scheme, kept: TriggerRequest) -> bool:
@@ -140,7 +136,9 @@ async def reopened(site: Site, found: Stored[Trigger], kept: TriggerRequest) -> 
 async def body_chunks(site: Site, kept: TriggerRequest) -> AsyncIterator[AsyncIterator[bytes]]:
     """Return the exact bytes of a body while the context is open. Raises ConflictError when they are not all kept."""
     if kept.body_size is None:
-        raise _cannot("BODY_NOT_READ")
+        raise ConflictError(
+            "It was refused before its body was read; its sender must send it again.", code="BODY_NOT_READ"
+        )
     if not kept.is_whole:
         raise ConflictError(
             f"Of its {kept.body_size} bytes only the first {len(kept.body)} are kept; its sender must send it again.",
@@ -151,12 +149,12 @@ async def body_chunks(site: Site, kept: TriggerRequest) -> AsyncIterator[AsyncIt
         return
     blobs = site.services.blobs
     if blobs is None:
-        raise _cannot("BODY_GONE")
+        raise _no_body()
     async with AsyncExitStack() as stack:
         try:
             path = await stack.enter_async_context(blobs.local(kept.body_blob))
         except MissingError as exc:
-            raise _cannot("BODY_GONE") from exc
+            raise _no_body() from exc
         yield _read(path)
 
 
@@ -226,7 +224,9 @@ def check_again(site: Site, call: Call) -> str | None:
     if scheme is None:
         return None
     if answer_handshake(site, call, trigger, scheme) is not None:
-        raise _cannot("HANDSHAKE")
+        raise ConflictError(
+            "It asked whether this URL is ours; nobody waits for the answer any more.", code="HANDSHAKE"
+        )
     return verify_signature(site, call, trigger, scheme).dedupe_id
 
 
