@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import zlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,8 @@ async def test_the_age_of_a_request_is_judged_by_its_arrival(store: Store) -> No
         late = await shown(api, kept[0]["id"])
 
     assert (told["started"], told["refused"]) == (1, {"timestamp_too_old": 1})
-    assert any("412 s" in sentence for sentence in late["explain"]["findings"])
+    # The signed time has whole seconds.
+    assert re.search(r"41[23] s", " ".join(late["explain"]["findings"]))
 
 
 async def test_a_refused_request_is_explained_with_todays_secrets(store: Store) -> None:
