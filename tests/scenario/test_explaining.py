@@ -140,3 +140,32 @@ async def test_an_event_is_explained_for_every_webhook(store: Store) -> None:
     assert told["sent"]["delivery"]["attempts_made"] == 1
     assert json.dumps(told["held"]["reason"]).count("webhook_paused") == 1
     assert missing.status == 404
+
+
+async def test_events_in_batches_are_explained(store: Store) -> None:
+    """Issue point 9: waiting for a batch, sent in one, or failed with it."""
+    sender = FakeSender(lambda request: refused(500) if "bad" in request.url else OK)
+    async with serving(store, sender=sender) as api:
+        two: dict[str, Any] = {"batch_settings": {"max_events": 2, "max_wait_seconds": 600}}
+        good = await api.webhook(url="http://receiver.test/good", **two)
+        bad = await api.webhook(
+            url="http://receiver.test/bad", retry_policy={"max_retries": 0, "backoff_multiplier": 1}, **two
+        )
+        ids = await publish(api, *[{"type": "order.paid", "data": {"n": n}} for n in range(3)])
+        async with asyncio.timeout(8):
+            while len(await settled(api)) < 2:
+                await asyncio.sleep(0.01)
+        sent = {one["webhook_id"]: one for one in await explained(api, ids[0])}
+        waits = {one["webhook_id"]: one for one in await explained(api, ids[2])}
+
+    assert (sent[good["id"]]["state"], sent[bad["id"]]["state"]) == ("sent", "exhausted")
+    assert sent[good["id"]]["reason"].startswith("in batch bat_")
+    assert sent[bad["id"]]["delivery"]["id"].startswith("dlv_")
+    assert {one["state"] for one in waits.values()} == {"batched"}
+
+
+async def explained(api: Api, event_id: str) -> list[dict[str, Any]]:
+    webhooks: list[dict[str, Any]] = (await api.admin("GET", f"/api/v1/events/{event_id}/explain")).json[
+        "webhooks"
+    ]
+    return webhooks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -202,3 +203,82 @@ async def test_bad_replays_say_which_field(store: Store, body: dict[str, Any], f
 
     assert answer.status == 400
     assert answer.details["field"].startswith(field)
+
+
+async def test_what_was_never_owed_is_counted_and_sent(store: Store) -> None:
+    """Issue point 10, include never-attempted: what the webhook would get now and never did, and nothing twice."""
+    sender = FakeSender()
+    async with serving(store, sender=sender) as api:
+        first = await api.webhook(events=["order.*"])
+        await delivered(api, 20, types=("order.paid",))
+        await api.bed.publish("user.left")
+        late = await api.webhook(
+            events=["order.*"], conditions={"n": {"lt": 10}}, url="http://receiver.test/late"
+        )
+        await api.bed.publish("order.paid", b'{"n": 3}')
+        await api.bed.until_deliveries(lambda found: len(found) == 22 and all(one.ended_at for one in found))
+        wanted = {"since": LONG_AGO, "state": "exhausted", "include_never_attempted": True}
+        unnamed = await api.admin("POST", URL, wanted)
+        preview = await api.admin("POST", URL, wanted | {"webhook_id": late["id"], "dry_run": True})
+        nothing = await api.admin("POST", URL, wanted | {"webhook_id": first["id"], "dry_run": True})
+        made = await api.admin("POST", URL, wanted | {"webhook_id": late["id"]})
+        done = await until_status(api.admin, made.json["id"], "completed")
+        await api.bed.until_deliveries(lambda found: len(found) == 32 and all(one.ended_at for one in found))
+        again = await api.admin("POST", URL, wanted | {"webhook_id": late["id"]})
+        over = await until_status(api.admin, again.json["id"], "completed")
+        attempts = await replays_of(api)
+
+    arrived = [dict(one.headers)["webhook-id"] for one in sender.sent if one.url.endswith("late")]
+    assert (unnamed.status, unnamed.details["field"]) == (400, "webhook_id")
+    assert (preview.json["count"], nothing.json["count"]) == (10, 0)
+    assert (done["added"], done["reopened"], done["progress"]) == (10, 0, 1.0)
+    assert (over["count"], over["added"]) == (0, 0)
+    assert len(arrived) == len(set(arrived)) == 11
+    assert sum(len(one) for one in attempts) == 10  # marked as a replay
+
+
+async def test_never_owed_events_survive_a_kill_and_a_pause(store: Store) -> None:
+    """Each is owed once, however often its job is taken up."""
+    async with serving(store, stop=False) as api:
+        await api.webhook(events=["none"])
+        await until_published(api, 60)
+        late = await api.webhook(url="http://receiver.test/late")
+        wanted = {"since": LONG_AGO, "webhook_id": late["id"], "include_never_attempted": True}
+        made = await api.admin("POST", URL, wanted | {"rate_per_second": 60})
+        await api.bed.until_deliveries(lambda found: len(found) >= 5)
+        paused = await api.admin("POST", f"{URL}/{made.json['id']}/pause")
+        resumed = await api.admin("POST", f"{URL}/{made.json['id']}/resume")
+        organization, key = api.bed.organization_id, api.key
+    async with serving(store, organization_id=organization, key=key) as api:
+        done = await until_status(api.admin, made.json["id"], "completed")
+        found = await api.bed.until_deliveries(lambda all_: all(one.state == "succeeded" for one in all_))
+
+    assert (paused.json["status"], resumed.json["status"]) == ("paused", "running")
+    assert done["progress"] == 1.0
+    assert len(found) == 60
+
+
+async def until_published(api: Api, count: int) -> None:
+    webhook = (await api.admin("GET", "/api/v1/webhooks")).json["webhooks"][-1]
+    key = parse("webhook", webhook["id"])
+    assert key is not None
+    stored = await api.bed.node.store.get(Webhook, key, organization_id=None)
+    assert stored is not None
+    api.bed.organization_id = stored.organization_id
+    for number in range(count):
+        await api.bed.publish(data=b'{"n": %d}' % number)
+
+
+async def test_a_webhook_with_batches_gets_what_it_was_never_owed_in_batches(store: Store) -> None:
+    sender = FakeSender()
+    async with serving(store, sender=sender) as api:
+        await api.webhook(events=["none"])
+        await until_published(api, 6)
+        late = await api.webhook(batch_settings={"max_events": 3, "max_wait_seconds": 60})
+        wanted = {"since": LONG_AGO, "webhook_id": late["id"], "include_never_attempted": True}
+        made = await api.admin("POST", URL, wanted)
+        done = await until_status(api.admin, made.json["id"], "completed")
+        requests = await sender.received(2)
+
+    assert done["added"] == 6
+    assert [json.loads(one.body)["count"] for one in requests] == [3, 3]

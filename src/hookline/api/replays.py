@@ -35,7 +35,10 @@ _DEFAULT_STATES: Final = (DeliveryState.SUCCEEDED, DeliveryState.EXHAUSTED)
 
 
 class NewReplay(Body):
-    """since, until: RFC 3339, of the deliveries' creation. state: one or several; those that ended if absent."""
+    """since, until: RFC 3339, of the deliveries' creation. state: one or several; those that ended if absent.
+
+    include_never_attempted: also events received in that time that the webhook would get now and never did.
+    """
 
     webhook_id: str | None = None
     since: str
@@ -43,6 +46,7 @@ class NewReplay(Body):
     state: StateName | list[StateName] | None = None
     types: list[str] = Field(default=[], max_length=50, description="Patterns of event types.")
     rate_per_second: float = Field(default=100.0, ge=0.01, le=10_000)
+    include_never_attempted: bool = False
     dry_run: bool = Field(default=False, description="Only count.")
 
 
@@ -106,6 +110,10 @@ async def _job(site: Site, organization_id: Key, body: NewReplay) -> Replay:
             await site.services.store.get(Webhook, webhook_id, organization_id=organization_id), "webhook"
         )
         found_or_missing(stored if stored.document.origin is Origin.REGISTERED else None, "webhook")
+    elif body.include_never_attempted:
+        raise InputError(
+            "Which webhook never got them? Name one.", field="webhook_id", expected="string", received="null"
+        )
     named = [body.state] if isinstance(body.state, str) else body.state or []
     return Replay(
         webhook_id=webhook_id,
@@ -114,6 +122,7 @@ async def _job(site: Site, organization_id: Key, body: NewReplay) -> Replay:
         states=tuple(DeliveryState(name) for name in named) or _DEFAULT_STATES,
         types=tuple(check_pattern(one, f"types.{place}") for place, one in enumerate(body.types)),
         rate_per_second=body.rate_per_second,
+        include_never_attempted=body.include_never_attempted,
     )
 
 
@@ -155,6 +164,7 @@ def view(stored: Stored[Replay]) -> dict[str, Any]:
         **_what(job),
         "reopened": job.reopened,
         "skipped": job.skipped,
+        "added": job.added,
         "progress": 1.0 if job.status is ReplayStatus.COMPLETED else _share(job),
         "created_at": when(stored.created_at),
         "ended_at": when(job.ended_at),
@@ -162,7 +172,7 @@ def view(stored: Stored[Replay]) -> dict[str, Any]:
 
 
 def _share(job: Replay) -> float:
-    return min(1.0, (job.reopened + job.skipped) / job.total) if job.total else 0.0
+    return min(1.0, (job.reopened + job.skipped + job.added) / job.total) if job.total else 0.0
 
 
 def _what(job: Replay) -> dict[str, Any]:
@@ -173,6 +183,7 @@ def _what(job: Replay) -> dict[str, Any]:
         "state": list(job.states),
         "types": list(job.types),
         "rate_per_second": job.rate_per_second,
+        "include_never_attempted": job.include_never_attempted,
         "count": job.total,
         "is_count_exact": job.is_total_exact,
     }

@@ -121,6 +121,7 @@ def replay(
     state: list[Replayable] | None = None,
     types: Annotated[list[str] | None, Parameter(name="--type")] = None,
     rate: float | None = None,
+    include_never_attempted: Annotated[bool, Parameter(negative=())] = False,
     dry_run: bool = False,
     yes: bool = False,
     wait: bool = True,
@@ -134,6 +135,7 @@ def replay(
     hookline deliveries replay --since 2026-07-28T09:00:00Z --state exhausted
     hookline deliveries replay --since 2026-07-28T09:00:00Z --webhook wh_… --rate 20 --yes
     hookline deliveries replay --since 2026-07-28T09:00:00Z --dry-run
+    hookline deliveries replay --since 2026-07-28T09:00:00Z --webhook wh_… --include-never-attempted
     ```
 
     Parameters
@@ -150,6 +152,8 @@ def replay(
         Only events of this type, which may hold `*`; may be repeated.
     rate
         How many a second; 100 if left out.
+    include_never_attempted
+        Also events that the webhook would get now and never did: it was created, or widened, after them.
     dry_run
         Only say how many.
     yes
@@ -165,6 +169,7 @@ def replay(
         "state": state or None,
         "types": types or [],
         "rate_per_second": rate,
+        "include_never_attempted": include_never_attempted or None,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     preview = client.post("/api/v1/replays", wanted | {"dry_run": True})
@@ -179,7 +184,8 @@ def replay(
         show.as_json(ended)
     else:
         show.line(
-            f"{ended['id']} {ended['status']}: {ended['reopened']} handed over, {ended['skipped']} skipped",
+            f"{ended['id']} {ended['status']}: {ended['reopened'] + ended['added']} handed over, "
+            f"{ended['skipped']} skipped",
             "green" if ended["status"] in {"completed", "running"} else "yellow",
         )
 
@@ -209,5 +215,5 @@ def _follow(client: Client, made: dict[str, Any], *, is_shown: bool) -> dict[str
         while made["status"] == "running":
             time.sleep(_LOOK_SECONDS)
             made = client.get(f"/api/v1/replays/{segment(made['id'])}")
-            bar.update(task, completed=made["reopened"] + made["skipped"])
+            bar.update(task, completed=made["reopened"] + made["skipped"] + made["added"])
     return made

@@ -1,12 +1,11 @@
 """Explain: which webhooks an event is for, and by which rule not the others; before the fact and after it.
 
-Decides nothing itself: ``Directory.mismatch`` does, which is ``matches`` for one webhook. What is owed is told from its
-rows; what is not is derived from the webhook's revision at the time when the event was received.
+What is owed is told from its rows, alone or in a batch; what is not is derived from the webhook's revision at the time
+when the event was received.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,26 +13,25 @@ import msgspec
 from hookline.core.matching import Mismatch
 from hookline.model.configuration import Webhook
 from hookline.model.events import Delivery, Event
-from hookline.model.ids import Key
+from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState, Origin
 from hookline.ports import DeliveryFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from hookline.engine.directory import Directory
-    from hookline.engine.target import Target
+    from hookline.engine.judge import Judge
     from hookline.engine.word import Wording
     from hookline.model.configuration import Stored
-    from hookline.model.states import Kind
     from hookline.ports import Store
 
-_PAGE: Final = 100
 _MOST_DELIVERIES: Final = 500
 
 _STATES: Final = {DeliveryState.SUCCEEDED: "sent"}
 """A delivery's state as an explanation words it, where the two differ."""
+
+_DELETED: Final = "(deleted)"
 
 _RULES: Final = {
     Mismatch.TARGET: "the event is for one other webhook alone",
@@ -54,8 +52,9 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an event for one webhook.
 
-    state: a delivery's, with ``sent`` for succeeded; ``batched`` for one that is sent with others; ``filtered`` or
-    ``no_match`` for one that is not owed.  rule: the word of the rule that kept it away, None when it is owed.
+    state: a delivery's or that of the batch it is in, with ``sent`` for succeeded; ``batched`` for one that waits for
+    others; ``filtered`` or ``no_match`` for one that is not owed.
+    rule: the word of the rule that kept it away, None when it is owed.
     revision: of the webhook, by which it was decided; None for one that was created later.
     """
 
@@ -71,8 +70,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class Explainer:
     """One per node."""
 
-    def __init__(self, *, store: Store, directory: Directory, wording: Wording) -> None:
+    def __init__(self, *, store: Store, directory: Directory, judge: Judge, wording: Wording) -> None:
         self._store = store
+        self._judge = judge
         self._directory = directory
         self._wording = wording
 
@@ -85,11 +85,13 @@ class Explainer:
         """Judge past events for a definition of a webhook, newest first. last: at most so many events."""
         target = self._directory.target_of(stored)
         judged: list[Judged] = []
-        async for event in self._events(stored.organization_id, since):
+        async for page in self._judge.past_events(stored.organization_id, since=since):
+            judged += [
+                Judged(event=event, mismatch=await self._judge.mismatch(target, event))
+                for event in page[: last - len(judged)]
+            ]
             if len(judged) == last:
                 break
-            mismatch = self._directory.mismatch(target, event, await self._automation_of(target, event))
-            judged.append(Judged(event=event, mismatch=mismatch))
         return judged
 
     async def body(self, stored: Stored[Webhook], event: Event) -> bytes:
@@ -105,18 +107,29 @@ class Explainer:
                 organization_id, DeliveryFilter(event_key=event.key), before=None, limit=_MOST_DELIVERIES
             )
         }
-        webhooks = await self._store.list(Webhook, organization_id=organization_id)
+        # One that was set aside from its batch has a row of its own, which says more than the batch's.
+        batched = {
+            one.webhook_id: one.delivery
+            for one in await self._store.batched(organization_id, event.key)
+            if one.webhook_id not in owed
+        }
+        known = {
+            stored.id: stored for stored in await self._store.list(Webhook, organization_id=organization_id)
+        }
         told = [
-            await self._verdict(stored, event, owed.pop(stored.id, None))
-            for stored in webhooks
-            if stored.document.origin is Origin.REGISTERED or stored.id in owed
+            await self._derived(stored, event)
+            for stored in known.values()
+            if stored.document.origin is Origin.REGISTERED and stored.id not in owed | batched
         ]
-        return told + [_of_row(id, "(deleted)", delivery) for id, delivery in owed.items()]
+        names = {id: stored.document.name for id, stored in known.items()}
+        return [
+            *[_of_row(id, names.get(id, _DELETED), delivery) for id, delivery in owed.items()],
+            *[_of_batch(id, names.get(id, _DELETED), delivery) for id, delivery in batched.items()],
+            *told,
+        ]
 
-    async def _verdict(self, stored: Stored[Webhook], event: Event, delivery: Delivery | None) -> Verdict:
+    async def _derived(self, stored: Stored[Webhook], event: Event) -> Verdict:
         name = stored.document.name
-        if delivery is not None:
-            return _of_row(stored.id, name, delivery)
         revision = await self._store.revision_at(Webhook, stored.id, event.received_at)
         if revision is None:
             return Verdict(
@@ -127,14 +140,13 @@ class Explainer:
                 rule="created_later",
             )
         target = await self._directory.target_at(self._directory.target_of(stored), revision)
-        mismatch = self._directory.mismatch(target, event, await self._automation_of(target, event))
+        mismatch = await self._judge.mismatch(target, event)
         if mismatch is None:
-            is_batched = target.webhook.batch is not None
             return Verdict(
                 webhook_id=stored.id,
                 name=name,
-                state="batched" if is_batched else "pending",
-                reason="it is sent in a batch with others" if is_batched else "its delivery is being made",
+                state="pending",
+                reason="its delivery is being made",
                 revision=revision,
             )
         return Verdict(
@@ -146,28 +158,21 @@ class Explainer:
             revision=revision,
         )
 
-    async def _events(self, organization_id: Key, since: datetime | None) -> AsyncIterator[Event]:
-        """Newest first, in pages between which others are served."""
-        before: Key | None = None
-        while page := await self._store.recent_events(organization_id, before=before, limit=_PAGE):
-            for event in page:
-                if since is not None and event.received_at < since:
-                    return
-                yield event
-            before = page[-1].key
-            await asyncio.sleep(0)
-
-    async def _automation_of(self, target: Target, event: Event) -> tuple[Kind, str] | None:
-        """Whose event it is; looked up only for a webhook that asks."""
-        if target.webhook.automation_kind is None or event.execution_id is None or event.sequence == 0:
-            return None
-        execution = await self._store.execution(event.execution_id, organization_id=event.organization_id)
-        return None if execution is None else (execution.kind, execution.automation_id)
-
 
 def reason_of(mismatch: Mismatch) -> str:
     """A rule in one plain clause about the webhook."""
     return _RULES[mismatch]
+
+
+def _of_batch(webhook_id: Key, name: str, delivery: Delivery | None) -> Verdict:
+    if delivery is None:
+        return Verdict(
+            webhook_id=webhook_id, name=name, state="batched", reason="it waits to be sent in a batch"
+        )
+    assert delivery.batch_id is not None
+    verdict = _of_row(webhook_id, name, delivery)
+    in_batch = f"in batch {public('batch', delivery.batch_id)}, {verdict.reason}"
+    return msgspec.structs.replace(verdict, reason=in_batch)
 
 
 def _of_row(webhook_id: Key, name: str, delivery: Delivery) -> Verdict:

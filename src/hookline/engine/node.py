@@ -99,7 +99,10 @@ class Node:
             start=running.receiver.start,
         )
         self.explainer = Explainer(
-            store=store, directory=ground.directory, wording=outgoing.deliverer.wording
+            store=store,
+            directory=ground.directory,
+            judge=outgoing.judge,
+            wording=outgoing.deliverer.wording,
         )
         self.maintenance = Maintenance(
             store=store,

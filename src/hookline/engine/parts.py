@@ -19,6 +19,7 @@ from hookline.engine.directory import Directory
 from hookline.engine.endings import Endings
 from hookline.engine.execute import Executor
 from hookline.engine.history import RunTimes
+from hookline.engine.judge import Judge
 from hookline.engine.lease import Lease
 from hookline.engine.publish import Outbox, Publisher
 from hookline.engine.receive import Receiver
@@ -121,13 +122,16 @@ class Outgoing:
             publisher=self.publisher,
             clock=clock,
         )
+        self.judge = Judge(store, directory)
         self.replayer = Replayer(
             store=store,
             committer=committer,
             directory=directory,
             deliverer=self.deliverer,
+            batcher=self.batcher,
             lease=lease,
             clock=clock,
+            judge=self.judge,
             hold=self.webhooks.hold,
         )
 

@@ -4,6 +4,9 @@ A job is a document. Before a batch is reopened its ids are written into the job
 small slices, as fast as the rate allows. Whoever takes the job over asks of each delivery of the last batch whether it
 was reopened, so a crash between the two repeats none. A reservation under the node's epoch keeps others away, and
 every step is a compare-and-set on the job, so a node that lost its lease changes nothing more.
+
+Events that were never owed to the webhook become deliveries of the same lane. The store makes no second delivery of one
+event for one webhook, so these need no note beforehand.
 """
 
 from __future__ import annotations
@@ -17,20 +20,24 @@ import msgspec
 import structlog
 
 from hookline.core.matching import compile_patterns
+from hookline.engine.publish import new_delivery, waiter, waits
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import Replay, Stored
 from hookline.model.states import DeliveryState, Lane, ReplayStatus
-from hookline.ports import DeliveryFilter, Once, Reopen
+from hookline.ports import LEAVE_THE_CURSOR, DeliveryFilter, FanOut, Once, Reopen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from datetime import datetime
 
+    from hookline.engine.batch import Batcher
     from hookline.engine.commit import Committer
     from hookline.engine.deliver import Deliverer
     from hookline.engine.directory import Directory
+    from hookline.engine.judge import Judge
     from hookline.engine.lease import Lease
     from hookline.engine.target import Target
-    from hookline.model.events import Delivery
+    from hookline.model.events import Delivery, Event
     from hookline.model.ids import Key
     from hookline.ports import Clock, Epoch, Store
 
@@ -66,16 +73,20 @@ class Replayer:
         committer: Committer,
         directory: Directory,
         deliverer: Deliverer,
+        batcher: Batcher,
         lease: Lease,
         clock: Clock,
+        judge: Judge,
         hold: Callable[[Target], Awaitable[None]],
     ) -> None:
         self._store = store
         self._committer = committer
         self._directory = directory
         self._deliverer = deliverer
+        self._batcher = batcher
         self._lease = lease
         self._clock = clock
+        self._judge = judge
         self._hold = hold
         self._running: dict[Key, asyncio.Task[None]] = {}
 
@@ -93,6 +104,10 @@ class Replayer:
         found = 0
         async for page in self._pages(organization_id, job):
             found += len(page)
+            if found > MOST_COUNTED:
+                return MOST_COUNTED, False
+        async for events in self._never_owed(organization_id, job):
+            found += len(events)
             if found > MOST_COUNTED:
                 return MOST_COUNTED, False
         return found, True
@@ -141,6 +156,9 @@ class Replayer:
             if is_first and stored.document.batch:
                 await self._reopen(stored, await self._left(stored), pace)
             is_first = False
+            if stored.document.is_past_deliveries:
+                await self._owe_rest(stored, pace, epoch)
+                return
             try:
                 noted = await self._note_next(stored)
             except ConflictError:
@@ -156,7 +174,9 @@ class Replayer:
         page: Sequence[Delivery] = ()
         async for page in self._pages(stored.organization_id, job, size):  # noqa: B007 -- the first that has some
             break
-        if not page:
+        if not page and job.include_never_attempted:
+            job = msgspec.structs.replace(job, is_past_deliveries=True, batch=(), batch_at=None)
+        elif not page:
             job = msgspec.structs.replace(
                 job, status=ReplayStatus.COMPLETED, batch=(), batch_at=None, ended_at=now
             )
@@ -239,6 +259,94 @@ class Replayer:
             target = self._directory.known_target(stored.organization_id, webhook_id)
             if target is not None and not target.is_active:
                 await self._hold(target)
+
+    # --- what was never owed ---
+
+    async def _never_owed(self, organization_id: Key, job: Replay) -> AsyncIterator[list[Event]]:
+        """Events of a job that its webhook never got and would get now, newest first; a page may be empty."""
+        if not job.include_never_attempted or job.webhook_id is None:
+            return
+        await self._directory.load(organization_id)
+        target = self._directory.known_target(organization_id, job.webhook_id)
+        if target is None:
+            return
+        accepts = compile_patterns(job.types or ("*",))
+        async for page in self._judge.never_owed(
+            organization_id, target, since=job.since, until=job.until, before=job.event_cursor
+        ):
+            yield [event for event in page if accepts(event.type)]
+
+    async def _owe_rest(self, stored: Stored[Replay], pace: Pace, epoch: Epoch) -> None:
+        """Page after page until the end, a pause, or the loss of the lease."""
+        async for page in self._never_owed(stored.organization_id, stored.document):
+            size = max(1, round(stored.document.rate_per_second * _SLICE_SECONDS))
+            for start in range(0, len(page), size):
+                slice_ = page[start : start + size]
+                if not self._lease.is_held() or self._lease.epoch != epoch:
+                    return
+                await pace.wait(len(slice_) / stored.document.rate_per_second)
+                added = await self._owe(stored, slice_)
+                if await self._advance(stored.id, cursor=slice_[-1].key, added=added) is not True:
+                    return
+        await self._advance(stored.id, is_over=True)
+
+    async def _owe(self, stored: Stored[Replay], events: Sequence[Event]) -> int:
+        """Make events due. Returns how many were not owed before."""
+        assert stored.document.webhook_id is not None
+        target = self._directory.known_target(stored.organization_id, stored.document.webhook_id)
+        if target is None:
+            return 0
+        now = self._clock.now()
+        made = await asyncio.gather(
+            *[self._committer.commit(never_owed(target, event, now, self._lease.epoch)) for event in events]
+        )
+        if target.webhook.batch is not None:
+            for event in events:
+                self._batcher.note(target, len(event.data))
+            return len(events)
+        if target.is_active:
+            self._deliverer.expect(target.id, Lane.REPLAY, now)
+        return sum(made)  # type: ignore[arg-type]
+
+    async def _advance(
+        self, id: Key, *, cursor: Key | None = None, added: int = 0, is_over: bool = False
+    ) -> bool:
+        """Write down how far it is, whoever changed the job meanwhile. Returns whether it is to go on."""
+        while True:
+            stored = await self._store.get(Replay, id, organization_id=None)
+            if stored is None:
+                return False
+            job, now = stored.document, self._clock.now()
+            job = msgspec.structs.replace(
+                job, event_cursor=job.event_cursor if cursor is None else cursor, added=job.added + added
+            )
+            if is_over and job.status is ReplayStatus.RUNNING:
+                job = msgspec.structs.replace(job, status=ReplayStatus.COMPLETED, ended_at=now)
+            try:
+                await self._store.put(msgspec.structs.replace(stored, document=job), at=now)
+            except ConflictError:
+                continue
+            return job.status is ReplayStatus.RUNNING
+
+
+def never_owed(target: Target, event: Event, now: datetime, epoch: Epoch) -> FanOut:
+    """The write that makes a past event due to one webhook, marked as a replay; in a batch if that is how it gets them.
+
+    Nothing happens when it is owed already.
+    """
+    is_batched = waits(target, event)
+    delivery = msgspec.structs.replace(
+        new_delivery(target, event, is_claimed=False, now=now), lane=Lane.REPLAY
+    )
+    return FanOut(
+        epoch=epoch,
+        event_key=event.key,
+        deliveries=() if is_batched else (delivery,),
+        batched=(waiter(target, event),) if is_batched else (),
+        after=LEAVE_THE_CURSOR,
+        size=len(event.data),
+        at=now,
+    )
 
 
 class Pace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -11,7 +11,7 @@ from hookline.errors import StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState
-from hookline.ports import FanOut
+from hookline.ports import LEAVE_THE_CURSOR, FanOut
 
 if TYPE_CHECKING:
     from hookline.engine.commit import Committer
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from hookline.ports import Archive, Clock, Owed
 
 _log = structlog.get_logger("hookline.word")
-
-_LEAVE_THE_CURSOR: Final = bytes(16)
-"""Less than any webhook's id: moves no fan-out cursor, and closes none."""
 
 
 class Wording:
@@ -87,7 +84,5 @@ class Wording:
             ended_at=now,
         )
         await self._committer.commit(
-            FanOut(
-                epoch=self._lease.epoch, event_key=event.key, deliveries=(poison,), after=_LEAVE_THE_CURSOR
-            )
+            FanOut(epoch=self._lease.epoch, event_key=event.key, deliveries=(poison,), after=LEAVE_THE_CURSOR)
         )

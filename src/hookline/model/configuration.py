@@ -182,6 +182,9 @@ class Replay(Document, frozen=True, kw_only=True):
     reopened: handed over to be sent.  skipped: not sent, because they were under way or their webhook is gone.
     cursor: the id down to which it has come.  batch, batch_at: what it is about to reopen and since when, written
     before the first of them is: whoever goes on after a crash reopens only those that were not.
+    include_never_attempted: after the deliveries, events received in the same time that the one webhook would get now
+    and that were never owed to it.  added: of these, how many were made due.  is_past_deliveries: it has come to them;
+    event_cursor: the event's key down to which it has come.
     """
 
     kind: ClassVar[str] = "replay"
@@ -199,6 +202,10 @@ class Replay(Document, frozen=True, kw_only=True):
     cursor: Key | None = None
     batch: tuple[Key, ...] = ()
     batch_at: datetime | None = None
+    include_never_attempted: bool = False
+    is_past_deliveries: bool = False
+    event_cursor: Key | None = None
+    added: int = 0
     ended_at: datetime | None = None
 
 

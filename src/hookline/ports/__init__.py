@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from hookline.ports.reads import (
     Backlog,
+    Batched,
     Census,
     Collecting,
     DeliveryFilter,
@@ -39,6 +40,7 @@ from hookline.ports.store import (
 )
 from hookline.ports.writes import (
     FANOUT_IN_TRANSACTION,
+    LEAVE_THE_CURSOR,
     Accept,
     AdoptExecutions,
     Attribute,
@@ -78,6 +80,7 @@ from hookline.ports.writes import (
 
 __all__ = [
     "FANOUT_IN_TRANSACTION",
+    "LEAVE_THE_CURSOR",
     "Accept",
     "AdoptExecutions",
     "Archive",
@@ -85,6 +88,7 @@ __all__ = [
     "Attribute",
     "Await",
     "Backlog",
+    "Batched",
     "Begin",
     "Cancel",
     "Cancelling",

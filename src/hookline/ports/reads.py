@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from hookline.model.events import Event
+from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key
 from hookline.model.states import DeliveryState, ExecutionStatus, Kind, Lane
 
@@ -109,6 +109,13 @@ class Census(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
     held: int
     executions: dict[str, int]
+
+
+class Batched(msgspec.Struct, frozen=True, kw_only=True):
+    """delivery: of the batch that holds the event, None while it waits for one."""
+
+    webhook_id: Key
+    delivery: Delivery | None
 
 
 class Collecting(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hookline.model.states import Kind
     from hookline.ports.reads import (
         Backlog,
+        Batched,
         Census,
         Collecting,
         DeliveryFilter,
@@ -279,6 +280,14 @@ class Archive(Protocol):
 
     async def batch_events(self, batch_id: Key, *, organization_id: Key) -> list[Event]:
         """The events of a batch, in the order in which they were committed."""
+        ...
+
+    async def batched(self, organization_id: Key, event_key: Key) -> list[Batched]:
+        """The webhooks that get an event in a batch, or will."""
+        ...
+
+    async def owed(self, webhook_id: Key, event_keys: Sequence[Key]) -> set[Key]:
+        """Those of these events that were ever owed to a webhook, alone or in a batch. At most 500 keys."""
         ...
 
     async def collecting(self) -> list[Collecting]:

@@ -26,6 +26,10 @@ FANOUT_IN_TRANSACTION = 256
 """Matches written with their event; more are left to the durable cursor (DESIGN section 2)."""
 
 
+LEAVE_THE_CURSOR = bytes(16)
+"""Less than any webhook's id: moves no fan-out cursor, and closes none."""
+
+
 class Waiter(msgspec.Struct, frozen=True, kw_only=True):
     """A webhook that gets an event as part of a batch.  ordering_key: a batch never mixes several."""
 

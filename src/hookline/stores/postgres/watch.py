@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.model.states import Lane
-from hookline.ports import Collecting, Fanout, Waiting
+from hookline.ports import Batched, Collecting, Fanout, Waiting
 from hookline.stores import rows
 from hookline.stores.postgres.connected import Connected
 
@@ -38,6 +38,16 @@ _BATCH_EVENTS: Final = f"""
 SELECT {rows.listed(rows.EVENT)} FROM events
 WHERE organization_id = $1 AND key = ANY(ARRAY(SELECT event_key FROM batch_items WHERE batch_id = $2))
 ORDER BY seq
+"""
+_BATCHED: Final = f"""
+SELECT i.webhook_id, {rows.listed(rows.DELIVERY, of="d")} FROM batch_items i
+JOIN events e ON e.organization_id = $1 AND e.key = i.event_key
+LEFT JOIN deliveries d ON d.webhook_id = i.webhook_id AND d.id = i.batch_id
+WHERE i.event_key = $2 ORDER BY i.webhook_id
+"""
+_OWED: Final = """
+SELECT event_key FROM deliveries WHERE webhook_id = $1 AND event_key = ANY($2::bytea[])
+UNION SELECT event_key FROM batch_items WHERE webhook_id = $1 AND event_key = ANY($2::bytea[])
 """
 _COLLECTING: Final = """
 WITH RECURSIVE first(webhook_id, added_at) AS (
@@ -88,6 +98,21 @@ class PostgresWatch(Connected):
         async with self._readers.use() as connection:
             found: list[Any] = await connection.fetch(_BATCH_EVENTS, organization_id, batch_id)
         return [rows.event_from(row) for row in found]
+
+    async def batched(self, organization_id: Key, event_key: Key) -> list[Batched]:
+        async with self._readers.use() as connection:
+            found: list[Any] = await connection.fetch(_BATCHED, organization_id, event_key)
+        return [
+            Batched(
+                webhook_id=row[0], delivery=None if row[1] is None else rows.delivery_from(tuple(row)[1:])
+            )
+            for row in found
+        ]
+
+    async def owed(self, webhook_id: Key, event_keys: Sequence[Key]) -> set[Key]:
+        async with self._readers.use() as connection:
+            found: list[Any] = await connection.fetch(_OWED, webhook_id, list(event_keys))
+        return {row[0] for row in found}
 
     async def collecting(self) -> list[Collecting]:
         async with self._readers.use() as connection:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.model.ids import parse
 from hookline.model.states import DeliveryState, Lane
 from hookline.ports import (
+    Batched,
     Collecting,
     DeliveryFilter,
     EventPage,
@@ -108,6 +109,17 @@ _BATCH_EVENTS: Final = f"""
     SELECT {listed(EVENT, of="e")} FROM batch_items AS i
     JOIN events AS e ON e.organization_id = ? AND e.key = i.event_key
     WHERE i.batch_id = ? ORDER BY e.seq
+"""
+_BATCHED: Final = f"""
+    SELECT i.webhook_id, {listed(DELIVERY, of="d")} FROM batch_items AS i
+    JOIN events AS e ON e.organization_id = ?1 AND e.key = i.event_key
+    LEFT JOIN deliveries AS d ON d.id = i.batch_id
+    WHERE i.event_key = ?2 ORDER BY i.webhook_id
+"""
+_WAS_OWED: Final = """
+    SELECT 1 FROM deliveries WHERE event_key = ?1 AND webhook_id = ?2
+    UNION ALL SELECT 1 FROM batch_items WHERE event_key = ?1 AND webhook_id = ?2
+    LIMIT 1
 """
 _NEXT_COLLECTING: Final = """
     SELECT webhook_id, added_at FROM batch_items INDEXED BY batch_items_waiting
@@ -274,6 +286,15 @@ class SqliteArchive:
 
     async def batch_events(self, batch_id: Key, *, organization_id: Key) -> list[Event]:
         return [rows.event_from(row) for row in self._db.read(_BATCH_EVENTS, (organization_id, batch_id))]
+
+    async def batched(self, organization_id: Key, event_key: Key) -> list[Batched]:
+        return [
+            Batched(webhook_id=row[0], delivery=None if row[1] is None else rows.delivery_from(row[1:]))
+            for row in self._db.read(_BATCHED, (organization_id, event_key))
+        ]
+
+    async def owed(self, webhook_id: Key, event_keys: Sequence[Key]) -> set[Key]:
+        return {key for key in event_keys if self._db.read_one(_WAS_OWED, (key, webhook_id)) is not None}
 
     async def collecting(self) -> list[Collecting]:
         found: list[Collecting] = []
