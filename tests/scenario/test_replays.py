@@ -251,7 +251,9 @@ async def test_never_owed_events_survive_a_kill_and_a_pause(store: Store) -> Non
         organization, key = api.bed.organization_id, api.key
     async with serving(store, organization_id=organization, key=key) as api:
         done = await until_status(api.admin, made.json["id"], "completed")
-        found = await api.bed.until_deliveries(lambda all_: all(one.state == "succeeded" for one in all_))
+        found = await api.bed.until_deliveries(
+            lambda all_: all(one.state == "succeeded" for one in all_), within=20
+        )
 
     assert (paused.json["status"], resumed.json["status"]) == ("paused", "running")
     assert done["progress"] == 1.0
