@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,12 @@ def printed(page: str, mark: str) -> str:
     return str(found)
 
 
-def typed(command: str, **names: str) -> list[dict[str, str]]:
-    """Run a snippet; return each JSON object that it prints."""
+def typed(commands: list[str], folder: Path, **names: str) -> list[dict[str, str]]:
+    """Type snippets into one shell; return each JSON object that is printed."""
     done = subprocess.run(
-        ["bash", "-c", command],
-        env={**names, "PATH": "/usr/bin:/bin", "no_proxy": "*"},
+        ["bash", "-ec", "\n".join(commands)],
+        env={**names, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "no_proxy": "*"},
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
@@ -43,11 +45,10 @@ def test_the_printed_calls_start_executions(tmp_path: Path) -> None:
     node.start()
     where = {"HOOKLINE_URL": f"http://127.0.0.1:{node.port}", "HOOKLINE_API_KEY": ADMIN_KEY}
     try:
-        (workflow,) = typed(printed(PAGE, "run: trigger"), **where)
-        (agent,) = typed(printed(PAGE, "make: agent"), **where)
-        answers = typed(printed(PAGE, "call: workflow"), **where, TOKEN=workflow["token"])
-        answers += typed(printed(PAGE, "call: agent"), **where, AGENT_TOKEN=agent["token"])
+        marks = ("run: trigger", "keep: workflow", "call: workflow", "make: agent", "call: agent")
+        made, *answers = typed([printed(PAGE, mark) for mark in marks], tmp_path, **where)
     finally:
         assert node.stop() == 0
 
+    assert made["token"]
     assert [answer.get("status") for answer in answers] == ["queued"] * 3

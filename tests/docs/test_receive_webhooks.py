@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "receive-webhooks.md").read_text(encoding="utf-8")
-FENCE = re.compile(r"^<!-- (?:run|call): native -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^<!-- (?:run|keep|call): native -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -29,23 +30,23 @@ def one(tmp_path: Path) -> Iterator[World]:
         yield found
 
 
-def typed(command: str, **names: str) -> dict[str, str]:
+def typed(commands: list[str], folder: Path, **names: str) -> list[dict[str, str]]:
+    """Type them into one shell; return each JSON object that was printed."""
     done = subprocess.run(
-        ["bash", "-c", command],
-        env={**names, "PATH": "/usr/bin:/bin", "no_proxy": "*"},
+        ["bash", "-ec", "\n".join(commands)],
+        env={**names, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "no_proxy": "*"},
         capture_output=True,
         check=True,
+        cwd=folder,
+        text=True,
     )
-    answer: dict[str, str] = json.loads(done.stdout)
-    return answer
+    return [json.loads(text) for text in done.stdout.replace("}{", "}\n{").splitlines()]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_printed_commands_start_an_execution(one: World) -> None:
-    make, call = FENCE.findall(PAGE)
+def test_the_printed_commands_start_an_execution(one: World, tmp_path: Path) -> None:
     origin = f"http://127.0.0.1:{one.nodes[0].port}"
-    made = typed(make, HOOKLINE_URL=origin, HOOKLINE_API_KEY=ADMIN_KEY)
-    told = typed(call, URL=made["url"], TOKEN=made["token"])
+    made, told = typed(FENCE.findall(PAGE), tmp_path, HOOKLINE_URL=origin, HOOKLINE_API_KEY=ADMIN_KEY)
     ended = one.ended(told["execution_id"])
 
     assert told.keys() == {"execution_id", "status"}

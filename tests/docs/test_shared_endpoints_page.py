@@ -18,6 +18,7 @@ from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "shared-endpoints.md").read_text(encoding="utf-8")
 (APP,) = re.findall(r"^<!-- file: app.py -->\n```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+SAYS = dict(re.findall(r"^<!-- says: (\w+) -->\n```json\n(.*?)\n```", PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = dict(re.findall(r"^<!-- run: (\w+) -->\n```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 
@@ -27,15 +28,15 @@ def node(tmp_path: Path) -> NodeProcess:
     return NodeProcess(database=f"sqlite:///{tmp_path}/hookline.db", folder=tmp_path, app=tmp_path / "app.py")
 
 
-def type_it(name: str, folder: Path, port: int, **known: str) -> str:
+def type_it(folder: Path, port: int, *names: str) -> str:
+    """Type the commands of these names into one shell."""
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOOKLINE_URL": f"http://127.0.0.1:{port}",
         "HOOKLINE_API_KEY": ADMIN_KEY,
-        **known,
     }
     done = subprocess.run(
-        ["sh", "-ec", COMMANDS[name]],
+        ["sh", "-ec", "\n".join(COMMANDS[name] for name in names)],
         capture_output=True,
         text=True,
         check=False,
@@ -62,17 +63,18 @@ def test_every_command_of_the_page_does_what_the_page_says(node: NodeProcess, tm
     """PR-8, PR-16, PR-17, PR-X8: two customers share a URL; a third one's request is kept."""
     node.start()
     try:
-        assert "customer_required" in type_it("create", tmp_path, node.port)
+        assert "customer_required" in type_it(tmp_path, node.port, "create")
         one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
-        url, key = two["invoke_url"], two["api_keys"]["orders"][0]
-        called = json.loads(type_it("call", tmp_path, node.port, INVOKE_URL=url, KEY=key))
+        called = json.loads(type_it(tmp_path, node.port, "keep", "call"))
         run = ended(node)
-        said = type_it("unroutable", tmp_path, node.port, INVOKE_URL=url)
+        said = type_it(tmp_path, node.port, "keep", "unroutable")
     finally:
         assert node.stop() == 0
 
-    assert one["invoke_url"] == url
+    assert one["invoke_url"] == two["invoke_url"]
     assert set(called) == {"executionId"}
     assert run["output"] == {"order": 17, "for": "customer-2", "in": "us"}
-    assert "unroutable: there is no instance of customer 'customer-3'" in said
-    assert '"UNROUTABLE"' in said
+    told, end = json.JSONDecoder().raw_decode(said)
+    kept = json.loads(said[end:])["requests"][0]
+    assert told == json.loads(SAYS["sender"])
+    assert {name: kept[name] for name in ("status", "reason")} == json.loads(SAYS["kept"])

@@ -19,19 +19,23 @@ PAGE = (ROOT / "docs" / "how-to" / "answer-synchronously.md").read_text(encoding
 STEPS = re.findall(
     r"^<!-- run: (\w+) -->\n```sh\n(.*?)^```\n(?:\n```\w+\n(.*?)^```)?", PAGE, re.MULTILINE | re.DOTALL
 )
+KEPT = re.findall(r"^<!-- keep: \w+ -->\n```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 COMMANDS = {name: command for name, command, _ in STEPS}
 PRINTED = {name: shown for name, _, shown in STEPS if shown}
 
 
 class Shell:
-    """Somebody who types the page's commands. known: what they have noted so far."""
+    """Somebody who types the page's commands. kept: those that note something for later ones."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, folder: Path) -> None:
         self.known = {"HOOKLINE_URL": f"http://127.0.0.1:{port}", "HOOKLINE_API_KEY": ADMIN_KEY}
+        self.folder = folder
+        self.kept: list[str] = []
 
     def type(self, command: str) -> str:
         done = subprocess.run(
-            ["sh", "-ec", command],
+            ["sh", "-ec", "\n".join([*self.kept, command])],
+            cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,
@@ -40,15 +44,6 @@ class Shell:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def make_trigger(self, word: str, *changes: tuple[str, str]) -> None:
-        """Type the page's first command, changed a little, and note URL and token."""
-        command = COMMANDS["trigger"]
-        for old, new in changes:
-            assert old in command
-            command = command.replace(old, new)
-        made = json.loads(self.type(command))
-        self.known |= {f"{word}_URL": made["url"], f"{word}_TOKEN": made["token"]}
 
 
 def as_printed(text: str) -> str:
@@ -63,16 +58,15 @@ def node(tmp_path: Path) -> NodeProcess:
     return NodeProcess(database=f"sqlite:///{tmp_path}/hookline.db", folder=tmp_path, app=tmp_path / "app.py")
 
 
-def test_every_command_of_the_page_prints_what_the_page_says(node: NodeProcess) -> None:
+def test_every_command_of_the_page_prints_what_the_page_says(node: NodeProcess, tmp_path: Path) -> None:
     node.start()
     try:
-        shell = Shell(node.port)
-        shell.make_trigger("PRICE")
-        shell.make_trigger("REPORT", ('"price"', '"report"'), (', "synchronous": true', ""))
-        shell.make_trigger("PRISMATIC", ('"native"', '"prismatic"'), (', "synchronous": true', ""))
+        shell = Shell(node.port, tmp_path)
+        assert json.loads(shell.type(COMMANDS["trigger"]))["token"]
+        shell.kept = KEPT
         printed = {name: shell.type(COMMANDS[name]) for name in ("price", "failing", "waiting", "prismatic")}
-        shell.known["RESULT_URL"] = json.loads(printed["waiting"])["result_url"]
-        printed["result"] = shell.type(COMMANDS["result"])
+        result_url = json.loads(printed["waiting"])["result_url"]
+        printed["result"] = shell.type(COMMANDS["result"].replace("=…", f"={result_url!r}"))
     finally:
         assert node.stop() == 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,9 +16,11 @@ import pytest
 from hookline.cli import main
 from hookline.core.inbound import NOT_YET, PRESETS, scheme_from, sign
 from hookline.core.inbound.definition import FIELDS
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 from hookline.testing.samples import SAMPLES
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+ROOT = Path(__file__).parents[2]
+HOW_TO = ROOT / "docs" / "how-to"
 PAGE = (HOW_TO / "verify-stripe-github-slack.md").read_text(encoding="utf-8")
 TESTS = (HOW_TO / "test-your-handler.md").read_text(encoding="utf-8")
 SNIPPET = re.compile(r"^<!-- snippet: (\w+) -->\n```\w+\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
@@ -47,6 +50,34 @@ def test_the_scheme_of_the_page_verifies() -> None:
     scheme = scheme_from(definition)
 
     assert sign(scheme, definition["secret"], now=datetime.now(UTC)).headers[-1][0] == "x-acme-signature"
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="needs curl and openssl")
+def test_the_printed_commands_make_a_trigger_that_github_could_call(tmp_path: Path) -> None:
+    """Followed in one shell: accepted, recognized, refused."""
+    commands = re.findall(r"^<!-- run: \w+ -->\n```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    app = ROOT / "examples" / "orders" / "app.py"
+    node = NodeProcess(database=f"sqlite:///{tmp_path}/page.db", folder=tmp_path, app=app)
+    node.start()
+    try:
+        where = {"HOOKLINE_URL": f"http://127.0.0.1:{node.port}", "HOOKLINE_API_KEY": ADMIN_KEY}
+        done = subprocess.run(
+            ["bash", "-ec", "\n".join(commands)],
+            env={**where, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        kept = node.api.call("GET", "/api/v1/requests?refused=true")["requests"]
+    finally:
+        assert node.stop() == 0
+    told = [json.loads(text) for text in done.stdout.partition("\n")[2].replace("}{", "}\n{").splitlines()]
+
+    assert told[0].keys() == {"execution_id", "status"}
+    assert told[1]["execution_id"] == told[0]["execution_id"]
+    assert told[2]["error"]["code"] == "UNAUTHORIZED"
+    assert [one["status"] for one in kept] == [401]
 
 
 def test_verify_says_what_the_page_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

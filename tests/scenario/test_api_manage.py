@@ -178,7 +178,7 @@ BAD_TRIGGERS: list[tuple[dict[str, Any], str]] = [
     ({"auth": {"type": "none"}}, "auth.type"),
     ({"auth": {"type": "magic"}}, "auth.type"),
     ({"auth": {"type": "signature", "preset": "github"}}, "auth.type"),
-    ({"auth": {"type": "api_key"}}, "auth.type"),
+    ({"auth": {"type": "signature", "preset": "github", "secret": "s"}}, "auth.type"),
     ({"auth": {"type": "basic", "username": "u"}}, "auth.password"),
     ({"auth": {"type": "basic", "username": "a:b", "password": "password"}}, "auth.username"),
     ({"auth": {"type": "basic", "username": "u", "password": "short"}}, "auth.password"),
@@ -531,6 +531,33 @@ async def test_the_docs_work_without_a_network(api: Api) -> None:
     assert b"src=" not in page.body
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert b"/webhooks/workflows/{workflow_id}" in page.body
+
+
+async def test_the_address_alone_leads_to_the_docs(api: Api) -> None:
+    page = await api.anyone("GET", "/")
+
+    assert page.status == 200
+    assert b'href="/docs"' in page.body
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+async def test_an_automation_that_is_not_there_is_answered_with_those_that_are(api: Api) -> None:
+    workflow = await api.admin("POST", "/api/v1/workflows/nope/executions", {})
+    agent = await api.admin("POST", "/api/v1/agents/nope/executions", {})
+
+    assert (workflow.status, agent.status) == (404, 404)
+    assert workflow.json["error"]["message"] == "There is no such workflow. Loaded: orders."
+    assert agent.json["error"]["message"] == "There is no such agent. Loaded: support."
+
+
+async def test_a_refused_address_says_how_the_operator_allows_it(api: Api) -> None:
+    """But for metadata services, which nobody can allow (P11)."""
+    refused = await api.admin("POST", "/api/v1/webhooks", {"url": "http://10.2.0.1/x", "events": ["*"]})
+    never = await api.admin("POST", "/api/v1/webhooks", {"url": "http://169.254.169.254/", "events": ["*"]})
+
+    assert refused.json["error"]["code"] == "ADDRESS_REFUSED"
+    assert "--allow-network 10.2.0.1/32" in refused.json["error"]["message"]
+    assert "--allow-network" not in never.json["error"]["message"]
 
 
 async def test_unknown_routes_and_methods_are_worded_like_everything(api: Api) -> None:

@@ -57,7 +57,7 @@ INCLUDED = {
     "read": {Scope.READ},
     "trigger": {Scope.TRIGGER},
 }
-OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+OPEN = {"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
 PREFIXES = {
     "organization_id": "org_",
     "member_id": "mem_",

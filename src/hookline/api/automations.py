@@ -6,15 +6,17 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from hookline.api.identity import Caller
-from hookline.api.reply import AtSite, Body, RawBody, Reader, Starter, member, missing, reply
+from hookline.api.reply import AtSite, Body, RawBody, Reader, Starter, member, reply
 from hookline.api.services import Site
 from hookline.engine.receive import ExecutionStart
-from hookline.errors import StorageError
+from hookline.errors import MissingError, StorageError
 from hookline.model.ids import public
 from hookline.model.states import Kind
 from hookline.ports import Repeat
 
 router = APIRouter(prefix="/api/v1", tags=["automations"])
+
+_MOST_NAMED = 20
 
 
 class NewExecution(Body):
@@ -55,7 +57,7 @@ async def start_agent(
 
 async def _start(site: Site, caller: Caller, kind: Kind, automation_id: str, body: bytes) -> Response:
     if site.services.automation(kind, automation_id) is None:
-        raise missing(str(kind))
+        raise await _not_loaded(site, caller, kind)
     start = ExecutionStart(
         organization_id=caller.organization_id,
         kind=kind,
@@ -64,6 +66,16 @@ async def _start(site: Site, caller: Caller, kind: Kind, automation_id: str, bod
         source="api",
     )
     return reply(await started(site, start), 202)
+
+
+async def _not_loaded(site: Site, caller: Caller, kind: Kind) -> MissingError:
+    """Say which there are: code is everybody's, and what an organization set up is its own."""
+    all_ = await site.services.automations_of(caller.organization_id)
+    ids = sorted(each.id for each in all_ if each.kind == kind)
+    named = ", ".join(ids[:_MOST_NAMED]) + (", …" if len(ids) > _MOST_NAMED else "")
+    return MissingError(
+        f"There is no such {kind}. Loaded: {named or f'no {kind} at all'}.", field=f"{kind}_id"
+    )
 
 
 async def started(site: Site, start: ExecutionStart) -> dict[str, Any]:

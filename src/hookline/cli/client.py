@@ -12,7 +12,7 @@ import os
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from hookline import __version__
 from hookline.errors import HooklineError
@@ -40,6 +40,9 @@ _LISTED: Final = {
     "organizations": "orgs",
 }
 """The command that lists what a path's segment behind ``/api/v1`` names."""
+
+
+_NO_ROUTE: Final = "There is no such route."
 
 
 class CommandError(HooklineError):
@@ -78,9 +81,7 @@ class Client:
     """
 
     def __init__(self, url: str, key: str | None = None, organization: str | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise CommandError(f"HOOKLINE_URL must be an http or https URL, got {url!r}")
+        parts = _server(url)
         self.url = url.rstrip("/")
         self._parts = parts
         self._headers = {"User-Agent": f"hookline/{__version__}", "Accept": "application/json"}
@@ -190,6 +191,19 @@ class Client:
         return http.client.HTTPConnection(host, port, timeout=timeout_seconds)
 
 
+def _server(url: str) -> SplitResult:
+    """Return the parts of HOOKLINE_URL. Raises CommandError."""
+    parts = urlsplit(url)
+    try:
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port past 65535, or no number
+        is_whole = False
+    if not is_whole:
+        meant = f"http://{url}" if "://" not in url else DEFAULT_URL
+        raise CommandError(f"HOOKLINE_URL is the server's address, such as {meant!r}; got {url!r}")
+    return parts
+
+
 def segment(text: str) -> str:
     """Return one path segment, safe whatever the user typed."""
     return quote(text, safe="")
@@ -223,7 +237,8 @@ def encoded(body: object) -> str:
 def _refused(status: int, body: Any, path: str) -> AnswerError:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
-        return AnswerError(f"the server answered {status}: is HOOKLINE_URL right?", status=status, body=body)
+        message = f"what answers there is no Hookline server (it said {status}): is HOOKLINE_URL right?"
+        return AnswerError(message, status=status, body=body)
     words = [str(error.get("message") or f"the server answered {status}")]
     details = error.get("details") or {}
     if details.get("field") and details.get("expected"):
@@ -233,6 +248,8 @@ def _refused(status: int, body: Any, path: str) -> AnswerError:
     message = " ".join(words) + (f" [{code}]" if code else "")
     if status in _NEXT_STEP:
         message += f": {_NEXT_STEP[status]}"
+    elif message.startswith(_NO_ROUTE):
+        message += f": HOOKLINE_URL is the server's address alone, such as {DEFAULT_URL}"
     elif status == 404 and (word := path.split("/")[3:4]) and word[0] in _LISTED:
         message += f": `hookline {_LISTED[word[0]]} list` shows what there is"
     return AnswerError(message, status=status, body=body, code=code or None)

@@ -12,13 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from hookline.cli import show
 from hookline.cli.client import CommandError
 from hookline.cli.options import Json
-from hookline.core.inbound import PRESETS, Diagnosis, Scheme, diagnose, scheme_from
+from hookline.core.inbound import NO_IDEA, PRESETS, Diagnosis, Scheme, diagnose, scheme_from
 from hookline.errors import InputError
 
 _HEADER_LINE: Final = re.compile(r"[<>]?\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)")
+
+_NOT_THE_BODY: Final = (
+    "The other signature fits, so the body is right and another secret made this one. While a secret is being rotated "
+    "a header that holds one signature keeps the secret before: give it with --previous-secret."
+)
 
 Headers = list[tuple[str, str]]
 
@@ -80,6 +87,8 @@ def verify(
         (each.name, _diagnosis(each, secrets, method=method, url=url, headers=pairs, body=raw, now=now))
         for each in schemes
     ]
+    if any(diagnosis.is_valid for _, diagnosis in found):
+        found = [(name, _beside_a_good_one(diagnosis)) for name, diagnosis in found]
     if json:
         show.as_json([_shown(name, diagnosis) for name, diagnosis in found])
     else:
@@ -129,6 +138,14 @@ def _diagnosis(
         return diagnose(scheme, secrets, method=method, url=url, headers=headers, body=body, now=now)
     except InputError as error:
         raise CommandError(f"--secret does not fit {scheme.name}: {error.message}") from error
+
+
+def _beside_a_good_one(diagnosis: Diagnosis) -> Diagnosis:
+    """Say of a signature that fits nothing what the other one, which fits, tells of it: the body is right."""
+    if NO_IDEA not in diagnosis.findings:
+        return diagnosis
+    kept = tuple(finding for finding in diagnosis.findings if finding != NO_IDEA)
+    return msgspec.structs.replace(diagnosis, findings=(*kept, _NOT_THE_BODY))
 
 
 def _shown(name: str, diagnosis: Diagnosis) -> dict[str, object]:

@@ -340,6 +340,14 @@ class AddressPolicy:
         return any(first <= number <= last for first, last in self._allowed[address.version])
 
 
+def how_to_allow(ip: str) -> str:
+    """Return what tells an operator how to allow a refused address; an empty text for one that never is."""
+    address = _read(ip)
+    if address is None or _is_metadata(address):
+        return ""
+    return f" The operator allows it with --allow-network {address}/{address.max_prefixlen}."
+
+
 def _read(ip: str) -> Address | None:
     try:
         if ":" not in ip:

@@ -133,14 +133,18 @@ def _stack(exc: BaseException) -> str:
     import traceback
 
     ours = __file__.rpartition("/runners/")[0]
+    # What runs their code or takes their declarations, and what Python imports their file with.
+    not_theirs = (
+        f"{ours}/runners/",
+        f"{ours}/sdk.py",
+        f"{ours}/flows.py",
+        f"{ours}/handling.py",
+        "<frozen importlib",
+    )
     told = traceback.TracebackException.from_exception(exc, limit=-100, compact=True)
     link: traceback.TracebackException | None = told
     while link is not None:
-        kept = [
-            place
-            for place in link.stack
-            if not place.filename.startswith((f"{ours}/runners/", f"{ours}/sdk.py"))
-        ]
+        kept = [place for place in link.stack if not place.filename.startswith(not_theirs)]
         link.stack = traceback.StackSummary.from_list(kept)
         link = link.__cause__ or link.__context__
     try:

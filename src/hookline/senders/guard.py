@@ -14,6 +14,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from hookline.core.addresses import how_to_allow
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,7 +38,7 @@ class AddressRefusedError(Exception):
     """The operator's policy does not allow this address. ``address`` is the one refused."""
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"The address {address} is not allowed: {reason}")
+        super().__init__(f"The address {address} is not allowed: {reason}.{how_to_allow(address)}")
         self.address = address
 
 

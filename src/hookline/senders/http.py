@@ -248,7 +248,7 @@ class HttpSender:
             message = f"No connection to {addresses[0]} within {limit:.1f} s."
             raise UnopenedError(AttemptOutcome.TIMEOUT, message, addresses[0]) from None
         except AddressRefusedError as exc:
-            raise UnopenedError(AttemptOutcome.ADDRESS_REFUSED, f"{exc}.", exc.address) from exc
+            raise UnopenedError(AttemptOutcome.ADDRESS_REFUSED, str(exc), exc.address) from exc
         except ExhaustedError as exc:
             raise UnopenedError(AttemptOutcome.NOT_SENT, str(exc)) from exc
         except OSError as exc:

@@ -36,6 +36,7 @@ class Handler(BaseHTTPRequestHandler):
                     }
                 },
             ),
+            "/no-route": (404, {"error": {"code": "NOT_FOUND", "message": "There is no such route."}}),
             "/page": (
                 200,
                 {"things": [1, 2], "next": "c"} if "cursor" not in query else {"things": [3], "next": None},
@@ -111,6 +112,20 @@ def test_a_typed_id_cannot_leave_its_path_segment() -> None:
     assert segment("../keys?x=1") == "..%2Fkeys%3Fx%3D1"
 
 
-def test_a_url_that_is_none_is_refused() -> None:
-    with pytest.raises(CommandError, match="HOOKLINE_URL must be an http or https URL"):
-        Client("localhost:8700")
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("localhost:8700", "such as 'http://localhost:8700'"),
+        ("ftp://localhost", "such as 'http://127.0.0.1:8700'"),
+        ("http://127.0.0.1:99999", "such as 'http://127.0.0.1:8700'"),
+        ("http://", "such as 'http://127.0.0.1:8700'"),
+    ],
+)
+def test_a_url_that_is_none_is_refused_with_one_that_is(url: str, meant: str) -> None:
+    with pytest.raises(CommandError, match=meant):
+        Client(url)
+
+
+def test_a_url_with_a_path_is_told_from_an_object_that_is_missing(url: str) -> None:
+    with pytest.raises(AnswerError, match="the server's address alone"):
+        Client(url).get("/no-route")

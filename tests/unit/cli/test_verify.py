@@ -11,6 +11,7 @@ import pytest
 
 from hookline.cli import main
 from hookline.core.inbound import PRESETS, Request, sign
+from hookline.core.signing import agenticflow_signature, new_secret
 from hookline.testing.samples import SAMPLES, URL, sample_request, verifying_secret
 
 if TYPE_CHECKING:
@@ -80,6 +81,21 @@ def test_the_previous_secret_is_named(verify: Verify) -> None:
     said = verify(request, "the new one", "--previous-secret", secret_of("stripe"), code=0)
 
     assert "signed with the previous secret" in said
+
+
+def test_a_signature_beside_one_that_fits_is_explained_by_it(verify: Verify) -> None:
+    """While a webhook's secret is rotated the AgenticFlow header keeps the old one (CONTRACT section 5)."""
+    old, new = new_secret(b"o" * 32), new_secret(b"n" * 32)
+    request = sign(PRESETS["standard"], new, now=now(), body=b"{}")
+    both = (*request.headers, ("X-AgenticFlow-Signature", agenticflow_signature(old, b"{}")))
+    request = Request(headers=both, body=b"{}")
+
+    said = verify(request, new, code=1)
+
+    assert "standard: valid" in said
+    assert "The other signature fits, so the body is right" in " ".join(said.split())
+    assert "No usual mistake" not in said
+    assert "agenticflow: valid" in verify(request, new, "--previous-secret", old, code=0)
 
 
 def test_the_clock_is_named_with_its_seconds(verify: Verify) -> None:

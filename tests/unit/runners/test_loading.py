@@ -61,6 +61,26 @@ async def test_what_the_app_printed_last_is_told(tmp_path: Path) -> None:
         await RunnerHost(RunnerSettings(app=str(tmp_path / "app.py"))).start()
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from hookline import App\napp = App()\n@app.workflow('x', shared=True)\ndef plain(ctx): ...\n",
+        "from hookline import App\napp = App()\napp.integration('x', endpoint='nowhere')\n",
+        "def f():\n    return undefined\nf()\n",
+        "import no_such_module\n",
+        "app = \n",
+    ],
+)
+async def test_a_broken_app_is_told_by_its_own_frames_alone(code: str, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(code)
+    with pytest.raises(SettingError) as caught:
+        await RunnerHost(RunnerSettings(app=str(tmp_path / "app.py"))).start()
+
+    places = [line for line in caught.value.message.splitlines() if line.strip().startswith("File ")]
+    assert places
+    assert all(str(tmp_path / "app.py") in place for place in places)
+
+
 async def test_an_import_without_end_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import time\ntime.sleep(60)\n")
 

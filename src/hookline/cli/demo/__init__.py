@@ -14,7 +14,7 @@ from hookline.cli.demo.narrator import Narrator
 def demo(*, all: bool = False) -> int:
     """Start a server with an example app and a receiver, run it all once, and kill the server in the middle.
 
-    Exit code 0 only if everything arrived, once accepted, with the right shape and signature. Takes about 20
+    Exit code 0 only if everything arrived, once accepted, with the right shape and signature. Takes about five
     seconds, needs no network and leaves nothing behind.
 
     For example:

@@ -18,7 +18,7 @@ Pure: no clock, no I/O; 10 to 25 us a request (150 for Ed25519) plus the hash of
 from __future__ import annotations
 
 from hookline.core.inbound.content import check_secret
-from hookline.core.inbound.diagnose import Diagnosis, diagnose, hints
+from hookline.core.inbound.diagnose import NO_IDEA, Diagnosis, diagnose, hints
 from hookline.core.inbound.handshake import HandshakeAnswer, handshake
 from hookline.core.inbound.presets import NOT_YET, PRESETS, SECRET_FIELDS, scheme_from
 from hookline.core.inbound.request import Headers, Request, received
@@ -29,6 +29,7 @@ from hookline.errors import VerificationError
 
 __all__ = [
     "NOT_YET",
+    "NO_IDEA",
     "PRESETS",
     "SECRET_FIELDS",
     "Diagnosis",

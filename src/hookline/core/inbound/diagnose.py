@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _MOST_OFFERED: Final = 8
 _ALGORITHMS: Final = ("sha256", "sha1", "sha512")
-_NO_IDEA: Final = (
+NO_IDEA: Final = (
     "No usual mistake explains it: another secret signed it, or body or URL are not those that were signed."
 )
 _ONLY_THE_TIME: Final = "The signature itself fits: only the clock or the age of the request is off."
@@ -72,7 +72,7 @@ def diagnose(
         verified = verify_request(scheme, secrets, request, now)
     except VerificationError as error:
         found = hints(scheme, secrets, request, now)
-        return Diagnosis(False, error.reason, (error.message, *(found or [_NO_IDEA])))
+        return Diagnosis(False, error.reason, (error.message, *(found or [NO_IDEA])))
     previous = _previous(verified.secret_index)
     return Diagnosis(True, None, (f"{previous.capitalize()}.",) if previous else ())
 

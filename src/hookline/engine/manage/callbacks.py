@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hookline.core.addresses import parse_target
 from hookline.core.signing import new_secret
 from hookline.dialects import DEFAULT
+from hookline.engine.manage.targets import check_target
 from hookline.engine.manage.triggers import change_trigger
 from hookline.engine.vault import SIGNING_SECRET
 from hookline.errors import InputError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from hookline.engine.manage.webhook_fields import Addresses
+    from hookline.engine.manage.targets import Addresses
     from hookline.engine.vault import Vault
     from hookline.ports import Registry
 
@@ -136,14 +136,5 @@ def callback_of(
         field, value = FIELD, body.get(FIELD) if isinstance(body, dict) else None
     if value is None:
         return None
-    target = parse_target(value, field=field)
-    reason = addresses.check(target.address) if target.address is not None else None
-    if reason is not None:
-        raise InputError(
-            f"The address {target.address} may not be a target: {reason}.",
-            code="ADDRESS_REFUSED",
-            field=field,
-            expected="public address, or one the operator allows",
-            received=reason,
-        )
+    check_target(value, addresses, field=field)
     return trigger.callback_id, value

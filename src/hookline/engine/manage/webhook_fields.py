@@ -6,11 +6,10 @@ else wrote in between. Names of hosts are only parsed here: where they lead is j
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hookline.core.addresses import parse_target
 from hookline.core.canonical import type_name
 from hookline.core.conditions import compile_conditions
 from hookline.core.filters import compile_filter
@@ -21,6 +20,7 @@ from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.receiver_auth import authentication, check_header_name, check_visible
 from hookline.engine.manage.receiver_tls import tls
 from hookline.engine.manage.signing_keys import signature
+from hookline.engine.manage.targets import Addresses, check_target
 from hookline.engine.target import schedule_of
 from hookline.engine.vault import Vault
 from hookline.errors import InputError
@@ -36,12 +36,6 @@ _MOST_HEADERS: Final = 50
 _MOST_METADATA_BYTES: Final = 16_384
 BATCH: Final = {"max_events": 100, "max_wait_seconds": 300}
 """What of ``batch_settings`` is not said (AF-19's own figures)."""
-
-
-class Addresses(Protocol):
-    """Says which addresses may be dialled."""
-
-    def check(self, ip: str, /) -> str | None: ...
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -66,16 +60,7 @@ def _name(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
 
 
 def _url(rules: Rules, _: Webhook, value: Any) -> dict[str, Any]:
-    target = parse_target(_required(value, "url", str, "string"))
-    reason = rules.addresses.check(target.address) if target.address is not None else None
-    if reason is not None:
-        raise InputError(
-            f"The address {target.address} may not be a target: {reason}.",
-            code="ADDRESS_REFUSED",
-            field="url",
-            expected="public address, or one the operator allows",
-            received=reason,
-        )
+    check_target(_required(value, "url", str, "string"), rules.addresses, field="url")
     return {"url": value}
 
 
