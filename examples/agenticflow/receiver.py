@@ -15,9 +15,7 @@ from typing import Any
 
 def verify_webhook_signature(payload: str, signature: str, secret: str) -> bool:
     """The page's own verifier, as printed."""
-    expected_signature = hmac.new(
-        secret.encode("utf-8"), payload.encode("utf-8"), hashlib.sha256
-    ).hexdigest()
+    expected_signature = hmac.new(secret.encode("utf-8"), payload.encode("utf-8"), hashlib.sha256).hexdigest()
     provided_signature = signature.replace("sha256=", "")
     return hmac.compare_digest(expected_signature, provided_signature)
 
