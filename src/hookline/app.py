@@ -23,7 +23,6 @@ from hookline.api.app import build_application
 from hookline.api.front import HealthOnly
 from hookline.api.server import HttpServer
 from hookline.api.services import ApiSettings
-from hookline.config import Settings, secret_key_of
 from hookline.core.addresses import AddressPolicy
 from hookline.engine.clock import SystemClock
 from hookline.engine.manage import first_admin_key, prepare
@@ -31,6 +30,7 @@ from hookline.engine.node import Node
 from hookline.engine.parts import Limits
 from hookline.engine.vault import Vault
 from hookline.errors import SettingError, StorageError
+from hookline.keyfile import previous_secret_key_of, secret_key_of
 from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.runners.kinds import KindRunner
 from hookline.senders.http import HttpSender
@@ -39,6 +39,7 @@ from hookline.senders.proxy import EgressProxy, parse_proxy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hookline.config import Settings
     from hookline.model.states import Kind
     from hookline.ports import Clock, Store
     from hookline.ports.blobs import Blobs
@@ -87,7 +88,7 @@ class Server:
         # Before anything is made: a start that cannot succeed leaves no file behind.
         listening = _listen(settings.host, settings.port)
         try:
-            vault = Vault(secret_key_of(settings).get_secret_value())
+            vault = open_vault(settings)
             store = self._store = open_store(settings, self._clock)
             await store.open()
             await prepare(store, vault, clock=self._clock, fixed_admin_key=_text(settings.admin_key))
@@ -208,6 +209,11 @@ async def _start_patiently(server: Server, stopping: asyncio.Event) -> Running |
                 await stopping.wait()
         if stopping.is_set():
             return None
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault that the settings and the key file name. Raises SettingError."""
+    return Vault(secret_key_of(settings).get_secret_value(), _text(previous_secret_key_of(settings)))
 
 
 def open_store(settings: Settings, clock: Clock) -> Store:

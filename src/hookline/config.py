@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import tomllib
 from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -193,6 +192,12 @@ class Settings(BaseModel):
         "at least 16 characters",
         "Encrypts secrets at rest and signs links. On SQLite it is made beside the file (`FILE.key`, "
         "readable by you alone) when absent; on PostgreSQL it is required, the same on every node.",
+        None,
+    )
+    secret_key_previous: Annotated[SecretStr | None, _Optional, AfterValidator(_secret_key)] = _setting(
+        "at least 16 characters",
+        "Another secret key that still opens what it sealed, while `secret_key` takes over from it: see "
+        "`hookline keys rotate-secret`.",
         None,
     )
     public_url: Annotated[str | None, _Optional, AfterValidator(_public_url)] = _setting(
@@ -418,7 +423,7 @@ def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping
 
 
 def _shown(name: str, value: object) -> str:
-    if name in {"admin_key", "secret_key", "smtp_url", "egress_proxy"}:
+    if name in {"admin_key", "secret_key", "secret_key_previous", "smtp_url", "egress_proxy"}:
         return "nothing" if not value else f"a secret of {len(str(value))} characters"
     if name == "database" and "@" in str(value):
         return "a URL that cannot be read" if "://" not in str(value) else _without_password(str(value))
@@ -427,60 +432,3 @@ def _shown(name: str, value: object) -> str:
 
 def _without_password(url: str) -> str:
     return repr(re.sub(r"//.*@", "//…@", url))
-
-
-def secret_key_of(settings: Settings) -> SecretStr:
-    """Return the key that seals secrets at rest; on SQLite make and keep one where there is none.
-
-    Raises SettingError: absent on PostgreSQL, unreadable, or missing beside a database sealed with one.
-    """
-    if settings.secret_key is not None:
-        return settings.secret_key
-    if not settings.is_sqlite:
-        expected = expected_of("secret_key")
-        raise SettingError(
-            f"HOOKLINE_SECRET_KEY must be {expected} on PostgreSQL, the same on every node, got nothing",
-            field="secret_key",
-            expected=expected,
-            received="nothing",
-        )
-    path = settings.sqlite_path.with_name(settings.sqlite_path.name + ".key")
-    try:
-        return _kept_key(path, settings.sqlite_path)
-    except OSError as error:
-        raise SettingError(
-            f"{path} must be a file that can be read, or made: {error.strerror}", field="secret_key"
-        ) from error
-
-
-def _kept_key(path: Path, database: Path) -> SecretStr:
-    if path.exists():
-        text = path.read_text(encoding="ascii", errors="replace").strip()
-        if len(text) < 16:
-            raise SettingError(
-                f"{path} must hold at least 16 characters, got {len(text)}", field="secret_key"
-            )
-        return SecretStr(text)
-    if database.exists() and database.stat().st_size > 0:
-        raise SettingError(
-            f"{path} must be the key that sealed {database.name}, got no such file: put it back beside the "
-            "database, or set HOOKLINE_SECRET_KEY to what it held",
-            field="secret_key",
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = secrets.token_urlsafe(32)
-    _write_durably(path, text + "\n")
-    return SecretStr(text)
-
-
-def _write_durably(path: Path, text: str) -> None:
-    # Readable by its owner from its first moment, and on disk before anything is sealed with it.
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -14,11 +14,14 @@ from hookline.api.publish import MOST_EVENTS
 from hookline.api.reply import Admin, AtSite, Body, Reader, reply
 from hookline.api.services import Site
 from hookline.dialects import NAMES
+from hookline.engine.reseal import reseal
 from hookline.errors import HooklineError, InputError, StorageError
 
 router = APIRouter(tags=["system"])
 
 _PING_SECONDS = 2.0
+# Of one call: well within what clients and proxies wait.
+_RESEAL_SECONDS = 5.0
 
 EVENT_TYPES = (
     "workflow.execution.started",
@@ -38,6 +41,12 @@ class BackupBody(Body):
     """target: an absolute path on the server's machine, of a file that does not exist."""
 
     target: str
+
+
+class ResealBody(Body):
+    """since: ``next`` of the answer before; the beginning when it is left out."""
+
+    since: str | None = None
 
 
 @router.get("/healthz", summary="The process answers")
@@ -109,6 +118,23 @@ async def backup(site: AtSite, _: Admin, body: BackupBody) -> Response:
         raise InputError(exc.message, code="NOT_SUPPORTED_HERE", field="target") from exc
     size = (await asyncio.to_thread(target.stat)).st_size
     return reply({"target": str(target), "bytes": size}, 201)
+
+
+@router.post("/api/v1/secret-key/reseal", summary="Go on putting every secret under the newest secret key")
+async def reseal_all(site: AtSite, _: Admin, body: ResealBody | None = None) -> Response:
+    """Takes a few seconds; ``next`` of the answer goes into the next call's ``since`` until it is null."""
+    services = site.services
+    progress = await reseal(
+        services.store, services.vault, since=None if body is None else body.since, seconds=_RESEAL_SECONDS
+    )
+    return reply(
+        {
+            "rows_seen": progress.seen,
+            "rows_resealed": progress.resealed,
+            "unreadable": progress.unreadable,
+            "next": progress.next,
+        }
+    )
 
 
 @router.get("/openapi.json", summary="This description, OpenAPI 3.1", include_in_schema=False)

@@ -61,6 +61,42 @@ def create(
     show.line("The key is shown once: keep it now.", "yellow")
 
 
+@app.command(name="rotate-secret")
+def rotate_secret(*, json: Json = False) -> None:
+    """Put every secret at rest under the newest secret key, so that the one before it can be forgotten.
+
+    When no server runs on a SQLite database whose key is kept beside it, a new key is made, too. Everywhere else
+    give every node both keys first: HOOKLINE_SECRET_KEY is the new one, HOOKLINE_SECRET_KEY_PREVIOUS the present one.
+    What was interrupted goes on when the command is given again.
+
+    For example:
+
+    ```
+    hookline keys rotate-secret
+    ```
+    """
+    client = Client.from_environment()
+    seen = resealed = unreadable = 0
+    since: object = None
+    try:
+        while True:
+            answer = client.post("/api/v1/secret-key/reseal", {} if since is None else {"since": since})
+            seen, resealed = seen + answer["rows_seen"], resealed + answer["rows_resealed"]
+            unreadable, since = unreadable + answer["unreadable"], answer["next"]
+            if since is None:
+                break
+        after = "Take HOOKLINE_SECRET_KEY_PREVIOUS away from every node and start it again."
+    except NoServerError as reason:
+        seen, resealed, unreadable, after = offline.rotate_secret(reason)
+    if json:
+        show.as_json({"rows_seen": seen, "rows_resealed": resealed, "unreadable": unreadable})
+        return
+    show.sheet([("rows read", seen), ("rows resealed", resealed)])
+    if unreadable:
+        show.line(f"{unreadable} values open with neither key; they were unreadable before, too.", "yellow")
+    show.line(f"Every other secret is under the newest key. {after}", "green")
+
+
 @app.command(name="list")
 def list_(*, limit: Limit = 50, json: Json = False) -> None:
     """List keys; only their first characters are known.

@@ -44,6 +44,47 @@ def create_key(
     return _with_store(reason, act)
 
 
+def rotate_secret(reason: NoServerError) -> tuple[int, int, int, str]:
+    """Reseal every secret, with a new key where it is kept beside the file. Raises ``reason`` without one.
+
+    Returns rows read, rows resealed, values that no key opens, and what is to be done next.
+    """
+    from hookline.app import open_vault
+    from hookline.config import load_settings
+    from hookline.engine.clock import SystemClock
+    from hookline.engine.manage.start import prepare
+    from hookline.engine.reseal import reseal
+    from hookline.keyfile import change_kept_key, forget_previous_key_file
+
+    async def act(store: Store, _: Key) -> tuple[int, int, int, str]:
+        settings = load_settings()
+        is_kept_here = settings.secret_key is None
+        if is_kept_here:
+            change_kept_key(settings)
+        vault = open_vault(settings)
+        await prepare(store, vault, clock=SystemClock())
+        seen = resealed = unreadable = 0
+        since: str | None = None
+        while True:
+            progress = await reseal(store, vault, since=since, seconds=60)
+            seen, resealed = seen + progress.seen, resealed + progress.resealed
+            unreadable, since = unreadable + progress.unreadable, progress.next
+            if since is None:
+                break
+        if not is_kept_here:
+            return seen, resealed, unreadable, "Take HOOKLINE_SECRET_KEY_PREVIOUS away."
+        forget_previous_key_file(settings)
+        place = settings.sqlite_path.with_name(settings.sqlite_path.name + ".key")
+        return (
+            seen,
+            resealed,
+            unreadable,
+            f"The new key is in {place}: keep a copy apart from the database's.",
+        )
+
+    return _with_store(reason, act)
+
+
 def backup(reason: NoServerError, target: Path) -> dict[str, Any]:
     """Copy the database. Raises ``reason`` when there is no file to open, CommandError when no folder to write to."""
     if not target.parent.is_dir():

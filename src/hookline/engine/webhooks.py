@@ -17,7 +17,7 @@ from hookline.engine.publish import EventDraft
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import Webhook
 from hookline.model.ids import Key
-from hookline.model.states import DeliveryState, Lane, Origin, WebhookStatus
+from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin, WebhookStatus
 from hookline.ports import DeliveryFilter, Reopen, Shift
 
 if TYPE_CHECKING:
@@ -191,7 +191,8 @@ def _test_result(delivery: Delivery, attempts: Sequence[Attempt]) -> TestResult:
             delivery_id=delivery.id,
         )
     return TestResult(
-        status="success" if delivery.state is DeliveryState.SUCCEEDED else "failed",
+        # Not by the delivery's state: it was read before the attempt, which may have ended in between.
+        status="success" if attempts[-1].outcome is AttemptOutcome.DELIVERED else "failed",
         response_code=attempts[-1].status,
         response_time_ms=attempts[-1].duration_ms,
         error=attempts[-1].error,

@@ -10,7 +10,7 @@ from hookline.model.configuration import Document, Stored
 from hookline.model.ids import Key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -199,6 +199,28 @@ class Onces(Protocol):
 
     async def forget(self, once: Once, epoch: Epoch) -> None:
         """Give a reservation back because the call failed."""
+        ...
+
+
+class Resealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A step through a table. after: where the next one begins, None when this was the last."""
+
+    seen: int
+    changed: int
+    after: bytes | None
+
+
+class Sealed(Protocol):
+    """Rewrites sealed values in place, when the key that seals them changes."""
+
+    async def reseal(
+        self, table: str, *, after: bytes | None, limit: int, change: Callable[[bytes], bytes | None]
+    ) -> Resealed:
+        """Put what ``change`` makes of the next rows' values in their place, in one transaction.
+
+        table: ``documents``, ``document_revisions`` or ``onces``.  change: pure; None leaves a value as it is.
+        Guarantees: no change by others is lost; revisions and times of the rows stay.
+        """
         ...
 
 
@@ -402,7 +424,7 @@ class Keeping(Protocol):
         ...
 
 
-class Store(Ledger, Leases, Registry, Onces, Archive, Figures, Artifacts, Keeping, Protocol):
+class Store(Ledger, Leases, Registry, Onces, Sealed, Archive, Figures, Artifacts, Keeping, Protocol):
     """A store is all nine seams over one database; each part of the engine takes only the seam it needs."""
 
 

@@ -76,3 +76,45 @@ def test_a_link_opens_its_path_until_it_expires() -> None:
 
 def test_parts_of_a_digest_cannot_be_moved() -> None:
     assert VAULT.digest("ab", "c") != VAULT.digest("a", "bc")
+
+
+OLD, NEW = "the old key of the tests", "the new key of the tests"
+
+
+def test_while_one_key_takes_over_from_another_both_open_and_the_new_one_seals() -> None:
+    """P13."""
+    old, both, new = Vault(OLD), Vault(NEW, OLD), Vault(NEW)
+    sealed = old.seal(b"secret", ANSWER)
+    again = both.reseal(sealed, ANSWER)
+    assert again is not None
+
+    assert both.open(sealed, ANSWER) == new.open(again, ANSWER) == b"secret"
+    assert both.reseal(again, ANSWER) is None
+    assert new.open(both.seal(b"x", ANSWER), ANSWER) == b"x"
+    for vault, value in (
+        (old, again),
+        (new, sealed),
+        (both, Vault("a third key altogether").seal(b"x", ANSWER)),
+    ):
+        with pytest.raises(SealBrokenError):
+            vault.open(value, ANSWER)
+    with pytest.raises(SealBrokenError):
+        both.reseal(sealed, AUTHENTICATION)
+
+
+def test_links_and_digests_of_the_previous_key_go_on() -> None:
+    """Who holds a link keeps it, and who has a password keeps it: it could not be digested anew."""
+    old, both = Vault(OLD), Vault(NEW, OLD)
+    token = old.sign_link("/a", NOW + timedelta(hours=1))
+    kept = both.keep_digest_key()
+    new = Vault(NEW)
+    resealed = new.take_digest_key(kept)
+
+    assert both.verify_link("/a", token, NOW)
+    assert not new.verify_link("/a", token, NOW)
+    assert resealed is None
+    assert old.digest("basic", "x") == both.digest("basic", "x") == new.digest("basic", "x")
+    assert Vault(NEW).digest("basic", "x") != old.digest("basic", "x")
+    assert both.is_previous_key(old.check_value)
+    assert not both.is_same_key(old.check_value)
+    assert not Vault(NEW, NEW).has_previous_key

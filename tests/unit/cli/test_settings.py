@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from hookline.config import ALL_ROLES, Settings, load_settings, secret_key_of
+from hookline.config import ALL_ROLES, Settings, load_settings
 from hookline.errors import SettingError
 
 if TYPE_CHECKING:
@@ -90,6 +89,7 @@ def test_a_bad_value_names_key_expected_and_got(
     "environ",
     [
         {"HOOKLINE_SECRET_KEY": "short-s3cret"},
+        {"HOOKLINE_SECRET_KEY_PREVIOUS": "short-s3cret"},
         {"HOOKLINE_ADMIN_KEY": "with s3cret spaces"},
         {"HOOKLINE_SMTP_URL": "ftp://user:s3cret@host"},
         {"HOOKLINE_EGRESS_PROXY": "http://user:s3cret@host"},
@@ -111,6 +111,7 @@ def test_repr_shows_no_secret() -> None:
         database=f"postgresql://hookline:{SECRET}@db/hookline",
         admin_key=SecretStr(SECRET),
         secret_key=SecretStr(SECRET),
+        secret_key_previous=SecretStr(SECRET),
         smtp_url=SecretStr(f"smtp://user:{SECRET}@mail"),
         egress_proxy=SecretStr(f"http://user:{SECRET}@proxy:3128"),
     )
@@ -183,28 +184,3 @@ def test_failpoints_are_taken_only_with_a_throwaway_database(database: str, tmp_
     environ = {"HOOKLINE_DATABASE": database, "HOOKLINE_FAILPOINTS": "after_commit:kill@3"}
 
     assert load_settings(environ=environ, directory=tmp_path).failpoints == "after_commit:kill@3"
-
-
-def test_on_sqlite_the_secret_key_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
-    settings = Settings(database=f"sqlite:///{tmp_path}/a.db")
-
-    first = secret_key_of(settings)
-
-    kept = tmp_path / "a.db.key"
-    assert secret_key_of(settings) == first
-    assert kept.read_text().strip() == first.get_secret_value()
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-
-
-def test_a_database_whose_key_file_is_gone_is_refused_instead_of_sealed_with_another(tmp_path: Path) -> None:
-    (tmp_path / "a.db").write_bytes(b"rows")
-
-    with pytest.raises(SettingError, match=r"a\.db\.key must be the key that sealed a\.db"):
-        secret_key_of(Settings(database=f"sqlite:///{tmp_path}/a.db"))
-
-
-def test_on_postgresql_the_secret_key_must_be_given() -> None:
-    with pytest.raises(
-        SettingError, match="HOOKLINE_SECRET_KEY must be at least 16 characters on PostgreSQL"
-    ):
-        secret_key_of(Settings(database="postgresql://db/hookline"))

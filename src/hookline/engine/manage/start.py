@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hookline.ports import Clock, Registry
 
 _KEY_CHECK: Final = "secret_key_check"
+_DIGEST_KEY: Final = "digest_key"
+"""The key of digests, sealed, once a secret key has taken over from the one it was derived from."""
 _MARK: Final = "mark"
 """Name space of things of which there is one."""
 FIRST: Final = (_MARK, "default")
@@ -71,13 +73,30 @@ async def _check_secret_key(registry: Registry, vault: Vault) -> None:
     known = await registry.meta(_KEY_CHECK)
     if known is None:
         await registry.set_meta(_KEY_CHECK, vault.check_value)
-    elif not vault.is_same_key(known):
+    elif not (vault.is_same_key(known) or vault.is_previous_key(known)):
         raise SettingError(
             "HOOKLINE_SECRET_KEY must be the key that this database was made with, got another one",
             field="secret_key",
             expected="the key of this database",
             received="another key",
         )
+    kept = await registry.meta(_DIGEST_KEY)
+    if kept is not None:
+        vault.take_digest_key(kept)
+    elif known is not None and vault.is_previous_key(known):
+        await registry.set_meta(_DIGEST_KEY, vault.keep_digest_key())
+
+
+async def forget_previous_key(registry: Registry, vault: Vault) -> None:
+    """Make the present key the one that the store was made with: nothing sealed with the previous one is left.
+
+    The last step of a change of keys; what it writes first can still be read with both.
+    """
+    kept = await registry.meta(_DIGEST_KEY)
+    again = None if kept is None else vault.take_digest_key(kept)
+    if again is not None:
+        await registry.set_meta(_DIGEST_KEY, again)
+    await registry.set_meta(_KEY_CHECK, vault.check_value)
 
 
 async def _default_organization(registry: Registry, clock: Clock) -> Stored[Organization]:

@@ -22,6 +22,7 @@ from hookline.stores.postgres.onces import PostgresOnces
 from hookline.stores.postgres.registry import PostgresRegistry
 from hookline.stores.postgres.retention import prune
 from hookline.stores.postgres.schema import migrate
+from hookline.stores.postgres.sealed import PostgresSealed
 from hookline.stores.postgres.signals import Signals
 from hookline.stores.postgres.watch import PostgresWatch
 
@@ -45,6 +46,7 @@ class PostgresStore(
     PostgresLeases,
     PostgresRegistry,
     PostgresOnces,
+    PostgresSealed,
     PostgresArchive,
     PostgresArtifacts,
     PostgresWatch,

@@ -15,6 +15,7 @@ from hookline.stores.sqlite.ledger import SqliteLedger
 from hookline.stores.sqlite.onces import SqliteOnces
 from hookline.stores.sqlite.prune import Pruner
 from hookline.stores.sqlite.registry import SqliteRegistry
+from hookline.stores.sqlite.sealed import SqliteSealed
 
 if TYPE_CHECKING:
     from hookline.ports import Clock
@@ -23,7 +24,14 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class SqliteStore(
-    SqliteLedger, SqliteLeases, SqliteRegistry, SqliteOnces, SqliteFigures, SqliteArtifacts, SqliteKeeping
+    SqliteLedger,
+    SqliteLeases,
+    SqliteRegistry,
+    SqliteOnces,
+    SqliteSealed,
+    SqliteFigures,
+    SqliteArtifacts,
+    SqliteKeeping,
 ):
     """ports.Store. One process holds the file; a second is refused.
 
