@@ -138,8 +138,11 @@ def test_a_fault_is_named_by_its_path(value: Any, field: str) -> None:
         "on",
         "__class__",
         "keyboard",
-    ]
-    + ["context.close", "mouse.__init__", "crawl", "scrapeListAuto"],
+        "context.close",
+        "mouse.__init__",
+        "crawl",
+        "scrapeListAuto",
+    ],
 )
 def test_what_is_not_listed_cannot_be_called(name: str) -> None:
     """MX-16: ``script`` evaluates code inside the server, never support it that way."""

@@ -146,16 +146,22 @@ class Captured:
     def __init__(self) -> None:
         self._texts: dict[str, list[Record]] = {}
         self._lists: dict[str, list[Record]] = {}
-        self._screenshots = 0
+        self.screenshots = 0
 
     def __repr__(self) -> str:
-        return (
-            f"Captured({len(self._texts)} texts, {len(self._lists)} lists, {self._screenshots} screenshots)"
-        )
+        return f"Captured({len(self._texts)} texts, {len(self._lists)} lists, {self.screenshots} screenshots)"
 
     @property
     def is_empty(self) -> bool:
-        return not (self._texts or self._lists or self._screenshots)
+        return not (self._texts or self._lists or self.screenshots)
+
+    def copy(self) -> Captured:
+        """Return another with the same in it, to go back to when what follows has to be repeated."""
+        copied = Captured()
+        copied._texts = {name: [dict(record) for record in records] for name, records in self._texts.items()}
+        copied._lists = {name: list(rows) for name, rows in self._lists.items()}
+        copied.screenshots = self.screenshots
+        return copied
 
     def add_texts(self, name: str | None, record: Record) -> None:
         """Add the fields of one ``scrapeSchema``; those that the record has already begin a new one (MX-16)."""
@@ -171,15 +177,15 @@ class Captured:
 
     def next_screenshot(self, name: str | None) -> str:
         """Count one more and return its name: the recording's, or ``Screenshot N`` (MX-16)."""
-        self._screenshots += 1
-        return name or f"Screenshot {self._screenshots}"
+        self.screenshots += 1
+        return name or f"Screenshot {self.screenshots}"
 
     def output(self) -> Record:
         """The result of the run, as ``model.executions.RobotFacts`` describes it."""
         return {
             "captured_texts": self._texts,
             "captured_lists": self._lists,
-            "screenshots_count": self._screenshots,
+            "screenshots_count": self.screenshots,
         }
 
 
