@@ -12,7 +12,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +36,7 @@ from hookline.runners.robot.messages import (
     Told,
     Unready,
     line,
+    open_line,
     receive,
 )
 from hookline.runners.robot.processes import adopt_orphans, end_sessions, private_bytes, sessions_under
@@ -83,7 +83,7 @@ class Wire:
 async def main(number: int, lifeline: int) -> None:
     """Serve one run over the socket of that number."""
     adopt_orphans()
-    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number), limit=MOST_BYTES)
+    reader, writer = await open_line(number)
     setup = await receive(reader, TO_ROBOT)
     if not isinstance(setup, Setup):
         return

@@ -41,6 +41,7 @@ EXCEPTIONS = {
     "senders/guard.py": "the dial site",
     "senders/dns.py": "its resolver",
     "senders/http.py": "puts HTTP and TLS on the guard's socket",
+    "senders/relay.py": "relays pages of robots on the guard's socket",
     "api/server.py": "binds the sockets it listens on",
     "app.py": "binds the socket it listens on",
 }
@@ -100,9 +101,10 @@ def test_only_the_guard_connects() -> None:
     assert connecting == ["senders/guard.py"]
 
 
-def test_every_connection_is_made_on_a_socket_of_the_guard() -> None:
+@pytest.mark.parametrize("module", ["senders/http.py", "senders/relay.py"])
+def test_every_connection_is_made_on_a_socket_of_the_guard(module: str) -> None:
     """``create_connection`` dials by itself when it is given a host instead of a socket."""
-    tree = ast.parse((ROOT / "senders/http.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
     calls = [
         node
         for node in ast.walk(tree)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import tempfile
 from datetime import UTC, datetime
 from enum import Enum
 from importlib.util import find_spec
@@ -137,6 +138,10 @@ class RobotRunner:
         if os.geteuid() == 0 and not _is_open_to_all(Path(chromium)):
             told = f"{chromium} cannot be read by other users, and as root Hookline runs it as one"
             return [*checks, Check(name="chromium", told=told, remedy=HOW_TO_GET_CHROMIUM)]
+        folder = tempfile.gettempdir()
+        if os.geteuid() == 0 and not _is_open_to_all(Path(folder)):
+            told = f"other users cannot enter {folder}, and as root Hookline runs the browser as one"
+            return [*checks, Check(name="chromium", told=told, remedy="Let TMPDIR name a folder like /tmp")]
         return [*checks, Check(name="chromium", told=chromium)]
 
     async def close(self, grace: float) -> None:

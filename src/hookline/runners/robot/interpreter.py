@@ -259,7 +259,9 @@ class Interpreter:
         text = _CALL.sub("", error.message.strip())
         message = _told(text)
         if self._crashed.is_set():
-            message = "The page crashed"
+            message = "The page crashed."
+        elif self._is_gone:
+            message = "The browser ended."
         host = _host_of(text)
         reason = None if host is None else self._reports.why(host)
         if reason is not None:

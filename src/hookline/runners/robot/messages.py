@@ -9,14 +9,13 @@ robot → node   Done | Broken               how it ended; then the process ends
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+import asyncio
+import socket
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from hookline.model.executions import Failure
-
-if TYPE_CHECKING:
-    import asyncio
 
 MOST_BYTES: Final = 16 << 20
 """Of one message: what a run may capture, and then some."""
@@ -112,6 +111,11 @@ Message = TypeVar("Message")
 def line(message: ToRobot | ToNode) -> bytes:
     """Return a message as one line: JSON holds no line feed of its own."""
     return _encoder.encode(message) + b"\n"
+
+
+async def open_line(number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Speak over the socket of that number, which the node left to this process."""
+    return await asyncio.open_connection(sock=socket.socket(fileno=number), limit=MOST_BYTES)
 
 
 async def receive(reader: asyncio.StreamReader, decoder: msgspec.json.Decoder[Message]) -> Message | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    assert find_chromium(None) is not None, "robots need Chromium: apt-get install chromium"
+    if find_chromium(None) is None:
+        # Where checks may install it, they do; then its absence is a fault.
+        (pytest.fail if os.geteuid() == 0 else pytest.skip)("robots need Chromium: apt-get install chromium")
     with robot_site() as found:
         yield found
 

@@ -153,10 +153,8 @@ async def test_pairs_run_from_the_last_to_the_first(runner: RobotRunner, site: S
     found = await captured(runner, heard=heard, recording=recording, given={"words": "quiet"})
 
     assert found["captured_texts"] == {"Texts": [{"Said": "QUIET"}]}
-    assert heard.texts("warning") == [
-        "workflow.1.what.1 (click) failed and was left out: "
-        'Timeout 200ms exceeded while waiting for locator("#not-there")'
-    ]
+    (warning,) = heard.texts("warning")
+    assert warning.startswith("workflow.1.what.1 (click) failed and was left out: Timeout 200ms exceeded")
 
 
 async def test_where_chooses_the_pair_when_a_robot_asks_for_it(runner: RobotRunner, site: Site) -> None:
