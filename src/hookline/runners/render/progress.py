@@ -87,14 +87,15 @@ def streams_of(said: str) -> Streams:
     return Streams(has_picture, has_sound, seconds or None)
 
 
-def cause_of(said: str, names: Mapping[str, str]) -> str:
+def cause_of(said: str, names: Mapping[str, str], default: str | None = None) -> str:
     """Return the line that tells why FFmpeg failed, without addresses and with the user's words for the files.
 
-    said: printed with ``-loglevel level+…``.  names: path of the element by our name of its file.
+    said: printed with ``-loglevel level+…``.  names: path of the element by our name of its file.  default: what to
+    say when no line says anything, None for whatever it said last.
     """
     lines = [match["what"].strip() for match in _ERROR.finditer(said)]
     telling = (line for line in lines if line and not line.startswith(_EMPTY_WORDS))
-    cause = next(telling, None) or next((line for line in lines if line), "it gave no reason")
+    cause = next(telling, default) or next(reversed(lines), "") or "it gave no reason"
     for name, path in names.items():
         cause = cause.replace(f"./{name}", path).replace(name, path)
     return cause[:LONGEST_CAUSE].rstrip(".")
