@@ -31,6 +31,7 @@ from hookline.engine.parts import Limits
 from hookline.engine.vault import Vault
 from hookline.errors import SettingError, StorageError
 from hookline.keyfile import previous_secret_key_of, secret_key_of
+from hookline.model.states import Kind
 from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.runners.kinds import KindRunner
 from hookline.senders.http import HttpSender
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookline.config import Settings
-    from hookline.model.states import Kind
     from hookline.ports import Clock, Store
     from hookline.ports.blobs import Blobs
     from hookline.ports.runner import DataRunner
+    from hookline.ports.sender import Fetcher
 
 _log = structlog.get_logger("hookline.app")
 
@@ -106,14 +107,15 @@ class Server:
         blobs = open_blobs(settings, store)
         if settings.blobs is not None:
             await blobs.open()
+        sender = HttpSender(policy, proxy=_proxy(settings))
         node = self.node = Node(
             name=f"{socket.gethostname()}:{os.getpid()}",
             store=store,
             runner=KindRunner(
                 RunnerHost(RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough)),
-                data_runners(settings),
+                data_runners(settings, sender),
             ),
-            sender=HttpSender(policy, proxy=_proxy(settings)),
+            sender=sender,
             vault=vault,
             clock=self._clock,
             limits=Limits(
@@ -227,9 +229,19 @@ def open_store(settings: Settings, clock: Clock) -> Store:
     return PostgresStore(settings.database, clock=clock)
 
 
-def data_runners(settings: Settings) -> dict[Kind, Callable[[], DataRunner]]:  # noqa: ARG001
+def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[], DataRunner]]:
     """What makes the runner of each kind that is set up as data, imported when it first has something to run."""
-    return {}
+
+    def renders() -> DataRunner:
+        from hookline.runners.render.programs import Programs
+        from hookline.runners.render.runner import RenderRunner
+
+        programs = Programs(ffmpeg=settings.ffmpeg, font=settings.font)
+        # Each render uses several processors itself.
+        parallel = settings.max_renders or max(1, (os.cpu_count() or 2) // 2)
+        return RenderRunner(programs, fetcher, parallel=parallel)
+
+    return {Kind.RENDER: renders}
 
 
 def open_blobs(settings: Settings, store: Store) -> Blobs:

@@ -288,6 +288,22 @@ class Settings(BaseModel):
         "Environment variables that your automations may see; all others are kept from them.",
         (),
     )
+    ffmpeg: Annotated[str | None, _Optional] = _setting(
+        "a program's name or path",
+        "The FFmpeg that renders videos; when absent the system's, else that of `pip install 'hookline[render]'`.",
+        None,
+    )
+    font: Annotated[str | None, _Optional] = _setting(
+        "the path of a .ttf or .otf file",
+        "The font of texts that name none; when absent that of `pip install 'hookline[render]'`, else DejaVu Sans or "
+        "another common one of the system.",
+        None,
+    )
+    max_renders: _Count | None = _setting(
+        "a whole number from 1 to 1000000",
+        "Most videos rendered at once on this node; left out, one for every two of its processors.",
+        None,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "one of debug, info, warning, error", "Least severe log line that is written.", "info"
     )

@@ -19,6 +19,7 @@ from hookline.api import (
     following,
     instances,
     integrations,
+    jobs,
     keys,
     members,
     organizations,
@@ -55,6 +56,7 @@ ROUTERS = (
     integrations.router,
     instances.router,
     executions.router,
+    jobs.router,
     following.router,
     artifacts.router,
     webhooks.router,
@@ -100,28 +102,29 @@ def management_app(site: Site) -> FastAPI:
     return app
 
 
-async def _on_error(_: Request, exc: Exception) -> Response:
+async def _on_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HooklineError)
-    return _worded(exc)
+    return _worded(request, exc)
 
 
 async def _on_invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
-    return _worded(explain(exc, request.scope.get("route")))
+    return _worded(request, explain(exc, request.scope.get("route")))
 
 
-async def _on_http(_: Request, exc: Exception) -> Response:
+async def _on_http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     if exc.status_code == 404:
-        return _worded(MissingError("There is no such route."))
+        return _worded(request, MissingError("There is no such route."))
     if exc.status_code == 405:
         return _worded(
-            MethodError("This URL takes no such method.", allow=(exc.headers or {}).get("Allow", "GET"))
+            request,
+            MethodError("This URL takes no such method.", allow=(exc.headers or {}).get("Allow", "GET")),
         )
-    return _worded(InputError("The request cannot be read."))
+    return _worded(request, InputError("The request cannot be read."))
 
 
-def _worded(error: HooklineError) -> Response:
-    answer = answer_of(error)
+def _worded(request: Request, error: HooklineError) -> Response:
+    answer = answer_of(error, request.scope["path"])
     headers: dict[str, Any] = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers, "application/json")

@@ -14,6 +14,10 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from hookline.api.errors import is_job_path
+from hookline.api.gate import OPEN
+from hookline.core.movie import movie_components
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -49,8 +53,25 @@ _ERROR: Final[dict[str, Any]] = {
     },
 }
 
+_JOB_ERROR: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {
+                "code": {"type": "string", "description": "Stable, UPPER_SNAKE."},
+                "message": {"type": "string"},
+                "path": {"type": "string", "description": "What is wrong, such as `scenes.0.duration`."},
+            },
+        },
+    },
+}
+
 _SCHEMES: Final[dict[str, Any]] = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "job_key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key."},
     "trigger_token": {"type": "apiKey", "in": "query", "name": "token"},
     "trigger_bearer": {"type": "http", "scheme": "bearer", "description": "A trigger's token."},
     "trigger_basic": {
@@ -68,13 +89,17 @@ def describe(app: FastAPI, routes: tuple[HotRoute, ...], version: str) -> dict[s
         title="Hookline", version=version, openapi_version="3.1.0", description=_ABOUT, routes=app.routes
     )
     components = document.setdefault("components", {})
-    components.setdefault("schemas", {})["Error"] = _ERROR
+    components.setdefault("schemas", {}).update(movie_components())
+    components["schemas"] |= {"Error": _ERROR, "JobError": _JOB_ERROR}
     components["securitySchemes"] = _SCHEMES
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for path, operations in document["paths"].items():
+        name = "JobError" if is_job_path(path) else "Error"
+        error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
         for operation in operations.values():
             if path.startswith("/api/v1"):
                 operation["security"] = [{"key": []}]
+            elif is_job_path(path) and path != OPEN:
+                operation["security"] = [{"key": []}, {"job_key": []}]
             operation["responses"].pop("422", None)
             operation["responses"]["4XX"] = {"description": "Refused", "content": error}
     for route in routes:

@@ -77,6 +77,23 @@ STATUS: Final[Mapping[type[HooklineError], int]] = {
 """Family to status. A family that is not here takes that of the nearest one it derives from, else 500."""
 
 
+_JOB_PATHS: Final = ("/api/jobs", "/api/render")
+
+_JOB_CODES: Final[Mapping[type[HooklineError], str]] = {
+    InputError: "INVALID_REQUEST",
+    TooLargeError: "INVALID_REQUEST",
+    MediaTypeError: "INVALID_REQUEST",
+    UnauthorizedError: "UNAUTHORIZED",
+    ForbiddenError: "FORBIDDEN",
+    MissingError: "NOT_FOUND",
+    ThrottledError: "RATE_LIMIT_EXCEEDED",
+}
+"""Family to code of PF-9; an error of another family keeps its own code."""
+
+_JOB_OWN_CODES: Final = frozenset({"INVALID_JSON", "SCHEMA_VALIDATION_ERROR", "VALIDATION_ERROR"})
+"""Codes of PF-9 that an InputError brings along."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A complete HTTP answer. headers: besides content-type and content-length."""
 
@@ -109,13 +126,29 @@ def error_body(error: HooklineError) -> bytes:
     )
 
 
-def answer_of(error: HooklineError) -> Answer:
-    """Return how an error of ours is answered."""
+def job_error_body(error: HooklineError) -> bytes:
+    """Return PF-9's body, for the routes of render jobs. ``path`` is there only when it is known."""
+    known = _JOB_CODES.get(type(error))
+    code = known if known is not None and error.code not in _JOB_OWN_CODES else error.code
+    told = {"code": code, "message": error.message}
+    if error.field is not None:
+        told["path"] = error.field
+    return msgspec.json.encode({"error": told})
+
+
+def is_job_path(path: str) -> bool:
+    """Say whether a path is one of render jobs, whose seed words errors in its own way (PF-9)."""
+    return path.startswith(_JOB_PATHS)
+
+
+def answer_of(error: HooklineError, path: str = "") -> Answer:
+    """Return how an error of ours is answered. path: of the request, since some have words of their own."""
     status = status_of(error)
+    is_job = is_job_path(path)
     if status == 500:
         _log.error("unexpected_failure", code=error.code, reason=error.message)
-        return INTERNAL
-    return Answer(status, error_body(error), _headers(error, status))
+        return _internal(path)
+    return Answer(status, job_error_body(error) if is_job else error_body(error), _headers(error, status))
 
 
 def _headers(error: HooklineError, status: int) -> tuple[tuple[bytes, bytes], ...]:
@@ -131,7 +164,13 @@ def _headers(error: HooklineError, status: int) -> tuple[tuple[bytes, bytes], ..
     return ()
 
 
-INTERNAL: Final = Answer(500, error_body(HooklineError("Something failed on our side; it was logged.")))
+_FAILURE: Final = HooklineError("Something failed on our side; it was logged.")
+INTERNAL: Final = Answer(500, error_body(_FAILURE))
+_JOB_INTERNAL: Final = Answer(500, job_error_body(_FAILURE))
+
+
+def _internal(path: str) -> Answer:
+    return _JOB_INTERNAL if is_job_path(path) else INTERNAL
 
 
 def answer_unexpected(exc: BaseException, *, method: str, path: str) -> Answer:
@@ -143,7 +182,7 @@ def answer_unexpected(exc: BaseException, *, method: str, path: str) -> Answer:
     _log.error(
         "unexpected_failure", method=method, path=path, traceback="".join(traceback.format_exception(exc))
     )
-    return INTERNAL
+    return _internal(path)
 
 
 def missing_field(field: str, expected: str) -> InputError:

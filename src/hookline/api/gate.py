@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hookline.api.errors import CallerGoneError, answer_of, answer_unexpected
+from hookline.api.errors import CallerGoneError, answer_of, answer_unexpected, is_job_path
 from hookline.api.front import check_path, send_answer
 from hookline.api.identity import CALLER, caller_of
 from hookline.api.inbound import Budget, Inbound, idempotency_key
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 BODY: Final = "hookline.body"
 """Where the scope holds the body's exact bytes."""
 PREFIX: Final = "/api/v1/"
+OPEN: Final = "/api/render/schema"
+"""What a movie may hold is no secret."""
 
 
 class Gate:
-    """An ASGI 3 application around the framework's. Only ``/api/v1`` needs a key."""
+    """An ASGI 3 application around the framework's. Only ``/api/v1`` and render jobs need a key."""
 
     def __init__(self, app: AsgiApp, site: Site, budget: Budget) -> None:
         self._app = app
@@ -53,7 +55,7 @@ class Gate:
         except CallerGoneError:
             return
         except HooklineError as error:
-            answer = answer_of(error)
+            answer = answer_of(error, scope["path"])
         except Exception as exc:  # noqa: BLE001 -- the caller gets an answer, the log gets all of it
             answer = answer_unexpected(exc, method=scope["method"], path=redact_url(scope["path"]))
         else:
@@ -63,7 +65,7 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_path(scope)
-        if not scope["path"].startswith(PREFIX):
+        if not _needs_key(scope["path"]):
             await self._app(scope, receive, send)
             return
         self._budget.enter()
@@ -94,6 +96,10 @@ class Gate:
             run=lambda: capture(self._app, scope, _replay(body, receive)),
         )
         await send_answer(send, answer)
+
+
+def _needs_key(path: str) -> bool:
+    return path.startswith(PREFIX) or (is_job_path(path) and path != OPEN)
 
 
 def _with_body(request: Inbound, body: bytes) -> Scope:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from hookline.api.errors import is_job_path
 from hookline.engine.vault import token_digest
 from hookline.errors import ForbiddenError, InputError, MissingError, UnauthorizedError
 from hookline.model.configuration import Organization
@@ -68,9 +69,15 @@ def unauthorized() -> UnauthorizedError:
 
 
 async def caller_of(services: Services, request: Inbound) -> Caller:
-    """Return who sent a request. Raises as ``identify``."""
+    """Return who sent a request. Render jobs take a key in ``x-api-key``, too (PF-8). Raises as ``identify``."""
     known: Caller | None = request.scope.get(CALLER)
-    return known if known is not None else await identify(services, request.headers)
+    if known is not None:
+        return known
+    headers = request.headers
+    own = headers.get(b"x-api-key") if is_job_path(request.path) else None
+    if own is not None and b"authorization" not in headers:
+        headers = headers | {b"authorization": b"Bearer " + own}
+    return await identify(services, headers)
 
 
 async def identify(services: Services, headers: Mapping[bytes, bytes]) -> Caller:

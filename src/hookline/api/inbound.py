@@ -45,6 +45,7 @@ _PICKED: Final = frozenset(
         b"prefer",
         b"prismatic-synchronous",
         b"range",
+        b"x-api-key",
     }
 )
 _JSON_TYPES: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})

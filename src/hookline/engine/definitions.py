@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from hookline.engine.movies import Movies
 from hookline.errors import MissingError
+from hookline.model.states import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.model.executions import Automation, Execution, Facts
     from hookline.model.ids import Key
-    from hookline.model.states import Kind
 
 _MOST_KNOWN: Final = 10_000
 """Automations remembered; past this all are forgotten, which costs each of them its limits until it is asked for."""
@@ -41,7 +42,7 @@ class DataKind(Protocol):
 
 def data_kinds(directory: Directory) -> dict[Kind, DataKind]:  # noqa: ARG001
     """Return every kind that is set up as data."""
-    return {}
+    return {Kind.RENDER: Movies()}
 
 
 class Definitions:

@@ -285,10 +285,10 @@ class Deliverer:
         self._settle(lane, claim, body, request, answer, started_at)
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
-        """Learn from an answer how much this receiver can take. Callbacks of a trigger go to as many as there are
-        addresses, so the answer of one says nothing of the next.
+        """Learn from an answer how much this receiver can take. Behind a hidden target are as many receivers as there
+        are addresses, so the answer of one says nothing of the next.
         """
-        if lane.target.webhook.origin is Origin.CALLBACK:
+        if lane.target.webhook.origin is not Origin.REGISTERED:
             return
         now = asyncio.get_running_loop().time()
         if answer.outcome is not AttemptOutcome.DELIVERED:

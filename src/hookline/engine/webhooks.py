@@ -163,7 +163,7 @@ class Webhooks:
             stored = await self._store.get(Webhook, target.id, organization_id=None)
             if stored is None or stored.document.status is not WebhookStatus.ACTIVE:
                 return
-            if stored.document.origin is Origin.CALLBACK:
+            if stored.document.origin is not Origin.REGISTERED:
                 return  # one address says nothing of the others behind it
             disabled = msgspec.structs.replace(
                 stored.document,

@@ -602,7 +602,7 @@ async def test_checks_say_what_is_here(studio: Studio) -> None:
     """For ``hookline doctor``."""
     checks = await studio.runner.check()
     missing = await RenderRunner(
-        Programs(ffmpeg="/no/such/ffmpeg", font="/no/such.ttf"), HttpSender(AddressPolicy(()))
+        Programs(ffmpeg="/no/such/ffmpeg", font="/no/such.ttf"), HttpSender(AddressPolicy(())), parallel=1
     ).check()
 
     assert [(one.name, one.is_met) for one in checks] == [("ffmpeg", True), ("font", True)]

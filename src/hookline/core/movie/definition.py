@@ -199,8 +199,10 @@ class Movie(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def movie_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a movie."""
     schema = msgspec.json.schema(Movie)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Movie",
-        **schema,
-    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Movie", **schema}
+
+
+def movie_components() -> dict[str, Any]:
+    """Return the same as components of an OpenAPI 3.1 document, by name."""
+    _, components = msgspec.json.schema_components((Movie,), ref_template="#/components/schemas/{name}")
+    return components

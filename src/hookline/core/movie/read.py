@@ -103,6 +103,22 @@ def inline_file(source: str) -> bytes | None:
     return b64decode(match["text"], validate=True)
 
 
+class _Echoed(msgspec.Struct):
+    metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+_read_echoed: Final = msgspec.json.Decoder(_Echoed).decode
+
+
+def metadata_of(text: bytes | None) -> msgspec.Raw | None:
+    """Return the metadata of a job, whether or not its movie is sound; None for none (PF-11)."""
+    try:
+        found = _read_echoed(text or b"{}").metadata
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return found if bytes(found) not in (b"", b"null") else None
+
+
 # --- what needs more than one field -------------------------------------------------------------------------
 
 

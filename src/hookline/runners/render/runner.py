@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from hookline.core.movie import read_movie
+from hookline.core.movie.read import metadata_of
 from hookline.errors import InputError, SettingError
-from hookline.model.executions import Failure
+from hookline.model.executions import Failure, RenderFacts
 from hookline.ports.runner import Check, Failed, Killed, Lost, Succeeded, TimedOut
 from hookline.runners.render.assets import Assets, FetchLimits, RenderFailedError, bring_fonts
 from hookline.runners.render.command import CONTENT_TYPE, OUTPUT, render_command
@@ -38,9 +38,6 @@ T = TypeVar("T")
 
 FAILED: Final = "RENDER_FAILED"
 """PF-3: the code of every render that could not be done."""
-
-PARALLEL: Final = max(1, (os.cpu_count() or 2) // 2)
-"""Renders at once on one node: each uses several processors itself."""
 
 
 class _StoppedError(Exception):
@@ -87,7 +84,7 @@ class RenderRunner:
         programs: Programs,
         fetcher: Fetcher,
         *,
-        parallel: int = PARALLEL,
+        parallel: int,
         limits: Limits | None = None,
         fetching: FetchLimits | None = None,
     ) -> None:
@@ -202,16 +199,20 @@ class RenderRunner:
             raise RenderFailedError(f"The render's files could not be written: {exc.strerror}.") from exc
         # By what was asked for, not by what came out: a job costs what its answer said it would.
         await listener.recorded((), (), float(math.ceil(movie.seconds)), ())
+        seconds = round(frames / movie.fps, 3)
         output = {
             "file": artifact.name,
             "content_type": artifact.content_type,
             "size_bytes": artifact.size,
-            "duration_seconds": round(frames / movie.fps, 3),
+            "duration_seconds": seconds,
             "width": movie.width,
             "height": movie.height,
             "fps": movie.fps,
         }
-        return Succeeded(output=msgspec.json.encode(output))
+        facts = RenderFacts(
+            output_url=artifact.url, video_seconds=seconds, metadata=metadata_of(run.job.input)
+        )
+        return Succeeded(output=msgspec.json.encode(output), facts=facts)
 
     async def _draw(self, run: _Run, movie: Movie, workshop: Workshop, listener: RunListener) -> int:
         """Make the video in the workshop; return how many pictures it has. Raises RenderFailedError."""
