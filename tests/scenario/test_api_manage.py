@@ -518,7 +518,10 @@ async def test_the_description_holds_every_route(api: Api) -> None:
     assert "422" not in json.dumps(document)
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert ("security" in operation) == path.startswith(("/api/v1", "/webhooks", "/trigger")), path
+            needs_key = (
+                path.startswith(("/api/v1", "/api/jobs", "/webhooks", "/trigger")) or path == "/api/render"
+            )
+            assert ("security" in operation) == needs_key, path
             assert operation["summary"]
 
 

@@ -74,7 +74,8 @@ async def test_it_is_found_by_its_organization_alone(store: Store) -> None:
     async with running(store, organization_id=ours, kinds={Kind.SCRIPT: agents}) as bed:
         assert await bed.node.find_automation(ours, Kind.SCRIPT, SCRAPE.id) == SCRAPE
         assert await bed.node.find_automation(theirs, Kind.SCRIPT, SCRAPE.id) is None
-        assert await bed.node.automations_of(theirs) == []
+        assert SCRAPE in await bed.node.automations_of(ours)
+        assert SCRAPE not in await bed.node.automations_of(theirs)
         agents.owners.clear()
         assert await bed.node.find_automation(ours, Kind.SCRIPT, SCRAPE.id) is None
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from hookline.api.artifacts import file_answer
 from hookline.api.following import LastEventId, new_lines, position_after
 from hookline.api.identity import Caller
-from hookline.api.reply import AtSite, RawBody, Starter, found_or_missing, reply, when
+from hookline.api.reply import AtSite, RawBody, Reader, Starter, found_or_missing, reply, when
 from hookline.api.services import Site
 from hookline.core.movie import movie_schema, read_movie
 from hookline.core.movie.read import metadata_of
@@ -123,9 +123,13 @@ async def _target(site: Site, caller: Caller) -> Key:
 
 
 @router.get("/api/render/schema", summary="The JSON Schema of a movie; needs no key")
-@router.get("/api/v1/schemas/movie", summary="The JSON Schema of a movie")
 async def schema() -> Response:
     return reply(_SCHEMA, headers={"cache-control": "max-age=3600"})
+
+
+@router.get("/api/v1/schemas/movie", summary="The JSON Schema of a movie")
+async def schema_by_key(_: Reader) -> Response:
+    return await schema()
 
 
 @router.get("/api/jobs/{job_id}", summary="Show a render job")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from hookline.ports.sender import Fetcher
 
 T = TypeVar("T")
-
-FAILED: Final = "RENDER_FAILED"
-"""PF-3: the code of every render that could not be done."""
 
 
 class _StoppedError(Exception):
@@ -144,7 +141,7 @@ class RenderRunner:
                 return _lost(run)
             return await self._in_turn(run, listener)
         except RenderFailedError as exc:
-            return Failed(failure=Failure(code=FAILED, message=str(exc)))
+            return Failed(failure=Failure(code="RENDER_FAILED", message=str(exc)))
         except _StoppedError:
             assert run.verdict is not None
             return run.verdict
