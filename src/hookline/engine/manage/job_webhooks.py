@@ -20,7 +20,7 @@ from hookline.model.states import Origin
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hookline.engine.manage.webhook_fields import Addresses
+    from hookline.engine.manage.targets import Addresses
     from hookline.engine.vault import Vault
     from hookline.model.ids import Key
     from hookline.ports import Registry
