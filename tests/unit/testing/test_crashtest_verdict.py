@@ -12,6 +12,7 @@ from hookline.testing.crashtest.verdict import (
     DeliveryAccount,
     EngineAccount,
     EventAccount,
+    ReplayAccount,
     bound,
     judge,
 )
@@ -269,3 +270,41 @@ def test_what_was_accepted_before_something_else_was_sent_arrives_before_it() ->
 def test_the_rule_of_three() -> None:
     assert bound(300_000) == pytest.approx(1e-5)
     assert bound(0) == 1.0
+
+
+def replayed(seq: int, *, delivered: int, outcomes: tuple[str, ...]) -> DeliveryAccount:
+    return DeliveryAccount(
+        id=f"d{seq}",
+        event_id=f"e{seq}",
+        endpoint="one",
+        state="succeeded",
+        outcomes=outcomes,
+        replays=len(outcomes) - 1,
+        replays_delivered=delivered,
+    )
+
+
+def job(**changes: Any) -> ReplayAccount:
+    values: dict[str, Any] = {"id": "r", "endpoint": "one", "status": "completed", "reopened": 1}
+    return ReplayAccount(**values | changes)
+
+
+def test_what_a_replay_sends_again_is_no_duplicate() -> None:
+    engine = account(replayed(1, delivered=1, outcomes=("delivered", "delivered")), replays=(job(),))
+    counts = judge([sent(1)], [receipt(1), receipt(1)], engine, endpoints=ENDPOINTS)
+
+    assert (counts.replayed, counts.duplicates_explained, counts.duplicates_unexplained) == (1, 0, 0)
+
+
+def test_a_replay_that_sends_one_twice_makes_a_duplicate() -> None:
+    engine = account(replayed(1, delivered=2, outcomes=("delivered",) * 3), replays=(job(),))
+    counts = judge([sent(1)], [receipt(1)] * 3, engine, endpoints=ENDPOINTS)
+
+    assert (counts.replayed, counts.duplicates_unexplained) == (1, 1)
+
+
+def test_a_replay_must_end_and_send_what_it_says() -> None:
+    engine = account(delivery(1), replays=(job(), job(id="s", status="running", reopened=0)))
+    counts = judge([sent(1)], [receipt(1)], engine, endpoints=ENDPOINTS)
+
+    assert (counts.lost, counts.stuck) == (1, 1)

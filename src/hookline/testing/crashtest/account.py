@@ -7,7 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.testing.crashtest.script import is_end
-from hookline.testing.crashtest.verdict import DeliveryAccount, EngineAccount, EventAccount
+from hookline.testing.crashtest.verdict import (
+    DeliveryAccount,
+    EngineAccount,
+    EventAccount,
+    ReplayAccount,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +24,7 @@ _POLL_SECONDS: Final = 0.1
 _QUIET_SECONDS: Final = 2.5
 _PAGE: Final = 500
 _OPEN_DELIVERIES: Final = ("pending", "in_flight", "held")
+_PLAIN: Final = {"outcome": "delivered", "cause": "live"}
 _OPEN_EXECUTIONS: Final = ("queued", "running", "waiting")
 
 
@@ -49,6 +55,8 @@ def _first_open(api: Api) -> str | None:
     for status in _OPEN_EXECUTIONS:
         if api.call("GET", f"/api/v1/executions?status={status}&limit=1")["executions"]:
             return f"executions {status}"
+    if any(job["status"] == "running" for job in api.call("GET", "/api/v1/replays")["replays"]):
+        return "a replay"
     return None
 
 
@@ -68,20 +76,32 @@ def read_account(api: Api, names: Mapping[str, str], receipts: Iterable[Receipt]
             continue
         event_id = row["event_id"]
         is_plain = row["state"] == "succeeded" and row["attempts_made"] == 1 and seen[event_id, endpoint] == 1
-        outcomes = ("delivered",) if is_plain else _outcomes(api, row["id"])
+        attempts = [_PLAIN] if is_plain else api.call("GET", f"/api/v1/deliveries/{row['id']}")["attempts"]
+        of_replay = [one for one in attempts if one["cause"] == "replay"]
         deliveries.append(
             DeliveryAccount(
                 id=row["id"],
                 event_id=event_id,
                 endpoint=endpoint,
                 state=row["state"],
-                outcomes=outcomes,
+                outcomes=tuple([one["outcome"] for one in attempts]),
+                replays=len(of_replay),
+                replays_delivered=sum(one["outcome"] == "delivered" for one in of_replay),
             )
         )
     executions = {
         row["id"]: row["status"] for row in api.pages("/api/v1/executions", "executions", limit=_PAGE)
     }
-    return EngineAccount(events=events, deliveries=deliveries, executions=executions)
+    replays = [
+        ReplayAccount(
+            id=row["id"],
+            endpoint=names.get(row["webhook_id"], ""),
+            status=row["status"],
+            reopened=row["reopened"],
+        )
+        for row in api.pages("/api/v1/replays", "replays", limit=_PAGE)
+    ]
+    return EngineAccount(events=events, deliveries=deliveries, executions=executions, replays=replays)
 
 
 def _of_batch(api: Api, row: Mapping[str, Any], endpoint: str) -> list[DeliveryAccount]:
@@ -94,11 +114,6 @@ def _of_batch(api: Api, row: Mapping[str, Any], endpoint: str) -> list[DeliveryA
         )
         for event_id in whole["event_ids"]
     ]
-
-
-def _outcomes(api: Api, delivery_id: str) -> tuple[str, ...]:
-    attempts = api.call("GET", f"/api/v1/deliveries/{delivery_id}")["attempts"]
-    return tuple(attempt["outcome"] for attempt in attempts)
 
 
 def _events(api: Api) -> list[EventAccount]:

@@ -35,6 +35,10 @@ class Plan:
     ledger: str
 
 
+LANDING: Final = "/landing"
+"""Behind the name of an endpoint that moved: where its requests arrive."""
+
+
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw
 
@@ -69,6 +73,11 @@ class Receiver:
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints_of(plan.events)}
         self._times: Counter[tuple[str, int]] = Counter()
         self._ledger = os.open(Path(plan.ledger), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def moved_to(self, path: str) -> str | None:
+        """Where a request must go instead, None when it has arrived. One that is sent on leaves no receipt."""
+        endpoint = self._endpoints.get(path)
+        return f"/{path}{LANDING}" if endpoint is not None and endpoint.is_moved else None
 
     def take(self, name: str, headers: dict[str, str], body: bytes) -> tuple[int, float]:
         """Write a request down; return status and delay of its answer."""
@@ -175,7 +184,14 @@ class _Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        status, delay = self._receiver.take(self._name, self._headers, self._body)
+        location = self._receiver.moved_to(self._name)
+        if location is not None:
+            self._transport.write(
+                b"HTTP/1.1 307 Moved\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % location.encode()
+            )
+            return
+        name = self._name.removesuffix(LANDING)
+        status, delay = self._receiver.take(name, self._headers, self._body)
         if delay:
             asyncio.get_running_loop().call_later(delay, self._answer, status)
         else:

@@ -99,6 +99,7 @@ def show(outcome: Outcome, console: Console) -> None:
     counts = outcome.counts
     console.print(
         f"{counts.owed:,} deliveries owed, {counts.dead:,} exhausted (one receiver never accepts), "
+        f"{counts.replayed:,} replayed, "
         f"{counts.unknown:,} answers unknown, {counts.refused:,} refused; {outcome.seconds:.0f} s; "
         f"first delivery at most {outcome.resumed_seconds:.1f} s after a restart",
         highlight=False,

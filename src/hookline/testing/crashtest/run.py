@@ -20,7 +20,7 @@ from hookline.testing.crashtest import ledgers
 from hookline.testing.crashtest.account import quiesce, read_account
 from hookline.testing.crashtest.script import Fault, endpoints_of, faults_of, passing_of, wanted_by
 from hookline.testing.crashtest.verdict import Counts, judge
-from hookline.testing.nodes import NodeProcess
+from hookline.testing.nodes import ApiFailedError, NodeProcess
 from hookline.testing.places import open_place
 from hookline.testing.processes import ProcessFailedError, PythonProcess
 
@@ -45,6 +45,11 @@ _LULL_SECONDS: Final = 0.5
 
 _QUIESCE_SECONDS: Final = 60.0
 _DATABASE_DOWN_SECONDS: Final = 0.5
+
+_REPLAY_SECONDS: Final = 2.0
+"""How long a replay is asked for while a node may be about to kill itself."""
+_REPLAYS_PER_SECOND: Final = 100
+_LONG_AGO: Final = "2020-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,7 @@ class _Run:
         self._starts: list[float] = []
         self._hits: list[str] = []
         self._kills = 0
+        self._replayed: set[str] = set()
 
     def run(self) -> Outcome:
         began = time.monotonic()
@@ -124,11 +130,14 @@ class _Run:
         for index, fault in enumerate(faults):
             self._allow(producer, fault.upto)
             self._commit(fault, faults[index + 1 :], producer)
+            if index >= len(faults) // 3:
+                self._ask_for_replays()
         self._allow(producer, 1.0)
         self._told("wait for the producer", self._done)
         listening.join()
         if producer.wait() != 0:
             raise ProcessFailedError(f"the producer failed: {producer.last_words()}")
+        self._ask_for_replays(seconds=_QUIESCE_SECONDS)
         return self._conclude(began)
 
     # --- setting up ---
@@ -204,6 +213,23 @@ class _Run:
         """Let the producer go so far: else it would be done before the last faults."""
         with suppress(BrokenPipeError):  # it is done already
             producer.tell({"upto": int(share * self._order.events)})
+
+    def _ask_for_replays(self, *, seconds: float = _REPLAY_SECONDS) -> None:
+        """Have sent again what some endpoints got so far, while faults go on; later if no node answers just now."""
+        wanted = {endpoint.name for endpoint in self._endpoints if endpoint.is_replayed} - self._replayed
+        ids = {name: id for id, name in self._names.items()}
+        deadline = time.monotonic() + seconds
+        while wanted and time.monotonic() < deadline:
+            name = min(wanted)
+            job = {"webhook_id": ids[name], "since": _LONG_AGO, "rate_per_second": _REPLAYS_PER_SECOND}
+            for node in self._nodes:
+                with suppress(ApiFailedError):  # it is down; or it did it, and a second job does it twice
+                    node.api.call("POST", "/api/v1/replays", job)
+                    wanted.discard(name)
+                    self._replayed.add(name)
+                    break
+            else:
+                time.sleep(_POLL_SECONDS)
 
     # --- faults ---
 

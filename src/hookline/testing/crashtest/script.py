@@ -41,7 +41,9 @@ _SOON: Final = {"before_fanout": 1, "in_fanout": 1, "before_start": 4, "before_f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One webhook. answers: how it behaves, a word of ``answer_of``.  batch: most events, most seconds to wait."""
+    """One webhook. answers: how it behaves, a word of ``answer_of``.  batch: most events, most seconds to wait.
+    is_moved: its URL redirects to where it is.  is_replayed: what it got is sent to it again, meanwhile.
+    """
 
     name: str
     events: tuple[str, ...]
@@ -50,6 +52,8 @@ class Endpoint:
     retry_policy: tuple[int, float] | None = None
     is_ordered: bool = False
     batch: tuple[int, float] | None = None
+    is_moved: bool = False
+    is_replayed: bool = False
 
     def secret(self, seed: int) -> str:
         """Its signing secret; from the seed, so that the receiver knows it too."""
@@ -72,6 +76,8 @@ class Endpoint:
         if self.batch is not None:
             most, seconds = self.batch
             body["batch_settings"] = {"max_events": most, "max_wait_seconds": seconds}
+        if self.is_moved:
+            body["max_redirects"] = 1
         return body
 
 
@@ -82,6 +88,8 @@ _ENDPOINTS: Final = (
     Endpoint(name="standard", events=("crash.b",), dialect="standard"),
     Endpoint(name="ordered", events=("crash.a",), answers="flaky", is_ordered=True),
     Endpoint(name="batched", events=("crash.b",), answers="flaky", batch=(10, 0.2)),
+    Endpoint(name="moved", events=("crash.a",), answers="flaky", is_moved=True),
+    Endpoint(name="replayed", events=("crash.b",), answers="slow", is_replayed=True),
     Endpoint(name="dead", events=("crash.dead",), answers="dead", retry_policy=(2, 1.0)),
     Endpoint(name="runs", events=("workflow.execution.completed", "workflow.execution.failed")),
 )

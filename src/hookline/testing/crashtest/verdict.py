@@ -24,13 +24,28 @@ _ENDED: Final = frozenset({"succeeded", "failed", "killed", "timed_out", "lost"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAccount:
-    """What the engine says of one delivery. outcomes: of its attempts, oldest first."""
+    """What the engine says of one delivery. outcomes: of its attempts, oldest first.
+
+    replays: attempts that a replay made.  replays_delivered: those of them that were.
+    """
 
     id: str
     event_id: str
     endpoint: str
     state: str
     outcomes: tuple[str, ...] = ()
+    replays: int = 0
+    replays_delivered: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayAccount:
+    """What the engine says of one replay job. reopened: deliveries that it handed over."""
+
+    id: str
+    endpoint: str
+    status: str
+    reopened: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +61,12 @@ class EventAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineAccount:
-    """The engine's state after the run, as its API tells it. executions: status by id."""
+    """The engine's state after the run, as its API tells it. executions: status by id.  replays: all jobs."""
 
     events: Sequence[EventAccount] = ()
     deliveries: Sequence[DeliveryAccount] = ()
     executions: Mapping[str, str] = field(default_factory=dict)
+    replays: Sequence[ReplayAccount] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +74,7 @@ class Counts:
     """The verdict. examples: a few sentences for each thing that is wrong, for people.
 
     owed: (event, endpoint) pairs of acked events.  dead: of these, visible as exhausted.
+    replayed: accepted once more because a replay sent them again.
     """
 
     acked: int = 0
@@ -74,6 +91,7 @@ class Counts:
     unlogged: int = 0
     stuck: int = 0
     out_of_order: int = 0
+    replayed: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def is_pass(self, *, most_in_flight: int) -> bool:
@@ -148,6 +166,8 @@ class _Judge:
             if one.manner == "run" and one.answer == "acked":
                 self._judge_execution(one)
         self._judge_ends()
+        for job in self._engine.replays:
+            self._judge_replay(job)
         for endpoint in ordered:
             self._judge_order(endpoint)
         return self._counts
@@ -170,14 +190,19 @@ class _Judge:
             self._counts.note("duplicates_unexplained", f"seq {seq} became a second event, {extra}")
         arrived = Counter(receipt.id for receipt in receipts)
         for event_id, count in arrived.items():
-            attempts = [
-                outcome
+            deliveries = [
+                delivery
                 for delivery in self._deliveries.get((seq, endpoint), ())
                 if delivery.event_id == event_id
-                for outcome in delivery.outcomes
             ]
+            attempts = [outcome for delivery in deliveries for outcome in delivery.outcomes]
             self._counts.unlogged += max(0, count - len(attempts))
             repeats = max(0, accepted[event_id] - 1)
+            # A job sends each delivery once, however often the node dies that runs it.
+            jobs = sum(job.endpoint == endpoint for job in self._engine.replays)
+            replayed = min(repeats, jobs, sum(delivery.replays_delivered for delivery in deliveries))
+            self._counts.replayed += replayed
+            repeats -= replayed
             explained = min(repeats, sum(outcome in UNCERTAIN for outcome in attempts))
             self._counts.duplicates_explained += explained
             for _ in range(repeats - explained):
@@ -213,6 +238,18 @@ class _Judge:
             self._counts.note("lost", f"execution {one.id} of seq {one.seq} is not there")
         elif status not in _ENDED:
             self._counts.note("stuck", f"execution {one.id} of seq {one.seq} is still {status}")
+
+    def _judge_replay(self, job: ReplayAccount) -> None:
+        """A job comes to its end, and what it says it handed over was sent again."""
+        if job.status != "completed":
+            self._counts.note("stuck", f"replay {job.id} is still {job.status}")
+        sent_again = sum(
+            delivery.replays > 0 for delivery in self._engine.deliveries if delivery.endpoint == job.endpoint
+        )
+        if sent_again < job.reopened:
+            self._counts.note(
+                "lost", f"replay {job.id} handed over {job.reopened}, of which {sent_again} were sent again"
+            )
 
     def _judge_order(self, endpoint: str) -> None:
         """What was acked before something else was sent arrives before it. Repeats may come at any time."""
