@@ -17,6 +17,7 @@ Scenario = Literal[
     "filtered",
     "batch",
     "retrying",
+    "replay",
 ]
 
 

@@ -40,7 +40,7 @@ class Run:
     """One round of phases, close together in time so that a slow minute slows all of them.
 
     subject_slow, baseline_slow: at half of the peak load.  baseline: None where the relay is what the subject is
-    compared with.
+    compared with.  pace: at which a replay came beside the load at half of the peak ÷ what was asked for.
     """
 
     relay: Throughput
@@ -48,6 +48,7 @@ class Run:
     subject_slow: Latency
     baseline: Throughput | None = None
     baseline_slow: Latency | None = None
+    pace: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,9 @@ SYNC_OVERHEAD_MS: Final = 25.0
 LATENCIES: Final = frozenset({"fair", "retrying"})
 """Scenarios whose figure compares latencies, at one rate for both sides."""
 
+REPLAY: Final = "replay"
+"""The scenario whose figure is how a replay keeps its pace."""
+
 _FLOORS: Final = {
     "deliver": {
         "sqlite": Floor(says="÷ bare relay", at_least=0.60, p99_ms=50, memory_mb=200),
@@ -101,6 +105,7 @@ _FLOORS: Final = {
     "trigger": {"": Floor(says="÷ deliver")},
     "filtered": {"": Floor(says="÷ same 5 alone")},
     "batch": {"": Floor(says="÷ deliver, 50 a request", at_least=3.0)},
+    "replay": {"": Floor(says="pace ÷ pace asked for", at_least=0.95, at_most=1.05)},
     "retrying": {"": Floor(says="p99 ÷ p99 with none failing", at_most=2.0)},
     "trigger-only": {
         "sqlite": Floor(says="÷ stored nothing", at_least=0.5, ack_p99_ms=20),
@@ -159,6 +164,8 @@ def _ratio(scenario: str, runs: Sequence[Run], subject: float, relay: float) -> 
     if scenario == "sync":
         answered = median(quantile_ms(run.subject_slow.ack_us, 0.99) for run in runs)
         return max(0.0, answered - SYNC_RUN_MS) / SYNC_OVERHEAD_MS
+    if scenario == REPLAY:
+        return median(run.pace for run in runs)
     if scenario in LATENCIES:
         hanging = median(quantile_ms(run.subject_slow.e2e_us, 0.99) for run in runs)
         healthy = median(

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from hookline.testing.bench.figures import LATENCIES, Run, summarize
+from hookline.testing.bench.figures import LATENCIES, REPLAY, Run, summarize
 from hookline.testing.bench.scenarios import SETUPS, Context
 from hookline.testing.bench.stand import Stand
 from hookline.testing.nodes import NodeProcess
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _WARM_UP_SHARE: Final = 10
 """A tenth of a phase's events go first and are not measured: caches, connections, adaptive limits."""
+
+_REPLAYED_SHARE: Final = 10
+"""A tenth of a phase's events are sent again while new ones come at half of the peak load."""
 
 _PHASES: Final = 5
 _SETTINGS: Final = {"HOOKLINE_MAX_EXECUTIONS": "64"}
@@ -123,12 +126,17 @@ class _Rounds:
         if self._baseline is not None and self._name in LATENCIES:
             baseline_slow = stand.latency(self._baseline, rate=rate, seconds=self._sizes.seconds)
         self._step(number, "latency")
+        replaying = None
+        if self._name == REPLAY:
+            replaying = stand.replay(self._subject, events // _REPLAYED_SHARE, seconds=self._sizes.seconds)
+        subject_slow = stand.latency(self._subject, rate=rate, seconds=self._sizes.seconds)
         return Run(
             relay=relay,
             baseline=baseline,
             subject=subject,
             baseline_slow=baseline_slow,
-            subject_slow=stand.latency(self._subject, rate=rate, seconds=self._sizes.seconds),
+            subject_slow=subject_slow,
+            pace=stand.held(replaying, self._subject) if replaying is not None else 0.0,
         )
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCENARIOS: Final = (
     "deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks", "filtered", "batch", "retrying",
+    "replay",
 )  # fmt: skip
 _APP: Final = Path(__file__).with_name("bench_app.py")
 _KEY: Final = (("Authorization", f"Bearer {ADMIN_KEY}"),)
@@ -258,4 +259,5 @@ SETUPS: Final = {
         subject=lambda context: _retrying(context, failing_of_ten=5),
         baseline=lambda context: _retrying(context, failing_of_ten=0),
     ),
+    "replay": Scenario(subject=_deliver),
 }

@@ -31,6 +31,7 @@ class _Phase:
 
     seen: dict[int, int] = field(default_factory=dict)
     took_ns: list[int] = field(default_factory=list)
+    first_ns: int = 0
     last_ns: int = 0
 
 
@@ -57,17 +58,19 @@ class Sink:
         number = int(mark[NUMBER])
         phase.seen[number] = phase.seen.get(number, 0) + 1
         phase.took_ns.append(now - int(mark[SENT]))
+        phase.first_ns = phase.first_ns or now
         phase.last_ns = now
         self.count += 1
 
     def report(self, phase: str) -> bytes:
-        """Received, distinct, the last receipt (CLOCK_MONOTONIC ns) and every duration in whole
+        """Received, distinct, the first and the last receipt (CLOCK_MONOTONIC ns) and every duration in whole
         microseconds.
         """
         found = self.phases.pop(phase.encode(), _Phase())
         answer = {
             "received": len(found.took_ns),
             "distinct": len(found.seen),
+            "first_ns": found.first_ns,
             "last_ns": found.last_ns,
             "took_us": [took // 1000 for took in found.took_ns],
             "cpu_s": time.process_time(),

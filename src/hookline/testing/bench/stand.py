@@ -10,6 +10,7 @@ import http.client
 import json
 import time
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from hookline.testing.bench.figures import Latency, Throughput
@@ -51,6 +52,15 @@ class Target:
     per_request: int = 1
     status: int = 202
     callers: int = CALLERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaying:
+    """A replay under way. phase: of the events that are sent again.  rate: asked for, a second."""
+
+    phase: int
+    count: int
+    rate: float
 
 
 class Stand:
@@ -101,6 +111,26 @@ class Stand:
         ended = received if target.receipts else sent
         return Latency(ack_us=sent["took_us"], e2e_us=ended["took_us"])
 
+    def replay(self, target: Target, events: int, *, seconds: float) -> Replaying:
+        """Have events delivered, then begin to have them sent again, at a rate that takes so many seconds."""
+        assert target.node is not None
+        since = datetime.now(UTC).isoformat(timespec="milliseconds")
+        _, received = self._measure(target, events, rate=0.0)
+        replaying = Replaying(
+            phase=self._phase, count=received["received"], rate=received["received"] / seconds
+        )
+        target.node.api.call(
+            "POST", "/api/v1/replays", {"since": since, "rate_per_second": round(replaying.rate, 3)}
+        )
+        return replaying
+
+    def held(self, replaying: Replaying, target: Target) -> float:
+        """Wait for the end of a replay. Returns the rate at which it came ÷ the rate that was asked for."""
+        self._await(replaying.count, target, phase=replaying.phase)
+        report = self._ask(f"/report?phase={replaying.phase:04d}")
+        took: float = (report["last_ns"] - report["first_ns"]) / 1e9
+        return float(report["received"] - 1) / took / replaying.rate
+
     def _measure(self, target: Target, events: int, *, rate: float) -> tuple[dict[str, Any], dict[str, Any]]:
         self._phase += 1
         whole = 10 * target.per_request  # whole rounds, so that the expected receipts are exact
@@ -130,9 +160,10 @@ class Stand:
             load.tell(asdict(plan))
             return load.told()
 
-    def _await(self, receipts: int, target: Target) -> None:
+    def _await(self, receipts: int, target: Target, *, phase: int | None = None) -> None:
         deadline = time.monotonic() + _PHASE_SECONDS
-        while (count := self._ask(f"/count?phase={self._phase:04d}")["count"]) < receipts:
+        phase = phase or self._phase
+        while (count := self._ask(f"/count?phase={phase:04d}")["count"]) < receipts:
             if time.monotonic() > deadline:
                 raise BenchFailedError(f"{count} of {receipts} deliveries arrived{_words_of(target)}")
             time.sleep(_POLL_SECONDS)
