@@ -24,6 +24,7 @@ from hookline.api.front import HealthOnly
 from hookline.api.server import HttpServer
 from hookline.api.services import ApiSettings
 from hookline.core.addresses import AddressPolicy
+from hookline.core.mail_server import default_sender, read_mail_server
 from hookline.engine.clock import SystemClock
 from hookline.engine.manage import first_admin_key, prepare
 from hookline.engine.node import Node
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookline.config import Settings
-    from hookline.ports import Clock, Store
+    from hookline.ports import Clock, Mailer, Store
     from hookline.ports.blobs import Blobs
     from hookline.ports.runner import DataRunner
     from hookline.ports.sender import Fetcher
@@ -127,10 +128,12 @@ class Server:
                 lease_seconds=settings.lease_seconds,
                 retention_days=settings.retention_days,
                 held_retention_days=settings.held_retention_days,
+                disable_after_days=settings.disable_after_days,
             ),
             roles=settings.roles,
             public_url=url,
             blobs=blobs,
+            mailer=open_mailer(settings),
         )
         await node.start()
         application = build_application(
@@ -270,6 +273,18 @@ def _bucket(url: str) -> Blobs:
             "HOOKLINE_BLOBS names a bucket, which needs obstore: pip install 'hookline[s3]'", field="blobs"
         ) from exc
     return ObjectBlobs(url)
+
+
+def open_mailer(settings: Settings) -> Mailer | None:
+    """What sends mails, None when no mail server is set."""
+    if settings.smtp_url is None:
+        return None
+    from hookline.mail.smtp import SmtpMailer
+    from hookline.senders.operator import OperatorDial
+
+    server = read_mail_server(settings.smtp_url.get_secret_value())
+    sender = settings.mail_from or default_sender(server, settings.public_url)
+    return SmtpMailer(server, sender=sender, dial=OperatorDial())
 
 
 def raise_file_limit() -> None:

@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from hookline.core.mail_server import read_mail_server, read_sender
 from hookline.errors import SettingError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _public_url(text: str | None) -> str | None:
 
 def _smtp_url(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None:
-        _url(secret.get_secret_value(), ("smtp", "smtps"))
+        read_mail_server(secret.get_secret_value())
     return secret
 
 
@@ -89,6 +90,12 @@ def _egress_proxy(secret: SecretStr | None) -> SecretStr | None:
         if parts.port is None or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("not http://HOST:PORT")
     return secret
+
+
+def _mail_from(text: str | None) -> str | None:
+    if text is not None:
+        read_sender(text)
+    return text
 
 
 def _database(text: str) -> str:
@@ -237,9 +244,22 @@ class Settings(BaseModel):
         None,
     )
     smtp_url: Annotated[SecretStr | None, _Optional, AfterValidator(_smtp_url)] = _setting(
-        "smtp://USER:PASSWORD@HOST:PORT or smtps://…",
-        "Mail server for alerts; this version sends none yet, so it only checks the URL.",
+        "smtp://USER:PASSWORD@HOST:PORT or smtps://…, with ?starttls=required or never where needed",
+        "Mail server for alerts; without it none are sent, and alerts are shown by the API and logged. Port 587, or "
+        "465 for `smtps`, when left out. STARTTLS is used when the server offers it, and required when there is a "
+        "password and the server is not on this machine. Private addresses need no `HOOKLINE_ALLOW_NETWORKS` here.",
         None,
+    )
+    mail_from: Annotated[str | None, _Optional, AfterValidator(_mail_from)] = _setting(
+        "a mail address such as Hookline <hookline@example.com>",
+        "Sender of mails. When absent: the user of `HOOKLINE_SMTP_URL` if that is an address, else `hookline@` and the "
+        "host of `HOOKLINE_PUBLIC_URL`.",
+        None,
+    )
+    disable_after_days: _Days = _setting(
+        "a number above 0, at most 36500",
+        "A webhook that gave nothing but failures for so long is disabled; its events are held and a mail says so.",
+        5.0,
     )
     retry_time_scale: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = _setting(
         "a number above 0, at most 1000",

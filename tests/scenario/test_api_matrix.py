@@ -43,6 +43,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/render"): {"scenes": [{"duration": 1}]},
     ("POST", "/api/v1/webhooks"): {"url": "https://example.com/", "events": ["*"]},
     ("POST", "/api/v1/replays"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
+    ("POST", "/api/v1/settings/smtp-test"): {"to": "ada@example.com"},
     ("POST", "/api/v1/executions/{execution_id}/resume"): {"name": "approval", "data": 1},
     ("POST", "/api/v1/backup"): {"target": "relative"},
     ("PUT", "/api/v1/webhooks/{webhook_id}"): {"name": "Changed"},
@@ -83,6 +84,7 @@ PREFIXES = {
     "replay_id": "rpl_",
     "job_id": "",
     "name": "file-",
+    "alert_id": "alr_",
 }
 
 
@@ -146,6 +148,9 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
     instance = await owner("POST", "/api/v1/instances", new)
     job = await owner("POST", "/api/jobs", BODIES["POST", "/api/jobs"])
     replay = await owner("POST", "/api/v1/replays", {"since": "2026-01-01T00:00:00Z", "state": "held"})
+    quiet = await api.webhook(owner, events=["quiet"])
+    await owner("POST", f"/api/v1/webhooks/{quiet['id']}/pause")
+    alerts = await owner("GET", "/api/v1/alerts")
     return {
         "organization_id": organization,
         "member_id": member.json["id"],
@@ -159,6 +164,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
         "instance_id": instance.json["id"],
         "replay_id": replay.json["id"],
         "job_id": job.json["job_id"],
+        "alert_id": alerts.json["alerts"][0]["id"],
     }
 
 
@@ -231,6 +237,7 @@ async def test_lists_hold_nothing_of_others(api: Api) -> None:
         "requests",
         "instances",
         "replays",
+        "alerts",
     ):
         answer = await client("GET", f"/api/v1/{path}")
         assert answer.json[path] == [], path

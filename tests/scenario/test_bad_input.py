@@ -30,6 +30,7 @@ PREFIXES: Final = {
     "request_id": "req_",
     "instance_id": "inst_",
     "replay_id": "rpl_",
+    "alert_id": "alr_",
 }
 MAX_BODY = 65_536
 STATUSES = {400, 401, 403, 404, 405, 409, 413, 415}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Execution
     from hookline.model.ids import Key
     from hookline.model.integrations import Handler, Integration
-    from hookline.ports import Store
+    from hookline.ports import Mailer, Store
     from hookline.ports.blobs import Blobs
     from hookline.testing.fakes import Answerer, Work
 
@@ -143,6 +143,7 @@ async def running(
     vault: Vault = VAULT,
     integrations: tuple[Integration, ...] = (),
     handlers: dict[Handler, Answerer] | None = None,
+    mailer: Mailer | None = None,
     kinds: dict[Kind, DataKind] | None = None,
     limits: dict[str, Any] | None = None,
     blobs: Blobs | None = None,
@@ -164,6 +165,7 @@ async def running(
         limits=Limits(retry_time_scale=time_scale, grace_seconds=5, **(limits or {})),
         roles=roles,
         public_url=public_url,
+        mailer=mailer,
         blobs=blobs,
     )
     if kinds is not None:
@@ -199,6 +201,7 @@ def kill(node: Node) -> None:
 
 _PARTS = {
     "Batcher",
+    "Alerts",
     "Committer",
     "Endings",
     "Deliverer",

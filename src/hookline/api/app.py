@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hookline.api import (
+    alerts,
     artifacts,
     automations,
     deliveries,
@@ -21,6 +22,7 @@ from hookline.api import (
     integrations,
     jobs,
     keys,
+    mail,
     members,
     organizations,
     overview,
@@ -63,6 +65,8 @@ ROUTERS = (
     explaining.router,
     deliveries.router,
     replays.router,
+    alerts.router,
+    mail.router,
     events.router,
     overview.router,
     system.router,

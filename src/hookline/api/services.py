@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from hookline.engine.alert import Alerts
     from hookline.engine.artifacts import ArtifactKeeper
     from hookline.engine.contexts import Contexts
     from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
     from hookline.engine.explain import Explainer
+    from hookline.engine.mails import Mails
     from hookline.engine.maintain import Maintenance
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
@@ -125,6 +127,14 @@ class Services(Protocol):
     @property
     def maintenance(self) -> Maintenance:
         """Deletes what is old and ended."""
+
+    @property
+    def alerts(self) -> Alerts:
+        """Knows how webhooks fare, and tells their owners."""
+
+    @property
+    def mails(self) -> Mails:
+        """Sends the mails that are owed."""
 
     @property
     def replayer(self) -> Replayer:

@@ -13,6 +13,7 @@ from hookline.api.metrics import metrics_text
 from hookline.api.publish import MOST_EVENTS
 from hookline.api.reply import Admin, AtSite, Body, Reader, reply
 from hookline.api.services import Site
+from hookline.core.event_types import OPERATIONAL
 from hookline.dialects import NAMES
 from hookline.engine.reseal import reseal
 from hookline.errors import HooklineError, InputError, StorageError
@@ -33,6 +34,7 @@ EVENT_TYPES = (
     "agent.message.received",
     "agent.message.sent",
     "agent.message.failed",
+    *sorted(OPERATIONAL),
 )
 """What this version emits by itself; any other type may be published."""
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from hookline.api.alerts import health_view
 from hookline.api.publish import EVENT_TYPE
 from hookline.api.reply import (
     AtPage,
@@ -39,6 +40,7 @@ from hookline.engine.manage.webhooks import (
 from hookline.errors import InputError
 from hookline.model.configuration import RetryPolicy, Stored, Webhook
 from hookline.model.events import Delivery
+from hookline.model.health import Health
 from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState, Origin, WebhookStatus
 from hookline.ports import DeliveryFilter, Totals
@@ -132,6 +134,7 @@ class WebhookChange(WebhookFields):
     updated_at: Any = None
     last_delivery: Any = None
     delivery_stats: Any = None
+    health: Any = None
     previous_secret_until: Any = None
     public_key: Any = None
     previous_public_key: Any = None
@@ -161,7 +164,7 @@ async def create(site: AtSite, caller: Writer, body: NewWebhook) -> Response:
         now=site.services.clock.now(),
     )
     await site.services.directory.refresh()
-    return reply(webhook_view(stored, None) | {"secret": secret}, 201)
+    return reply(webhook_view(stored, None, None) | {"secret": secret}, 201)
 
 
 @router.get("", summary="List webhooks with their health")
@@ -169,12 +172,14 @@ async def list_all(
     site: AtSite, caller: Reader, page: AtPage, status: Literal["active", "paused", "disabled"] | None = None
 ) -> Response:
     found = await _registered(site, caller.organization_id, page, status)
-    totals = await site.services.store.totals([stored.id for stored in found[: page.limit]])
+    ids = [stored.id for stored in found[: page.limit]]
+    totals = await site.services.store.totals(ids)
+    health = await site.services.store.health(ids)
     return page.reply(
         "webhooks",
         found,
         lambda stored: stored.id,
-        lambda stored: webhook_view(stored, totals.get(stored.id)),
+        lambda stored: webhook_view(stored, totals.get(stored.id), health.get(stored.id)),
     )
 
 
@@ -210,6 +215,7 @@ async def delete(site: AtSite, caller: Writer, webhook_id: str) -> Response:
         site.services.store, caller.organization_id, id, now=site.services.clock.now()
     )
     await site.services.directory.refresh()
+    await site.services.alerts.deleted(stored.id)
     await site.services.webhooks.shift(stored, DeliveryState.CANCELLED)
     return no_content()
 
@@ -346,7 +352,8 @@ async def _get(site: Site, organization_id: Key, webhook_id: str) -> Stored[Webh
 
 async def _shown(site: Site, stored: Stored[Webhook]) -> Response:
     totals = await site.services.store.totals([stored.id])
-    return reply(webhook_view(stored, totals.get(stored.id)))
+    health = await site.services.store.health([stored.id])
+    return reply(webhook_view(stored, totals.get(stored.id), health.get(stored.id)))
 
 
 async def _set_status(
@@ -361,6 +368,7 @@ async def _set_status(
         now=site.services.clock.now(),
     )
     await site.services.directory.refresh()
+    await site.services.alerts.status_changed(stored)
     is_active = status is WebhookStatus.ACTIVE
     await site.services.webhooks.shift(stored, DeliveryState.PENDING if is_active else DeliveryState.HELD)
     return await _shown(site, stored)
@@ -390,7 +398,7 @@ async def _registered(
 # --- views --------------------------------------------------------------------------------------------------
 
 
-def webhook_view(stored: Stored[Webhook], totals: Totals | None) -> dict[str, Any]:
+def webhook_view(stored: Stored[Webhook], totals: Totals | None, health: Health | None) -> dict[str, Any]:
     """AF-13 and AF-7, without any secret."""
     webhook = stored.document
     delivered, failed = (totals.delivered, totals.exhausted) if totals is not None else (0, 0)
@@ -411,6 +419,7 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None) -> dict[str, An
             "successful_deliveries": delivered,
             "failed_deliveries": failed,
         },
+        "health": health_view(health),
         "dialect": webhook.dialect,
         "dialect_options": webhook.options,
         "authentication": webhook.authentication,

@@ -39,6 +39,13 @@ KIND_ENDED_BY: Final = {
     CONVERSATION_ENDED: Kind.AGENT,
 }
 
+WEBHOOK_DISABLED: Final = "webhook.disabled"
+WEBHOOK_RECOVERED: Final = "webhook.recovered"
+DELIVERY_EXHAUSTED: Final = "delivery.exhausted"
+
+OPERATIONAL: Final = frozenset({WEBHOOK_DISABLED, WEBHOOK_RECOVERED, DELIVERY_EXHAUSTED})
+"""How deliveries fare, told as events. Each names a webhook in its data, to which it never goes."""
+
 _ON_THE_WAY: Final = frozenset({*STARTED.values(), "workflow.step.completed", "agent.message.received"})
 """Started and step events, and what opens an agent's turn."""
 

@@ -17,15 +17,11 @@ This module never reads a clock, stores or sends.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
-
-# CONTRACT section 5: a webhook that did nothing but fail for so long is disabled.
-FAILING_FOR: Final = timedelta(days=5)
 
 RETRIES_EXHAUSTED: Final = "retries_exhausted"
 WEBHOOK_DELETED: Final = "webhook_deleted"
@@ -92,11 +88,6 @@ def after_attempt(
     if status == 410:
         return _GONE_ALONE if is_callback else _GONE
     return _AGAIN if failures < retries else _EXHAUSTED
-
-
-def is_failing_too_long(failing_since: datetime | None, now: datetime) -> bool:
-    """Say whether a webhook must be disabled. failing_since: its first failure after the latest success, or None."""
-    return failing_since is not None and now - failing_since >= FAILING_FOR
 
 
 _D = DeliveryState

@@ -29,6 +29,7 @@ class Mismatch(StrEnum):
     TARGET = "target"  # the event is for one other webhook alone: a test, a callback
     PATTERN = "pattern"  # no pattern of the webhook fits the event's type
     DIALECT = "dialect"  # the dialect tells only how runs ended
+    SUBJECT = "subject"  # the event tells how this very webhook fares
     AUTOMATION = "automation"  # the webhook is for another automation
     CONDITION = "condition"  # the event's data does not meet the webhook's conditions
 

@@ -52,6 +52,7 @@ class Dialect(Protocol):
 
     name: as webhooks name it.  timeout_seconds: for one attempt.  max_redirects: hops that may be followed.
     tells_ends_only: started and step events match none of its webhooks, and a body may need the event's execution.
+    disables_misconfigured: several events in a row that find no receiver disable a webhook (PB-11).
     options: name to the values it may take, the default first.
     """
 
@@ -67,6 +68,8 @@ class Dialect(Protocol):
     def content_type(self) -> str: ...
     @property
     def tells_ends_only(self) -> bool: ...
+    @property
+    def disables_misconfigured(self) -> bool: ...
     @property
     def options(self) -> Mapping[str, tuple[Any, ...]]: ...
 
@@ -104,6 +107,7 @@ class BaseDialect:
     max_redirects: int = 0
     content_type: str = "application/json"
     tells_ends_only: bool = False
+    disables_misconfigured: bool = False
     options: Mapping[str, tuple[Any, ...]] = {}
 
     def __repr__(self) -> str:

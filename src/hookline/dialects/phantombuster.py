@@ -32,6 +32,7 @@ class PhantomBuster(BaseDialect):
     schedule = SCHEDULES["phantombuster"]
     max_redirects = 2
     tells_ends_only = True
+    disables_misconfigured = True
     options = {"result_object": ("object", "json-string"), "version": (1, 2)}  # noqa: RUF012 -- never changed
 
     def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:

@@ -23,6 +23,7 @@ from hookline import failpoints
 from hookline.core.flow import ramp_wait
 from hookline.core.lifecycle import WEBHOOK_DELETED, after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
+from hookline.engine.alert import NO_NEWS
 from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent
 from hookline.engine.due import DueNotes
 from hookline.engine.lanes import Claim, Lanes
@@ -33,10 +34,11 @@ from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
 from hookline.ports import ClaimDeliveries, Owed, Settle, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from datetime import datetime
 
     from hookline.core.lifecycle import Verdict
+    from hookline.engine.alert import Alerts, News
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
     from hookline.engine.lanes import WebhookLane
@@ -78,7 +80,7 @@ class Deliverer:
         clock: Clock,
         max_in_flight: int,
         retry_time_scale: float = 1.0,
-        on_webhook_gone: Callable[[Target, str], Coroutine[Any, Any, None]] | None = None,
+        alerts: Alerts,
     ) -> None:
         self.committer = committer
         self._archive = archive
@@ -87,7 +89,7 @@ class Deliverer:
         self._lease = lease
         self._clock = clock
         self._time_scale = retry_time_scale
-        self._on_webhook_gone = on_webhook_gone
+        self._alerts = alerts
         self.wording = Wording(
             archive=archive, directory=directory, committer=committer, lease=lease, clock=clock
         )
@@ -275,13 +277,15 @@ class Deliverer:
             self._give_back(claim, self._clock.now())
             return
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
-            self._set_crashed(claim, exc, started_at)
+            self._set_crashed(target, claim, exc, started_at)
             return
         failpoints.hit("before_send")
         answer = await self._sender.send(request)
         failpoints.hit("after_send")
         self.attempts += 1
         self._note(lane, answer)
+        if self._alerts.concerns(target, answer):
+            await self._alerts.ready(target)
         self._settle(lane, claim, body, request, answer, started_at)
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
@@ -313,6 +317,7 @@ class Deliverer:
         answer: Answer,
         started_at: datetime,
     ) -> None:
+        """From here to the commit nothing is awaited: what the alerts were made ready for is still so."""
         delivery, target = claim.owed.delivery, lane.target
         ended_at = self._clock.now()
         verdict = after_attempt(
@@ -320,13 +325,25 @@ class Deliverer:
             answer.status,
             failures=delivery.failures,
             retries=len(target.schedule.delays),
-            is_callback=delivery.url is not None,
+            is_callback=target.webhook.origin is not Origin.REGISTERED,
             is_test=is_test(claim.owed),
         )
         if verdict.state in {DeliveryState.PENDING, DeliveryState.HELD} and self._newest(lane) is None:
             # Deleted while it was under way: nobody would ever send it again.
             verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
         failures = delivery.failures + verdict.counts_as_failure
+        due = self._next_due(target, verdict, failures, answer, ended_at)
+        news = NO_NEWS
+        if self._alerts.concerns(target, answer):
+            news = self._alerts.news(
+                target,
+                claim,
+                answer,
+                verdict,
+                started_at=started_at,
+                ended_at=ended_at,
+                next_attempt_at=due,
+            )
         self._post(
             Settle(
                 epoch=claim.epoch,
@@ -337,16 +354,16 @@ class Deliverer:
                 state=verdict.state,
                 state_reason=verdict.reason,
                 lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,
-                next_attempt_at=self._next_due(target, verdict, failures, answer, ended_at),
+                next_attempt_at=due,
                 failures=failures,
                 crashes=delivery.crashes,
                 body=None if verdict.state is DeliveryState.SUCCEEDED else body,
                 body_size=len(body),
                 ordering_key=delivery.ordering_key,
-            )
+                events=news.events,
+            ),
+            news,
         )
-        if verdict.disable is not None and self._on_webhook_gone is not None:
-            self._spawn(self._on_webhook_gone(target, verdict.disable))
 
     def _next_due(
         self, target: Target, verdict: Verdict, failures: int, answer: Answer, ended_at: datetime
@@ -366,12 +383,13 @@ class Deliverer:
             time_scale=self._time_scale,
         )
 
-    def _set_crashed(self, claim: Claim, exc: Exception, at: datetime) -> None:
+    def _set_crashed(self, target: Target, claim: Claim, exc: Exception, at: datetime) -> None:
         """Our own code failed on it: try again a little later, set aside after the third time (P22)."""
         delivery = claim.owed.delivery
         crashes = delivery.crashes + 1
         _log.error("delivery_crashed", delivery=delivery.id.hex(), crashes=crashes, exc_info=exc)
         is_poison = crashes >= _CRASHES_ALLOWED
+        reason = f"poison: {type(exc).__name__}" if is_poison else None
         self._post(
             Settle(
                 epoch=claim.epoch,
@@ -380,12 +398,13 @@ class Deliverer:
                 at=at,
                 attempt=None,
                 state=DeliveryState.EXHAUSTED if is_poison else DeliveryState.PENDING,
-                state_reason=f"poison: {type(exc).__name__}" if is_poison else None,
+                state_reason=reason,
                 lane=delivery.lane,
                 next_attempt_at=None if is_poison else at + _OUR_PAUSE * self._time_scale,
                 failures=delivery.failures,
                 crashes=crashes,
                 ordering_key=delivery.ordering_key,
+                events=self._alerts.poisoned(target, claim, reason, at) if reason is not None else (),
             )
         )
 
@@ -409,9 +428,9 @@ class Deliverer:
 
     # --- settling ---
 
-    def _post(self, settle: Settle, *, tries: int = 0) -> None:
+    def _post(self, settle: Settle, news: News = NO_NEWS, *, tries: int = 0) -> None:
         """Commit an outcome; keep it and try again while the store is away: it must not be lost, since the request
-        was made.
+        was made. news: what shares its transaction, at the first try.
         """
         self._unsettled += 1
 
@@ -421,6 +440,7 @@ class Deliverer:
                 self._retry_settle(settle, result, tries)
                 return
             self._held.discard(settle.delivery_id)
+            self._alerts.conclude(settle.events, settle.epoch, result)
             if result is False:
                 _log.info("claim_lost", delivery=settle.delivery_id.hex())
             elif settle.next_attempt_at is not None:
@@ -429,9 +449,12 @@ class Deliverer:
                 self.expect(settle.webhook_id, Lane.FIRST, settle.at)
 
         self.committer.post(settle, done)
+        if news.write is not None and news.done is not None:
+            self.committer.post(news.write, news.done, is_joined=True)
 
     def _retry_settle(self, settle: Settle, failure: HooklineError, tries: int) -> None:
         if settle.epoch != self._lease.epoch or (tries and not self._is_open):
+            self._alerts.conclude(settle.events, settle.epoch, failure)
             self._held.discard(settle.delivery_id)  # whoever takes our claims over sends it again
             return
         if failure.code == "WRITE_REFUSED" and settle.attempt is not None:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from hookline.core.canonical import decode
+from hookline.core.event_types import OPERATIONAL
 from hookline.core.matching import Mismatch
+from hookline.core.operations import subject_of
 from hookline.engine.target import Target
 from hookline.errors import InputError
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
@@ -137,6 +139,9 @@ class Directory:
         wanting = webhooks.wanting(event.type, is_of_execution=event.sequence > 0)
         if not wanting:
             return []
+        if event.type in OPERATIONAL:
+            subject = subject_of(event.data)
+            wanting = tuple([target for target in wanting if target.public_id != subject])
         data = _parsed(event.data) if any(target.has_condition for target in wanting) else None
         return [target for target in wanting if target.refuses(automation, data) is None]
 
@@ -152,6 +157,8 @@ class Directory:
         by_type = target.refuses_type(event.type, is_of_execution=event.sequence > 0)
         if by_type is not None:
             return by_type
+        if event.type in OPERATIONAL and subject_of(event.data) == target.public_id:
+            return Mismatch.SUBJECT
         return target.refuses(automation, _parsed(event.data) if target.has_condition else None)
 
     def known_target(self, organization_id: Key, webhook_id: Key) -> Target | None:

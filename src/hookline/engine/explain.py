@@ -37,6 +37,7 @@ _RULES: Final = {
     Mismatch.TARGET: "the event is for one other webhook alone",
     Mismatch.PATTERN: "none of its event patterns fits the event's type",
     Mismatch.DIALECT: "its dialect tells only how runs ended",
+    Mismatch.SUBJECT: "the event tells how this very webhook fares",
     Mismatch.AUTOMATION: "it is for another automation",
     Mismatch.CONDITION: "the event's data does not meet its conditions",
 }

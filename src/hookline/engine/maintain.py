@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from hookline.model.configuration import Webhook
-from hookline.model.states import DeliveryState
+from hookline.model.states import DeliveryState, Origin, WebhookStatus
 from hookline.ports import Once, Shift
 
 if TYPE_CHECKING:
+    from hookline.engine.alert import Alerts
     from hookline.engine.commit import Committer
+    from hookline.engine.directory import Directory
     from hookline.engine.lease import Lease
+    from hookline.model.configuration import Stored
     from hookline.ports import Clock, Epoch, Store
 
 _log = structlog.get_logger("hookline.maintain")
@@ -39,17 +42,21 @@ class Maintenance:
         *,
         store: Store,
         committer: Committer,
+        directory: Directory,
         lease: Lease,
         clock: Clock,
         keep: timedelta,
         keep_held: timedelta,
+        alerts: Alerts,
     ) -> None:
         self._store = store
         self._committer = committer
+        self._directory = directory
         self._lease = lease
         self._clock = clock
         self._keep = keep
         self._keep_held = keep_held
+        self._alerts = alerts
         self._sweeping = asyncio.Lock()
         self.rows_pruned = 0
         self.held_expired = 0
@@ -94,6 +101,7 @@ class Maintenance:
 
     async def _expire_held(self, epoch: Epoch) -> None:
         for stored in await self._store.list(Webhook, organization_id=None):
+            await self._warn_of_held(stored)
             moved = _HELD_AT_ONCE
             while moved == _HELD_AT_ONCE and self._is_ours(epoch):
                 begun, now = self._clock.elapsed(), self._clock.now()
@@ -113,6 +121,18 @@ class Maintenance:
                 moved = result
                 self.held_expired += moved
                 await self._rest(begun)
+
+    async def _warn_of_held(self, stored: Stored[Webhook]) -> None:
+        """Tell its owners once its oldest held event has waited for half of its time."""
+        if stored.document.status is WebhookStatus.ACTIVE or stored.document.origin is not Origin.REGISTERED:
+            return
+        held = await self._store.held_back(stored.id)
+        if held.oldest_at is None or self._clock.now() - held.oldest_at < self._keep_held / 2:
+            return
+        target = await self._directory.target(stored.id)
+        if target is not None:
+            expires_at = held.oldest_at + self._keep_held
+            await self._alerts.held_for_long(target, count=held.count, expires_at=expires_at)
 
     def _is_ours(self, epoch: Epoch) -> bool:
         return self._lease.is_held() and self._lease.epoch == epoch

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Automation, Execution, TriggerRequest
     from hookline.model.ids import Key
     from hookline.model.states import Kind
-    from hookline.ports import Clock, Store
+    from hookline.ports import Clock, Mailer, Store
     from hookline.ports.blobs import Blobs
     from hookline.ports.runner import Runner
     from hookline.ports.sender import Sender
@@ -44,6 +44,8 @@ ROLES: Final = ("receive", "execute", "deliver")
 
 _MAINTAIN_SECONDS: Final = 60.0
 _REPLAY_SECONDS: Final = 2.0
+_ALERT_SECONDS: Final = 2.0
+_MAIL_SECONDS: Final = 1.0
 
 
 class Node:
@@ -62,6 +64,7 @@ class Node:
         roles: Collection[str] = ROLES,
         public_url: str = "",
         blobs: Blobs | None = None,
+        mailer: Mailer | None = None,
     ) -> None:
         ground = Ground(name=name, store=store, vault=vault, clock=clock, limits=limits, url=public_url)
         self.store, self.vault, self.clock, self.blobs = store, vault, clock, blobs
@@ -75,11 +78,13 @@ class Node:
             vault=vault,
             public_url=public_url,
         )
-        outgoing = Outgoing(ground, sender)
+        outgoing = Outgoing(ground, sender, mailer)
         running = Running(ground, outgoing.outbox, runner, private=self.contexts.private_of, blobs=blobs)
         self.deliverer = outgoing.deliverer
         self.replayer = outgoing.replayer
         self.webhooks = outgoing.webhooks
+        self.alerts = outgoing.alerts
+        self.mails = outgoing.mails
         self.executor = running.executor
         self.endings = running.endings
         self.history = running.history
@@ -107,17 +112,24 @@ class Node:
         self.maintenance = Maintenance(
             store=store,
             committer=ground.committer,
+            directory=ground.directory,
             lease=ground.lease,
             clock=clock,
             keep=timedelta(days=limits.retention_days),
             keep_held=timedelta(days=limits.held_retention_days),
+            alerts=outgoing.alerts,
         )
         self._supervisor = self._supervise(ground, outgoing, running)
         self.is_ready = False
 
     def _supervise(self, ground: Ground, outgoing: Outgoing, running: Running) -> Supervisor:
         delivers = "deliver" in self._roles
-        rounds = [(_MAINTAIN_SECONDS, self.maintenance.sweep), (_MAINTAIN_SECONDS, self.artifacts.sweep)]
+        rounds = [
+            (_MAINTAIN_SECONDS, self.maintenance.sweep),
+            (_MAINTAIN_SECONDS, self.artifacts.sweep),
+            (_ALERT_SECONDS, outgoing.alerts.look),
+            (_MAIL_SECONDS, outgoing.mails.look),
+        ]
         if delivers:
             rounds.append((_REPLAY_SECONDS, self.replayer.look))
         return Supervisor(
@@ -163,6 +175,7 @@ class Node:
             await self._batcher.close(grace)
         await self.deliverer.close(grace)
         await self._supervisor.close()
+        self.alerts.close()
         await self.committer.close()
         try:
             await self.lease.close()

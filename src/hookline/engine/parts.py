@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hookline.engine.alert import Alerts
 from hookline.engine.artifacts import ArtifactKeeper
 from hookline.engine.batch import Batcher
 from hookline.engine.commit import Committer
@@ -21,6 +22,7 @@ from hookline.engine.execute import Executor
 from hookline.engine.history import RunTimes
 from hookline.engine.judge import Judge
 from hookline.engine.lease import Lease
+from hookline.engine.mails import Mails
 from hookline.engine.publish import Outbox, Publisher
 from hookline.engine.receive import Receiver
 from hookline.engine.reconcile import Reconciler
@@ -32,10 +34,9 @@ from hookline.engine.webhooks import Webhooks
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hookline.engine.target import Target
     from hookline.engine.vault import Vault
     from hookline.model.executions import Execution
-    from hookline.ports import Clock, Store
+    from hookline.ports import Clock, Mailer, Store
     from hookline.ports.blobs import Blobs
     from hookline.ports.runner import Runner
     from hookline.ports.sender import Sender
@@ -47,7 +48,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_executions_per_organization: None for as many as the node takes.
     grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
     the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
-    is held, is kept.
+    is held, is kept.  disable_after_days: of only failures a webhook is disabled.
     """
 
     max_in_flight: int = 2048
@@ -58,6 +59,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: float = 10.0
     retention_days: float = 30.0
     held_retention_days: float = 30.0
+    disable_after_days: float = 5.0
 
 
 class Ground:
@@ -82,9 +84,21 @@ class Ground:
 class Outgoing:
     """The way out: from an event to attempts, and what people may ask of that."""
 
-    def __init__(self, ground: Ground, sender: Sender) -> None:
+    def __init__(self, ground: Ground, sender: Sender, mailer: Mailer | None) -> None:
         store, committer, directory = ground.store, ground.committer, ground.directory
-        lease, clock = ground.lease, ground.clock
+        lease, clock, limits = ground.lease, ground.clock, ground.limits
+        self.alerts = Alerts(
+            records=store,
+            committer=committer,
+            directory=directory,
+            lease=lease,
+            clock=clock,
+            disable_after=timedelta(days=limits.disable_after_days),
+            keep_held=timedelta(days=limits.held_retention_days),
+            sends_mails=mailer is not None,
+            public_url=ground.url,
+        )
+        self.mails = Mails(store=store, committer=committer, lease=lease, clock=clock, mailer=mailer)
         self.deliverer = Deliverer(
             committer=committer,
             archive=store,
@@ -93,9 +107,9 @@ class Outgoing:
             sender=sender,
             lease=lease,
             clock=clock,
-            max_in_flight=ground.limits.max_in_flight,
-            retry_time_scale=ground.limits.retry_time_scale,
-            on_webhook_gone=self._gone,
+            max_in_flight=limits.max_in_flight,
+            retry_time_scale=limits.retry_time_scale,
+            alerts=self.alerts,
         )
         self.batcher = Batcher(
             committer=committer,
@@ -123,6 +137,7 @@ class Outgoing:
             clock=clock,
         )
         self.judge = Judge(store, directory)
+        self.alerts.connect(self.outbox, self.webhooks.hold)
         self.replayer = Replayer(
             store=store,
             committer=committer,
@@ -137,9 +152,6 @@ class Outgoing:
 
     def __repr__(self) -> str:
         return f"Outgoing({self.deliverer!r})"
-
-    async def _gone(self, target: Target, reason: str) -> None:
-        await self.webhooks.disable(target, reason)
 
 
 class Running:

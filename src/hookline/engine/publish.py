@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from hookline import failpoints
+from hookline.core.event_types import OPERATIONAL
 from hookline.errors import StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, new_key
@@ -225,8 +226,10 @@ class Outbox:
 
 
 def waits(target: Target, event: Event) -> bool:
-    """Say whether an event waits to be sent with others. A test never does."""
-    return target.webhook.batch is not None and event.target_id is None
+    """Say whether an event waits to be sent with others. A test never does, nor does what tells of trouble: a batch
+    that is given up would tell of itself for ever.
+    """
+    return target.webhook.batch is not None and event.target_id is None and event.type not in OPERATIONAL
 
 
 def waiter(target: Target, event: Event) -> Waiter:

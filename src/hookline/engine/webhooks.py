@@ -1,4 +1,4 @@
-"""Webhooks: hold, drain or cancel what waits for one, send again, try it out, take it out of service.
+"""Webhooks: hold, drain or cancel what waits for one, send again, try it out.
 
 Whose word it is, the owner's over the API or the receiver's (410), makes no difference here: what waits moves in
 bounded steps, each a transaction, and nothing is dropped.
@@ -10,14 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import structlog
 
 from hookline.core.lifecycle import WEBHOOK_DELETED
 from hookline.engine.publish import EventDraft
-from hookline.errors import ConflictError, StorageError
+from hookline.errors import ConflictError
 from hookline.model.configuration import Webhook
 from hookline.model.ids import Key
-from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin, WebhookStatus
+from hookline.model.states import AttemptOutcome, DeliveryState, Lane
 from hookline.ports import DeliveryFilter, Reopen, Shift
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from hookline.model.configuration import Stored
     from hookline.model.events import Attempt, Delivery
     from hookline.ports import Clock, Store
-
-_log = structlog.get_logger("hookline.webhooks")
 
 _TEST_SECONDS: Final = 35.0
 """Longer than any dialect's time-out, so a test tells how its attempt ended."""
@@ -156,28 +153,6 @@ class Webhooks:
             if result.status != "pending" or self._clock.elapsed() > deadline:
                 return result
             await asyncio.sleep(0.02)
-
-    async def disable(self, target: Target, reason: str) -> None:
-        """Take a webhook out of service because its receiver said so; its events are held, not dropped."""
-        try:
-            stored = await self._store.get(Webhook, target.id, organization_id=None)
-            if stored is None or stored.document.status is not WebhookStatus.ACTIVE:
-                return
-            if stored.document.origin is not Origin.REGISTERED:
-                return  # one address says nothing of the others behind it
-            disabled = msgspec.structs.replace(
-                stored.document,
-                status=WebhookStatus.DISABLED,
-                status_reason=reason,
-                status_changed_at=self._clock.now(),
-            )
-            stored = await self._store.put(
-                msgspec.structs.replace(stored, document=disabled), at=self._clock.now()
-            )
-            await self._directory.refresh()
-            await self.shift(stored, DeliveryState.HELD)
-        except (ConflictError, StorageError) as exc:
-            _log.warning("webhook_not_disabled", webhook=target.public_id, reason=exc.message)
 
 
 def _test_result(delivery: Delivery, attempts: Sequence[Attempt]) -> TestResult:

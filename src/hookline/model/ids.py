@@ -32,6 +32,7 @@ PREFIXES: Final = {
     "request": "req_",
     "batch": "bat_",
     "replay": "rpl_",
+    "alert": "alr_",
 }
 """Object word to public prefix."""
 

@@ -8,6 +8,7 @@ import msgspec
 
 from hookline.model.configuration import Document, Stored
 from hookline.model.ids import Key
+from hookline.ports.alerts import AlertRecords
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -419,13 +420,16 @@ class Keeping(Protocol):
     async def prune(self, *, before: datetime, limit: int) -> int:
         """Delete up to ``limit`` events whose deliveries have all ended before then, with deliveries, attempts,
         and ended executions with what hangs on them; refused requests and counters of minutes before then, and
-        expired onces, too. In steps that hold up no writer. Returns rows deleted; 0: nothing is left to delete.
+        expired onces, alerts closed and mails ended before then, too. In steps that hold up no writer. Returns rows
+        deleted; 0: nothing is left to delete.
         """
         ...
 
 
-class Store(Ledger, Leases, Registry, Onces, Sealed, Archive, Figures, Artifacts, Keeping, Protocol):
-    """A store is all nine seams over one database; each part of the engine takes only the seam it needs."""
+class Store(
+    Ledger, Leases, Registry, Onces, Sealed, Archive, AlertRecords, Figures, Artifacts, Keeping, Protocol
+):
+    """A store is all these seams over one database; each part of the engine takes only the seam it needs."""
 
 
 class Clock(Protocol):

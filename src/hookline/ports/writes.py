@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from hookline.model.configuration import Stored, Webhook
 from hookline.model.events import Attempt, Delivery, Event
 from hookline.model.executions import (
     Artifact,
@@ -16,6 +17,7 @@ from hookline.model.executions import (
     LogLine,
     TriggerRequest,
 )
+from hookline.model.health import Alert, Health, Mail
 from hookline.model.ids import Key
 from hookline.model.states import DeliveryState, ExecutionStatus, Kind, Lane
 
@@ -336,7 +338,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     Result: True; False when the claim is gone (fenced: then neither is written). State PENDING needs
     next_attempt_at. attempt None: nothing was sent (the claim is given back, or our own code failed).
     body: frozen body to keep, or None to leave what is there.  ordering_key: the delivery's own; when it ends here, the
-    next of its line is due at ``at``.
+    next of its line is due at ``at``.  events: inserted with it, and not when it is fenced.
     The webhook's counters for the minute of ``at`` rise with it.
     """
 
@@ -354,6 +356,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     body_size: int | None = None
     ordering_key: str | None = None
+    events: tuple[NewEvent, ...] = ()
 
 
 class Reopen(msgspec.Struct, frozen=True, kw_only=True):
@@ -427,6 +430,32 @@ class Formed(msgspec.Struct, frozen=True, kw_only=True):
     left: int
 
 
+class ChangeHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Replace what is known of a webhook's health, with all that follows from it. Result: True, or False when somebody
+    else changed the health or the webhook meanwhile: then nothing of it is stored.
+
+    health: its version is one more than that of the health it was made from.  alerts: inserted or replaced.
+    webhook: stored in place of its present revision, which is ``webhook.revision``; None when it stays as it is.
+    """
+
+    epoch: Epoch
+    at: datetime
+    health: Health
+    alerts: tuple[Alert, ...] = ()
+    mails: tuple[Mail, ...] = ()
+    events: tuple[NewEvent, ...] = ()
+    webhook: Stored[Webhook] | None = None
+
+
+class SettleMail(msgspec.Struct, frozen=True, kw_only=True):
+    """Write how a try to send a mail went. Result: True, or False when it ended or was tried by another meanwhile.
+
+    mail: as it now is, its tries one more than those of the mail it was made from.
+    """
+
+    mail: Mail
+
+
 Write = (
     Publish
     | Accept
@@ -449,6 +478,8 @@ Write = (
     | Shift
     | FanOut
     | FormBatches
+    | ChangeHealth
+    | SettleMail
 )
 Result = object
 """What a Write's docstring says."""

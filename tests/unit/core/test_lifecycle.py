@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from hookline.core.lifecycle import (
@@ -9,7 +7,6 @@ from hookline.core.lifecycle import (
     EXECUTION_MOVES,
     Verdict,
     after_attempt,
-    is_failing_too_long,
     move_delivery,
     move_execution,
 )
@@ -76,15 +73,6 @@ def test_what_was_our_own_fault_costs_the_receiver_no_try(outcome: AttemptOutcom
 def test_a_schedule_without_retries_ends_with_the_first_failure() -> None:
     """PB-11: no retry."""
     assert after_attempt(A.HTTP_ERROR, 500, failures=0, retries=0).state is D.EXHAUSTED
-
-
-def test_five_days_of_only_failures_are_too_long() -> None:
-    """CONTRACT section 5."""
-    now = datetime(2024, 1, 15, tzinfo=UTC)
-
-    assert not is_failing_too_long(None, now)
-    assert not is_failing_too_long(now - timedelta(days=5) + timedelta(seconds=1), now)
-    assert is_failing_too_long(now - timedelta(days=5), now)
 
 
 def test_a_terminal_execution_never_changes() -> None:

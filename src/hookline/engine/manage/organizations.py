@@ -111,7 +111,7 @@ async def add_member(
     registry: Registry, organization_id: Key, *, name: str, email: str, now: datetime
 ) -> Stored[Member]:
     """Add a person who gets the organization's alert mails. Raises InputError, or ConflictError for a second time."""
-    member = Member(name=check_name(name), email=_check_email(email))
+    member = Member(name=check_name(name), email=check_address(email))
     try:
         return await registry.add(
             Member,
@@ -136,7 +136,7 @@ async def update_member(
         raise MissingError("There is no such member.")
     member = Member(
         name=check_name(fields.get("name", stored.document.name)),
-        email=_check_email(fields.get("email", stored.document.email)),
+        email=check_address(fields.get("email", stored.document.email)),
     )
     names = [("email", f"{organization_id.hex()} {member.email.lower()}")]
     try:
@@ -147,9 +147,10 @@ async def update_member(
         ) from exc
 
 
-def _check_email(text: str) -> str:
+def check_address(text: str, field: str = "email") -> str:
+    """Return a mail address. Raises InputError."""
     if _ADDRESS.fullmatch(text) is None:
         raise InputError(
-            "This is not a mail address.", field="email", expected="name@example.com", received="string"
+            "This is not a mail address.", field=field, expected="name@example.com", received="string"
         )
     return text

@@ -21,6 +21,7 @@ from hookline.ports import (
     Await,
     Begin,
     Cancel,
+    ChangeHealth,
     ClaimDeliveries,
     ClaimExecutions,
     FanOut,
@@ -34,11 +35,13 @@ from hookline.ports import (
     Requeue,
     Resume,
     Settle,
+    SettleMail,
     Shift,
     Suspend,
 )
 from hookline.stores import rows
 from hookline.stores.postgres import (
+    alerts,
     answering,
     artifacts,
     batches,
@@ -67,7 +70,8 @@ _MOST_TRIES: Final = 4
 # A signal's text stands inside a statement, so it holds nothing that could end it.
 _PLAIN: Final = re.compile(r"[a-z0-9:, ]*", re.ASCII)
 
-# What brings new rows comes first, then what runs, then what ends; a claim comes last and finds what all these freed.
+# What brings new rows comes first, then what runs, then what ends, with the events that come of it; a claim comes
+# last and finds what all these freed.
 _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (KeepRequest, publishing.keep_requests),
     (Attribute, reruns.attribute),
@@ -86,10 +90,9 @@ _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (FormBatches, batches.form),
     (AdoptExecutions, running.adopt),
     (ClaimExecutions, running.claim),
-)
-_LAST: Final[tuple[tuple[type, Step], ...]] = (
-    (ClaimDeliveries, settling.claim),
+    (SettleMail, alerts.settle_mails),
     (Settle, settling.settle),
+    (ChangeHealth, alerts.change_health),
 )
 
 
@@ -136,9 +139,9 @@ class PostgresLedger(Connected):
 
 
 def _steps(types: set[type]) -> list[Step]:
-    first = [step for kind, step in _ORDER if kind in types]
-    last = [step for kind, step in _LAST if kind in types]
-    return [*first, publishing.insert_events, *last]
+    steps = [step for kind, step in _ORDER if kind in types]
+    claim = [settling.claim] if ClaimDeliveries in types else []
+    return [*steps, publishing.insert_events, *claim]
 
 
 async def _in_transaction(connection: Connection, batch: Batch, steps: Iterable[Step]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
+import msgspec
 
 from hookline.errors import ConflictError
 from hookline.model.configuration import Document, Stored
@@ -150,31 +151,17 @@ class PostgresRegistry(Connected):
         self, stored: Stored[D], *, names: Sequence[tuple[str, str]] | None = None, at: datetime
     ) -> Stored[D]:
         kind = type(stored.document)
-        at_ms, data = rows.to_ms(at), rows.document_json(stored.document)
-        revision = stored.revision + 1
         async with self._control.use() as connection:
             try:
                 async with connection.transaction():
-                    version = await connection.fetchval(_NEXT_VERSION)
-                    named = (kind.kind, stored.id, stored.organization_id)
-                    created_at = await connection.fetchval(_PUT, *named, stored.revision, at_ms, data)
-                    if created_at is None:
+                    if not await replace_document(connection, stored, rows.to_ms(at)):
                         raise ConflictError(f"The {kind.kind} was changed or deleted meanwhile.")
-                    await connection.execute(_ADD_REVISION, kind.kind, stored.id, revision, at_ms, data)
                     if names is not None:
                         await connection.execute(_DROP_NAMES, kind.kind, stored.id)
                         await _add_names(connection, kind, stored.id, names)
-                    await connection.execute(_ADD_CHANGE, version, *named)
             except asyncpg.UniqueViolationError as exc:
                 raise _taken(kind) from exc
-        return Stored(
-            id=stored.id,
-            organization_id=stored.organization_id,
-            revision=revision,
-            created_at=rows.from_ms(created_at),
-            updated_at=at,
-            document=stored.document,
-        )
+        return msgspec.structs.replace(stored, revision=stored.revision + 1, updated_at=at)
 
     async def delete(self, kind: type[D], id: Key, *, organization_id: Key, at: datetime) -> bool:  # noqa: ARG002 -- the seam's
         async with self._control.use() as connection, connection.transaction():
@@ -207,6 +194,21 @@ class PostgresRegistry(Connected):
     async def set_meta(self, name: str, value: bytes) -> None:
         async with self._control.use() as connection:
             await connection.execute(_SET_META, name, value)
+
+
+async def replace_document(connection: Connection, stored: Stored[D], at_ms: int) -> bool:
+    """Put a document in place of its present revision, ``stored.revision``, as a change that others hear of.
+
+    False when that is not the present one: then the caller rolls back. Within a transaction.
+    """
+    kind, data, revision = stored.document.kind, rows.document_json(stored.document), stored.revision
+    version = await connection.fetchval(_NEXT_VERSION)
+    named = (kind, stored.id, stored.organization_id)
+    if await connection.fetchval(_PUT, *named, revision, at_ms, data) is None:
+        return False
+    await connection.execute(_ADD_REVISION, kind, stored.id, revision + 1, at_ms, data)
+    await connection.execute(_ADD_CHANGE, version, *named)
+    return True
 
 
 async def _add_names(

@@ -121,6 +121,18 @@ WITH RECURSIVE counted(webhook_id) AS (
 )
 SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
+_ALERTS: Final = """
+WITH gone AS (
+    DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE closed_at < $1 LIMIT $2) RETURNING 1
+)
+SELECT count(*) AS found, count(*) AS deleted FROM gone
+"""
+_MAILS: Final = """
+WITH gone AS (
+    DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE ended_at < $1 LIMIT $2) RETURNING 1
+)
+SELECT count(*) AS found, count(*) AS deleted FROM gone
+"""
 # Their claims were recovered long before; what still had their epoch would count as dead without the row, too.
 _NODES: Final = "DELETE FROM nodes WHERE closed_at < $1"
 _PACES: Final = "DELETE FROM paces WHERE free_at < $1::bigint * 1000"
@@ -132,7 +144,7 @@ _AT_ONCE: Final = 500
 async def prune(connection: Connection, *, before_ms: int, now_ms: int, limit: int) -> int:
     """Returns rows deleted; up to ``limit`` objects of each kind with what hangs on them."""
     deleted = 0
-    for sql in (_EVENTS, _BATCHES, _EXECUTIONS, _CONVERSATIONS, _REQUESTS, _MINUTES):
+    for sql in (_EVENTS, _BATCHES, _EXECUTIONS, _CONVERSATIONS, _REQUESTS, _MINUTES, _ALERTS, _MAILS):
         deleted += await _sweep(connection, sql, before_ms, limit)
     deleted += await _sweep(connection, _ONCES, now_ms, limit)
     await connection.execute(_NODES, before_ms)

@@ -181,11 +181,14 @@ async def settle(connection: Connection, batch: Batch) -> None:
     if ended:
         lines = {(one.webhook_id, one.ordering_key): rows.to_ms(one.at) for one in ended}
         await order.release(connection, batch, [(*line, due) for line, due in sorted(lines.items())])
+    for place, write in batch.of(Settle):
+        if write.events and batch.results[place]:
+            batch.add_events(write.epoch, write.events)
 
 
 def needs_transaction(batch: Batch) -> bool:
     """Say whether settling takes more than its one statement."""
-    return any(write.ordering_key is not None for _, write in batch.of(Settle))
+    return any(write.ordering_key is not None or write.events for _, write in batch.of(Settle))
 
 
 async def _settle(connection: Connection, batch: Batch, given: dict[tuple[Key, Epoch], Settle]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hookline.errors import SettingError
 from hookline.stores import rows
+from hookline.stores.postgres.alerts import PostgresAlerts
 from hookline.stores.postgres.archive import PostgresArchive
 from hookline.stores.postgres.artifacts import PostgresArtifacts
 from hookline.stores.postgres.blobs import PostgresBlobs
@@ -48,6 +49,7 @@ class PostgresStore(
     PostgresOnces,
     PostgresSealed,
     PostgresArchive,
+    PostgresAlerts,
     PostgresArtifacts,
     PostgresWatch,
     PostgresFigures,

@@ -43,6 +43,17 @@ from hookline.stores.rows.executions import (
     request_from,
     request_row,
 )
+from hookline.stores.rows.health import (
+    ALERT,
+    HEALTH,
+    MAIL,
+    alert_from,
+    alert_row,
+    health_from,
+    health_row,
+    mail_from,
+    mail_row,
+)
 from hookline.stores.rows.values import (
     MINUTE_MS,
     Row,
@@ -57,6 +68,7 @@ from hookline.stores.rows.values import (
 )
 
 __all__ = [
+    "ALERT",
     "ATTEMPT",
     "CONVERSATION",
     "DELIVERY",
@@ -64,13 +76,17 @@ __all__ = [
     "ENDING",
     "EVENT",
     "EXECUTION",
+    "HEALTH",
     "JOURNAL",
     "LOG",
+    "MAIL",
     "MINUTE_MS",
     "REQUEST",
     "STORED",
     "Counters",
     "Row",
+    "alert_from",
+    "alert_row",
     "attempt_from",
     "attempt_row",
     "batch_item_row",
@@ -92,6 +108,8 @@ __all__ = [
     "failure_json",
     "first_key",
     "from_ms",
+    "health_from",
+    "health_row",
     "interrupted_attempt",
     "journal_from",
     "journal_row",
@@ -99,6 +117,8 @@ __all__ = [
     "listed",
     "log_from",
     "log_row",
+    "mail_from",
+    "mail_row",
     "maybe_at",
     "maybe_ms",
     "minute_from",

@@ -182,7 +182,9 @@ class Batch:
         self._settles.append((place, settle))
 
     def flush(self, results: list[Result]) -> None:
-        """Write what was gathered, and fill in the results of the outcomes."""
+        """Write what was gathered, and fill in the results of the outcomes. These come first: with some come events."""
+        if self._settles:
+            self._flush_settles(results)
         if self._events:
             self.cursor.executemany(_INSERT_EVENT, self._events)
         if self._deliveries:
@@ -193,8 +195,6 @@ class Batch:
             order.place(self, self._ordered)
         if self._fanouts:
             self.cursor.executemany(_INSERT_FANOUT, self._fanouts)
-        if self._settles:
-            self._flush_settles(results)
 
     def _flush_settles(self, results: list[Result]) -> None:
         held = self._update_settled()
@@ -206,6 +206,8 @@ class Batch:
                 continue
             if settle.attempt is not None:
                 attempts.append(rows.attempt_row(settle.attempt))
+            if settle.events:
+                self.add_all(settle.events, settle.epoch)
             counter = counters.get(settle.epoch)
             if counter is None:
                 counter = counters[settle.epoch] = Counters()

@@ -11,6 +11,7 @@ from hookline.ports import (
     Await,
     Begin,
     Cancel,
+    ChangeHealth,
     ClaimDeliveries,
     ClaimExecutions,
     FanOut,
@@ -26,10 +27,11 @@ from hookline.ports import (
     Requeue,
     Resume,
     Settle,
+    SettleMail,
     Shift,
     Suspend,
 )
-from hookline.stores.sqlite import artifacts, batches, deliveries, executions
+from hookline.stores.sqlite import alerts, artifacts, batches, deliveries, executions
 from hookline.stores.sqlite.batch import Batch, FencedError
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ _APPLY: Final[dict[type, Callable[[Batch, Any], Result]]] = {
     Shift: deliveries.shift,
     FanOut: deliveries.fan_out,
     FormBatches: batches.form,
+    ChangeHealth: alerts.change_health,
+    SettleMail: alerts.settle_mail,
 }
 """Every write but ``Settle``, whose rows are gathered."""
 

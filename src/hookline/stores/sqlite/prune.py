@@ -82,6 +82,12 @@ _REQUESTS: Final = (
 _DELETE_ONCES: Final = """
     DELETE FROM onces WHERE (scope, name) IN (SELECT scope, name FROM onces WHERE expires_at <= ? LIMIT ?)
 """
+_DELETE_ALERTS: Final = """
+    DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts WHERE closed_at < ? LIMIT ?)
+"""
+_DELETE_MAILS: Final = """
+    DELETE FROM mails WHERE rowid IN (SELECT rowid FROM mails WHERE ended_at < ? LIMIT ?)
+"""
 _NEXT_COUNTED: Final = "SELECT min(webhook_id) FROM webhook_minutes WHERE webhook_id > ?"
 _DELETE_MINUTES: Final = """
     DELETE FROM webhook_minutes WHERE webhook_id = ?1 AND minute IN (
@@ -117,7 +123,7 @@ class Pruner:
         """Delete up to ``limit`` events, as many executions, requests and keys. Returns rows deleted."""
         now_ms = self._db.now_ms()
         deleted = 0
-        for step in (self._events, _batches, self._executions, self._requests, self._minutes):
+        for step in (self._events, _batches, self._executions, self._requests, self._minutes, _told):
             deleted += await self._sweep(step, before_ms, limit)
         return deleted + await self._sweep(_onces, now_ms, limit)
 
@@ -223,6 +229,14 @@ def _batches(cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
     found: list[Row] = cursor.execute(_EMPTY_BATCHES, (before_ms, min(left, _ROWS_AT_ONCE))).fetchall()
     deleted = _delete_found(cursor, found)
     return _Step(objects=len(found), rows=deleted, is_end=not found)
+
+
+def _told(cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
+    """Delete alerts that were closed, and mails that ended."""
+    deleted = 0
+    for sql in (_DELETE_ALERTS, _DELETE_MAILS):
+        deleted += _delete(cursor, sql, before_ms, min(left, _ROWS_AT_ONCE))
+    return _Step(objects=deleted, rows=deleted, is_end=deleted == 0)
 
 
 def _onces(cursor: apsw.Cursor, now_ms: int, left: int) -> _Step:

@@ -141,17 +141,14 @@ class SqliteRegistry:
     async def put(
         self, stored: Stored[D], *, names: Sequence[tuple[str, str]] | None = None, at: datetime
     ) -> Stored[D]:
-        kind, data, at_ms = stored.document.kind, rows.document_json(stored.document), to_ms(at)
+        kind = stored.document.kind
 
         def work(cursor: apsw.Cursor) -> None:
-            row = (at_ms, data, kind, stored.id, stored.organization_id, stored.revision)
-            if not cursor.execute(_UPDATE, row).fetchall():
+            if not replace_document(cursor, stored, to_ms(at)):
                 raise ConflictError(f"This {kind} was changed or deleted meanwhile.")
-            cursor.execute(_KEEP_REVISION, (kind, stored.id, stored.revision + 1, at_ms, data))
             if names is not None:
                 cursor.execute(_UNNAME, (kind, stored.id))
                 _put_names(cursor, kind, stored.id, names)
-            cursor.execute(_CHANGE, (kind, stored.id, stored.organization_id))
 
         await self._db.write(work)
         return msgspec.structs.replace(stored, revision=stored.revision + 1, updated_at=at)
@@ -183,6 +180,20 @@ class SqliteRegistry:
 
     async def set_meta(self, name: str, value: bytes) -> None:
         await self._db.write(lambda cursor: cursor.execute(_SET_META, (name, value)))
+
+
+def replace_document(cursor: apsw.Cursor, stored: Stored[D], at_ms: int) -> bool:
+    """Put a document in place of its present revision, ``stored.revision``, as a change that others hear of.
+
+    False, and nothing changes, when that is not the present one.
+    """
+    kind, data = stored.document.kind, rows.document_json(stored.document)
+    row = (at_ms, data, kind, stored.id, stored.organization_id, stored.revision)
+    if not cursor.execute(_UPDATE, row).fetchall():
+        return False
+    cursor.execute(_KEEP_REVISION, (kind, stored.id, stored.revision + 1, at_ms, data))
+    cursor.execute(_CHANGE, (kind, stored.id, stored.organization_id))
+    return True
 
 
 def _put_names(cursor: apsw.Cursor, kind: str, id_: Key, names: Sequence[tuple[str, str]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hookline.stores.sqlite.alerts import SqliteAlerts
 from hookline.stores.sqlite.artifacts import SqliteArtifacts
 from hookline.stores.sqlite.database import Database
 from hookline.stores.sqlite.figures import SqliteFigures
@@ -29,6 +30,7 @@ class SqliteStore(
     SqliteRegistry,
     SqliteOnces,
     SqliteSealed,
+    SqliteAlerts,
     SqliteFigures,
     SqliteArtifacts,
     SqliteKeeping,

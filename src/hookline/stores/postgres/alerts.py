@@ -1,0 +1,124 @@
+"""Health, alerts and mails: rare writes that ride in the ledger's transactions, and their reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hookline.ports import AlertFilter, ChangeHealth, HeldBack, SettleMail
+from hookline.stores import rows
+from hookline.stores.postgres.connected import Connected
+from hookline.stores.postgres.registry import replace_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from hookline.model.health import Alert, Health, Mail
+    from hookline.model.ids import Key
+    from hookline.stores.postgres.batch import Batch
+    from hookline.stores.postgres.connection import Connection
+
+_ADD_HEALTH: Final = f"""
+INSERT INTO webhook_health ({", ".join(rows.HEALTH)}) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+RETURNING true
+"""
+_PUT_HEALTH: Final = """
+UPDATE webhook_health SET version = $3, is_watched = $4, document = $5
+WHERE webhook_id = $1 AND organization_id = $2 AND version = $3 - 1 RETURNING true
+"""
+_PUT_ALERT: Final = f"""
+INSERT INTO alerts ({", ".join(rows.ALERT)}) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (id) DO UPDATE SET closed_at = excluded.closed_at, document = excluded.document
+"""
+_PUT_MAIL: Final = f"INSERT INTO mails ({', '.join(rows.MAIL)}) VALUES ($1, $2, $3, $4, $5, $6)"
+_SETTLE_MAIL: Final = """
+UPDATE mails SET tries = $2, due_at = $3, ended_at = $4, document = $5
+WHERE id = $1 AND tries = $2 - 1 AND due_at IS NOT NULL RETURNING true
+"""
+
+_HEALTH: Final = "SELECT document FROM webhook_health WHERE webhook_id = ANY($1::bytea[])"
+_WATCHED: Final = "SELECT document FROM webhook_health WHERE is_watched"
+_ALERT: Final = "SELECT document FROM alerts WHERE id = $1 AND organization_id = $2"
+_ALERTS: Final = """
+SELECT document FROM alerts
+WHERE organization_id = $1 AND ($2::bytea IS NULL OR webhook_id = $2) AND ($3::text IS NULL OR cause = $3)
+    AND ($4::boolean IS NULL OR (closed_at IS NULL) = $4) AND ($5::bytea IS NULL OR id < $5)
+ORDER BY id DESC LIMIT $6
+"""
+_DUE: Final = "SELECT document FROM mails WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+_HELD: Final = """
+SELECT count(*), (SELECT created_at FROM deliveries WHERE webhook_id = $1 AND state = 'held' ORDER BY id LIMIT 1)
+FROM (SELECT FROM deliveries WHERE webhook_id = $1 AND state = 'held' LIMIT $2) held
+"""
+
+
+async def change_health(connection: Connection, batch: Batch) -> None:
+    """One after the other, in the order of their webhooks, so that two nodes never wait for each other."""
+    for place, write in sorted(batch.of(ChangeHealth), key=lambda one: one[1].health.webhook_id):
+        batch.results[place] = is_stored = await _change(connection, write)
+        if is_stored:
+            batch.add_events(write.epoch, write.events)
+
+
+async def _change(connection: Connection, write: ChangeHealth) -> bool:
+    await connection.execute("SAVEPOINT changing")
+    if not await _replace(connection, write):
+        await connection.execute("ROLLBACK TO SAVEPOINT changing")
+        return False
+    for alert in write.alerts:
+        await connection.execute(_PUT_ALERT, *rows.alert_row(alert))
+    for mail in write.mails:
+        await connection.execute(_PUT_MAIL, *rows.mail_row(mail))
+    return True
+
+
+async def _replace(connection: Connection, write: ChangeHealth) -> bool:
+    """Put health and webhook in place; False when one of them is not what the change was made from."""
+    sql = _ADD_HEALTH if write.health.version == 1 else _PUT_HEALTH
+    if not await connection.fetchval(sql, *rows.health_row(write.health)):
+        return False
+    if write.webhook is None:
+        return True
+    return await replace_document(connection, write.webhook, rows.to_ms(write.at))
+
+
+async def settle_mails(connection: Connection, batch: Batch) -> None:
+    for place, write in batch.of(SettleMail):
+        id_, _, tries, due, ended_at, document = rows.mail_row(write.mail)
+        found = await connection.fetchval(_SETTLE_MAIL, id_, tries, due, ended_at, document)
+        batch.results[place] = bool(found)
+
+
+class PostgresAlerts(Connected):
+    """``hookline.ports.AlertRecords``."""
+
+    async def health(self, webhook_ids: Sequence[Key]) -> dict[Key, Health]:
+        found = await self._documents(_HEALTH, list(webhook_ids))
+        known = [rows.health_from(document) for document in found]
+        return {health.webhook_id: health for health in known}
+
+    async def watched(self) -> list[Health]:
+        return [rows.health_from(document) for document in await self._documents(_WATCHED)]
+
+    async def alert(self, id: Key, *, organization_id: Key) -> Alert | None:
+        found = await self._documents(_ALERT, id, organization_id)
+        return rows.alert_from(found[0]) if found else None
+
+    async def alerts(
+        self, organization_id: Key, filter: AlertFilter, *, before: Key | None, limit: int
+    ) -> list[Alert]:
+        wanted = (filter.webhook_id, filter.cause, filter.is_open)
+        found = await self._documents(_ALERTS, organization_id, *wanted, before, limit)
+        return [rows.alert_from(document) for document in found]
+
+    async def due_mails(self, now: datetime, *, limit: int) -> list[Mail]:
+        return [rows.mail_from(document) for document in await self._documents(_DUE, rows.to_ms(now), limit)]
+
+    async def held_back(self, webhook_id: Key, *, ceiling: int = 100_000) -> HeldBack:
+        async with self._readers.use() as connection:
+            row: Any = await connection.fetchrow(_HELD, webhook_id, ceiling)
+        return HeldBack(row[0], rows.maybe_at(row[1]))
+
+    async def _documents(self, sql: str, *arguments: Any) -> list[bytes]:
+        async with self._readers.use() as connection:
+            return [row[0] for row in await connection.fetch(sql, *arguments)]
