@@ -22,7 +22,8 @@ from hookline.api.reply import AtSite, RawBody, Reader, Starter, found_or_missin
 from hookline.api.services import Site
 from hookline.core.movie import movie_schema, read_movie
 from hookline.core.movie.read import metadata_of
-from hookline.engine.manage.job_webhooks import check_address, target_of
+from hookline.engine.manage.job_webhooks import target_of
+from hookline.engine.manage.targets import check_target
 from hookline.engine.movies import MOVIE
 from hookline.engine.receive import ExecutionStart
 from hookline.errors import ConflictError, InputError, MissingError, StorageError
@@ -82,7 +83,7 @@ async def create(site: AtSite, caller: Starter, body: RawBody) -> Response:
     callback_id = None
     if movie.webhook_uri is not None:
         try:
-            check_address(movie.webhook_uri, site.addresses)
+            check_target(movie.webhook_uri, site.addresses, field="webhook_uri")
         except InputError as exc:
             raise InputError(exc.message, code="VALIDATION_ERROR", field=exc.field) from exc
         callback_id = await _target(site, caller)

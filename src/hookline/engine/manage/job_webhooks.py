@@ -9,10 +9,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final, Protocol
 
-from hookline.core.addresses import parse_target
 from hookline.core.signing import new_secret
 from hookline.engine.vault import SIGNING_SECRET
-from hookline.errors import ConflictError, InputError
+from hookline.errors import ConflictError
 from hookline.model.configuration import Webhook
 from hookline.model.ids import new_key
 from hookline.model.states import Origin
@@ -20,12 +19,10 @@ from hookline.model.states import Origin
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hookline.engine.manage.targets import Addresses
     from hookline.engine.vault import Vault
     from hookline.model.ids import Key
     from hookline.ports import Registry
 
-FIELD: Final = "webhook_uri"
 _SPACE: Final = "job_webhooks"
 _MOST_IN_FLIGHT: Final = 64
 """Of one organization on one node: one address that hangs holds up its own jobs' others at most."""
@@ -68,12 +65,3 @@ async def target_of(
         id_ = made.id
     await cache.refresh()
     return id_
-
-
-def check_address(url: str, addresses: Addresses) -> str:
-    """Return an address that a job may name. Raises InputError; where it leads is judged again at every attempt."""
-    target = parse_target(url, field=FIELD)
-    reason = addresses.check(target.address) if target.address is not None else None
-    if reason is not None:
-        raise InputError(f"The address {target.address} may not be a target: {reason}.", field=FIELD)
-    return url
