@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hookline.flows import ConfigVariable, Queue, Retry
+    from hookline.flows import ConfigVariable, Queue, Retry, Signature
     from hookline.handling import HandlerContext, HttpResponse, Payload, Route, TriggerResult
     from hookline.sdk import AgentContext, App, Context
 
@@ -25,12 +25,13 @@ __all__ = [
     "Queue",
     "Retry",
     "Route",
+    "Signature",
     "TriggerResult",
     "__version__",
 ]
 
 _HOMES = {
-    "flows": ("ConfigVariable", "Queue", "Retry"),
+    "flows": ("ConfigVariable", "Queue", "Retry", "Signature"),
     "handling": ("HandlerContext", "HttpResponse", "Payload", "Route", "TriggerResult"),
     "sdk": ("AgentContext", "App", "Context"),
 }

@@ -28,6 +28,7 @@ This module only declares, and is loaded into every child process: it imports no
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack
 
 import msgspec
@@ -35,10 +36,18 @@ import msgspec
 from hookline.core.routing import parse_field
 from hookline.errors import SettingError
 from hookline.model.executions import QueueRule, RetryRule
-from hookline.model.integrations import Endpoint, Flow, Handler, Integration, Security, Variable
+from hookline.model.integrations import (
+    Endpoint,
+    Flow,
+    FlowSignature,
+    Handler,
+    Integration,
+    Security,
+    Variable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from hookline.sdk import App, Options
 
@@ -159,6 +168,32 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
         return QueueRule(limit=self.concurrency_limit or 1, dedupe_id=self.dedupe_id_field)
 
 
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """How requests to a flow are signed, by whoever the customer connected. Raises SettingError.
+
+    preset: ``stripe``, ``github``, ``slack`` and so on; or scheme: the fields of an own one.
+    secret: the config variable that holds the secret of each instance.  previous_secret: the one that holds the secret
+    before, which counts while it has a value.  verify_token: the one with the word that Meta and WhatsApp show.
+    """
+
+    secret: str
+    preset: str | None = None
+    scheme: Mapping[str, Any] | None = None
+    previous_secret: str | None = None
+    verify_token: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.preset is None) == (self.scheme is None):
+            raise SettingError("Signature: give a preset, or a scheme of your own")
+
+    @property
+    def declared(self) -> FlowSignature:
+        """What the engine is told."""
+        definition = {"preset": self.preset} if self.scheme is None else dict(self.scheme)
+        secrets = (self.secret,) if self.previous_secret is None else (self.secret, self.previous_secret)
+        return FlowSignature(definition=definition, secrets=secrets, verify_token=self.verify_token)
+
+
 class AppIntegration:
     """An integration of an app; made by ``App.integration``."""
 
@@ -197,16 +232,19 @@ class AppIntegration:
         on_instance_delete: Callable[..., Any] | None = None,
         retry: Retry | None = None,
         queue: Queue | None = None,
+        signature: Signature | None = None,
         **options: Unpack[Options],
     ) -> Callable[[Function], Function]:
         """Declare a flow; it returns anything that JSON can hold. Raises SettingError.
 
         synchronous: callers wait for the result.  deploy_trigger: every deployment runs it once, too.
         on_instance_deploy: another name of on_deploy; on_instance_remove, on_instance_delete: of on_remove (PR-X7).
+        signature: how its requests are signed; others are refused.
         options: as of a workflow.
         """
         where = f"flow {name!r} of integration {self._declared.id!r}"
         self._check_flow(where, name, retry=retry, queue=queue, is_synchronous=synchronous)
+        signed = None if signature is None else self._signed(where, signature)
         handlers = {
             Handler.ON_TRIGGER: _one_of(where, on_trigger=on_trigger),
             Handler.ON_DEPLOY: _one_of(where, on_deploy=on_deploy, on_instance_deploy=on_instance_deploy),
@@ -231,6 +269,7 @@ class AppIntegration:
             is_synchronous=synchronous,
             runs_on_deploy=deploy_trigger,
             handlers=tuple(handler for handler, function in handlers.items() if function is not None),
+            signature=signed,
         )
 
         def declare(function: Function) -> Function:
@@ -242,6 +281,19 @@ class AppIntegration:
             return registered
 
         return declare
+
+    def _signed(self, where: str, signature: object) -> FlowSignature:
+        if not isinstance(signature, Signature):
+            raise SettingError(f"{where}: signature must be a Signature(…); got {type(signature).__name__}")
+        declared = signature.declared
+        secret = {one.name for one in self._declared.variables if one.is_secret and one.type == "string"}
+        for name in declared.variables:
+            if name not in secret:
+                raise SettingError(
+                    f"{where}: its signature needs {name!r}, which is no config variable of the integration with "
+                    "secret=True and type 'string': declare it in config="
+                )
+        return declared
 
     def _check_flow(
         self, where: str, name: object, *, retry: object, queue: object, is_synchronous: bool

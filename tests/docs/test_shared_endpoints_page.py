@@ -8,11 +8,15 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hookline.core.inbound import PRESETS, sign
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +30,42 @@ COMMANDS = dict(re.findall(r"^<!-- run: (\w+) -->\n```sh\n(.*?)^```", PAGE, re.M
 def node(tmp_path: Path) -> NodeProcess:
     (tmp_path / "app.py").write_text(APP, encoding="utf-8")
     return NodeProcess(database=f"sqlite:///{tmp_path}/hookline.db", folder=tmp_path, app=tmp_path / "app.py")
+
+
+def test_the_signed_flow_of_the_page_takes_what_its_provider_signs(tmp_path: Path) -> None:
+    """PR-17: printed app, deployed with a secret, called with Shopify's signature and without."""
+    (signed,) = re.findall(r"^<!-- file: signed.py -->\n```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "signed.py").write_text(signed, encoding="utf-8")
+    node = NodeProcess(database=f"sqlite:///{tmp_path}/s.db", folder=tmp_path, app=tmp_path / "signed.py")
+    node.start()
+    try:
+        body = {
+            "integration": "shop",
+            "customer": {"external_id": "c"},
+            "config": {"webhook_secret": "hush"},
+        }
+        made = node.api.call("POST", "/api/v1/instances", body)
+        request = sign(PRESETS["shopify"], "hush", now=datetime.now(UTC), body=b'{"id": 17}')
+        answers = [
+            urlopen(made["webhook_urls"]["orders"], request.body, dict(headers))
+            for headers in (request.headers, ())
+        ]
+        run = ended(node)
+    finally:
+        assert node.stop() == 0
+
+    assert answers == [200, 401]
+    assert run["output"] == {"order": 17}
+
+
+def urlopen(url: str, body: bytes, headers: dict[str, str]) -> int:
+    """POST a JSON body; return the status."""
+    asked = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
 
 
 def type_it(folder: Path, port: int, *names: str) -> str:

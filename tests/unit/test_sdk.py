@@ -5,16 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookline import App, ConfigVariable, Queue, Retry
+from hookline import App, ConfigVariable, Queue, Retry, Signature
 from hookline.errors import SettingError
 from hookline.model.executions import QueueRule, RetryRule
-from hookline.model.integrations import Endpoint, Flow, Handler, Security
+from hookline.model.integrations import Endpoint, Flow, FlowSignature, Handler, Security
 from hookline.model.states import Kind
 from hookline.triggered import Headers, Record, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def nothing(ctx: Any) -> None:
@@ -302,3 +305,40 @@ def test_an_integration_is_declared_once() -> None:
 
     with pytest.raises(SettingError, match="declared twice"):
         app.integration("acme")
+
+
+def test_a_flow_says_how_its_callers_sign() -> None:
+    """The secret is a config variable's, so that each customer has one."""
+    app = App()
+    config = {"secret": ConfigVariable(secret=True), "old": ConfigVariable(secret=True)}
+    acme = app.integration("acme", config=config)
+    acme.flow("a", signature=Signature(preset="github", secret="secret", previous_secret="old"))(print)
+    acme.flow("b", signature=Signature(scheme={"header": "X-Sig"}, secret="secret"))(print)
+    acme.flow("c")(print)
+
+    assert [flow.signature for flow in app.integrations[0].flows] == [
+        FlowSignature(definition={"preset": "github"}, secrets=("secret", "old")),
+        FlowSignature(definition={"header": "X-Sig"}, secrets=("secret",)),
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("declare", "said"),
+    [
+        (lambda: Signature(secret="secret"), "give a preset, or a scheme"),
+        (lambda: Signature(preset="github", scheme={}, secret="secret"), "give a preset, or a scheme"),
+        (lambda: Signature(preset="github", secret="nowhere"), "'nowhere', which is no config variable"),
+        (lambda: Signature(preset="github", secret="plain"), "secret=True"),
+        (lambda: "github", "must be a Signature"),
+    ],
+)
+def test_a_signature_that_cannot_work_is_refused_where_it_is_written(
+    declare: Callable[[], Any], said: str
+) -> None:
+    acme = App().integration(
+        "acme", config={"secret": ConfigVariable(secret=True), "plain": ConfigVariable()}
+    )
+
+    with pytest.raises(SettingError, match=said):
+        acme.flow("a", signature=declare())(print)

@@ -22,7 +22,14 @@ from hookline.api.publish import other_request
 from hookline.api.records import MOST_PATH, MOST_QUERY
 from hookline.api.spool import take_in
 from hookline.api.starting import content_type_of, prepared
-from hookline.api.trigger_auth import answer_handshake, credentials_in_query, scheme_with, verify_signature
+from hookline.api.trigger_auth import (
+    answer_handshake,
+    credentials_in_query,
+    may_be_signed,
+    must_be_signed,
+    signing_of,
+    verify_signature,
+)
 from hookline.api.trigger_in import check_method
 from hookline.core.redact import REDACTED
 from hookline.engine.vault import ANSWER
@@ -95,9 +102,8 @@ def _no_body() -> ConflictError:
     return ConflictError("Its body is not kept any more.", code="BODY_GONE")
 
 
-def check_kept(trigger: Trigger, kept: TriggerRequest) -> None:
+def check_kept(trigger: Trigger, scheme: Scheme | None, kept: TriggerRequest) -> None:
     """Raise ConflictError when something besides the body is not kept that a check, or the code that runs, looks at."""
-    scheme = scheme_with(trigger)
     if refusal_of(kept) == "unauthorized" or (scheme is not None and _is_redacted(scheme, kept)):
         raise _no_credential()
     hidden = credentials_in_query(trigger, scheme)
@@ -127,9 +133,12 @@ async def reopened(site: Site, found: Stored[Trigger], kept: TriggerRequest) -> 
 
     Raises ConflictError for one of which something is not kept.
     """
-    check_kept(found.document, kept)
+    signed = await signing_of(site, found.document)
+    check_kept(found.document, None if signed is None else signed.scheme, kept)
     async with body_chunks(site, kept) as chunks:
-        yield _call(site, found, kept, chunks)
+        call = _call(site, found, kept, chunks)
+        must_be_signed(call, signed)
+        yield call
 
 
 @asynccontextmanager
@@ -197,7 +206,6 @@ def _call(site: Site, found: Stored[Trigger], kept: TriggerRequest, chunks: Asyn
     call.remote_address = kept.remote_address
     call.path_fragment = call.request.path.removeprefix("/trigger/").partition("/")[2].strip("/")
     call.parameters = query_parameters(scope["query_string"])
-    call.hidden = credentials_in_query(trigger, scheme_with(trigger))
     return call
 
 
@@ -205,8 +213,7 @@ async def take_in_again(site: Site, call: Call, kept: TriggerRequest) -> Spooled
     """Read the body as when it came; large ones become blobs of the execution's own."""
     assert call.trigger is not None
     assert kept.body_size is not None
-    is_signed = scheme_with(call.trigger.document) is not None
-    blobs = None if is_signed else site.services.blobs
+    blobs = None if may_be_signed(site, call.trigger.document) else site.services.blobs
     spooled = await take_in(call.request, max(1, kept.body_size), blobs, content_type_of(call.request))
     call.took_in(spooled)
     return spooled
@@ -220,14 +227,11 @@ def check_again(site: Site, call: Call) -> str | None:
     trigger = call.trigger.document
     check_method(trigger, call.request.method)
     check_address(trigger, call.remote_address)
-    scheme = scheme_with(trigger)
-    if scheme is None:
-        return None
-    if answer_handshake(site, call, trigger, scheme) is not None:
+    if answer_handshake(site, call) is not None:
         raise ConflictError(
             "It asked whether this URL is ours; nobody waits for the answer any more.", code="HANDSHAKE"
         )
-    return verify_signature(site, call, trigger, scheme).dedupe_id
+    return verify_signature(site, call)
 
 
 def is_checked_again(kept: TriggerRequest) -> bool:

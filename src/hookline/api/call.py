@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hookline.api.spool import Spooled
     from hookline.core.bodies import Body
     from hookline.core.octets import Kept
+    from hookline.engine.signing import Signing
     from hookline.model.configuration import Stored, Trigger
     from hookline.model.ids import Key
 
@@ -108,6 +109,7 @@ class Call:
     body: its bytes, empty when it was not read or is kept elsewhere.  body_size: None until it was read.
     body_digest: SHA-256 of a body that is kept elsewhere, None for one that is here.
     received_at: when it came, None for now: what is signed is judged by that time.
+    signing: how it must be signed, None when it need not be or that is not known yet.
     """
 
     __slots__ = (
@@ -123,6 +125,7 @@ class Call:
         "remote_address",
         "request",
         "request_id",
+        "signing",
         "trigger",
     )
 
@@ -139,6 +142,7 @@ class Call:
         self.body_size: int | None = None
         self.kept: Kept | None = None
         self.trigger: Stored[Trigger] | None = None
+        self.signing: Signing | None = None
         self._headers: tuple[tuple[str, str], ...] | None = None
 
     def __repr__(self) -> str:

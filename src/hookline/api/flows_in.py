@@ -13,7 +13,8 @@ import msgspec
 from hookline.api.call import trigger_json
 from hookline.core.octets import BYTES
 from hookline.core.turns import digest
-from hookline.engine.routing import Before, Destination, Request, with_members
+from hookline.engine.routing import Answered, Before, Destination, Request, with_members
+from hookline.engine.signing import of_flow
 from hookline.errors import MissingError
 from hookline.model.integrations import Instance
 from hookline.model.states import Kind
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from hookline.api.call import Call
     from hookline.api.services import Site
     from hookline.core.bodies import Body
-    from hookline.engine.routing import Answered, Chosen
+    from hookline.core.inbound import HandshakeAnswer
+    from hookline.engine.routing import Chosen
+    from hookline.engine.signing import Signing
     from hookline.model.configuration import Stored, Trigger
 
 
@@ -50,6 +53,11 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     def answer(self) -> Answered | None:
         """What ``on_trigger`` wants the caller to be told, None for the answer that names the execution."""
         return self.before.answer
+
+    def answered(self, told: HandshakeAnswer) -> Flow:
+        """Return it as one that does not run: the sender asked whether the URL is ours."""
+        answer = Answered(status=told.status, content_type=told.content_type, headers={}, body=told.body)
+        return msgspec.structs.replace(self, before=Before(runs=False, answer=answer))
 
     def payload(self, call: Call, body: Body) -> dict[str, Any]:
         """Return what the fields of its queue and retries lead into: the request as ``on_trigger`` left it."""
@@ -101,6 +109,13 @@ async def _own_automation(site: Site, found: Stored[Trigger]) -> Flow:
     url = site.services.contexts.url(trigger.path_id or "")
     shown = {"flow": {"id": id_, "name": name}, "webhook_urls": {name: url}, "invoke_url": url}
     return Flow(kind=kind, id=id_, shown=shown)
+
+
+def signing_of_flow(site: Site, flow: Flow) -> Signing | None:
+    """Return how requests to a flow of an instance must be signed, None when they need not be."""
+    if flow.destination is None:
+        return None
+    return of_flow(site.services.contexts, flow.destination.instance.document, flow.destination.flow)
 
 
 async def before_start(site: Site, call: Call, flow: Flow, body: Body) -> Flow:

@@ -60,6 +60,9 @@ def _flow(site: Site, flow: Flow) -> dict[str, Any]:
         "synchronous": flow.is_synchronous,
         "deploy_trigger": flow.runs_on_deploy,
         "handlers": flow.handlers,
+        "signature": None
+        if flow.signature is None
+        else {"scheme": flow.signature.definition, "secrets": flow.signature.secrets},
         "retry": None
         if retry is None
         else {

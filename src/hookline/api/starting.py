@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from hookline.api import trigger_answers
 from hookline.api.beside import beside
 from hookline.api.errors import UnavailableError
-from hookline.api.flows_in import before_start, flow_of, trigger_and_input
+from hookline.api.flows_in import before_start, flow_of, signing_of_flow, trigger_and_input
 from hookline.api.once import once_of, queue_name
 from hookline.api.records import record_of
+from hookline.api.trigger_auth import answer_handshake, must_be_signed, verify_signature
 from hookline.core.bodies import read_body
 from hookline.core.turns import place_of, turn_of
 from hookline.engine.manage.callbacks import callback_of
@@ -43,10 +44,17 @@ async def prepared(
     """Return what is stored for a request, None when its ``on_trigger`` answers it without an execution.
 
     dedupe_id: as the signature's scheme has it.  chosen: who routes it, in place of what it says.
-    Raises InputError, UnavailableError, and as ``Router.destination`` and ``Router.before_start`` do.
+    Raises InputError, UnavailableError, VerificationError, and as the router does.
     """
     body = await read(spooled, call.request)
     flow = await flow_of(site, call, found, body, chosen)
+    signed = None if call.signing is not None else signing_of_flow(site, flow)
+    if signed is not None:  # only the request itself told which flow it is for
+        must_be_signed(call, signed)
+        told = answer_handshake(site, call)
+        if told is not None:
+            return None, flow.answered(told)
+        dedupe_id = verify_signature(site, call)
     flow = await before_start(site, call, flow, body)
     if not flow.before.runs:
         return None, flow

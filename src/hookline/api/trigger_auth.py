@@ -12,19 +12,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.api.credentials import basic_of, is_previous_live, tokens_of
-from hookline.api.errors import Answer
 from hookline.api.identity import unauthorized
 from hookline.core.inbound import Diagnosis, diagnose, handshake, verify
-from hookline.engine.manage.credentials import basic_digest, path_place, scheme_of, secrets_of
+from hookline.engine import signing
+from hookline.engine.manage.credentials import basic_digest, path_place
 from hookline.engine.vault import token_digest
+from hookline.errors import VerificationError
+from hookline.model.integrations import Instance
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.api.call import Call
     from hookline.api.services import Site
-    from hookline.core.inbound import Scheme, Verified
-    from hookline.errors import VerificationError
+    from hookline.core.inbound import HandshakeAnswer, Scheme
+    from hookline.engine.signing import Signing
     from hookline.model.configuration import Trigger
 
 _MOST_EXPLAINED_BYTES: Final = 256 * 1024
@@ -67,9 +69,31 @@ def _is_one_of(credential: str, digests: tuple[bytes, ...]) -> bool:
 # --- signatures ---------------------------------------------------------------------------------------------
 
 
-def scheme_with(trigger: Trigger) -> Scheme | None:
-    """Return how requests to a trigger are signed, None when they are not."""
-    return scheme_of(trigger.auth) if trigger.auth.type == "signature" else None
+async def signing_of(site: Site, trigger: Trigger) -> Signing | None:
+    """Return how requests to this URL must be signed; None when they need not be, or when only what a request says
+    tells which flow it is for.
+    """
+    endpoint = trigger.endpoint
+    if endpoint is None:
+        is_live = is_previous_live(site.services, trigger)
+        return signing.of_trigger(site.services.vault, trigger.auth, is_previous_live=is_live)
+    contexts = site.services.contexts
+    integration = contexts.integration(endpoint.integration_id)
+    flow = None if integration is None or endpoint.flow is None else integration.flow(endpoint.flow)
+    if flow is None or flow.signature is None or endpoint.instance_id is None:
+        return None
+    stored = await site.services.directory.get(Instance, endpoint.instance_id)
+    return None if stored is None else signing.of_flow(contexts, stored.document, flow)
+
+
+def may_be_signed(site: Site, trigger: Trigger) -> bool:
+    """Say whether a request to this URL may turn out to need a signature: then all its bytes are held."""
+    endpoint = trigger.endpoint
+    integration = None if endpoint is None else site.services.contexts.integration(endpoint.integration_id)
+    if endpoint is None or integration is None:
+        return trigger.auth.type == "signature"
+    flows = [flow for flow in integration.flows if endpoint.flow in {None, flow.name}]
+    return any(flow.signature is not None for flow in flows)
 
 
 def credentials_in_query(trigger: Trigger, scheme: Scheme | None) -> frozenset[str]:
@@ -79,31 +103,47 @@ def credentials_in_query(trigger: Trigger, scheme: Scheme | None) -> frozenset[s
     return frozenset(name for source in scheme.signature if source.place == "query" for name in source.names)
 
 
-def answer_handshake(site: Site, call: Call, trigger: Trigger, scheme: Scheme) -> Answer | None:
+def must_be_signed(call: Call, signed: Signing | None) -> None:
+    """Note how a request must be signed."""
+    assert call.trigger is not None
+    call.signing = signed
+    scheme = None if signed is None else signed.scheme
+    call.hidden = credentials_in_query(call.trigger.document, scheme)
+
+
+def answer_handshake(site: Site, call: Call) -> HandshakeAnswer | None:
     """Return the answer to a sender that asks whether this URL is ours, None when it asks nothing.
 
     Raises VerificationError for one that does not prove itself.
     """
-    if scheme.handshake is None:
+    signed = call.signing
+    if signed is None or signed.scheme.handshake is None:
         return None
-    held = secrets_of(site.services.vault, trigger.auth)
-    told = handshake(
-        scheme,
-        _live(site, trigger, held.secrets),
-        verify_tokens=() if held.verify_token is None else (held.verify_token,),
+    return handshake(
+        signed.scheme,
+        _secrets(signed),
+        verify_tokens=signed.verify_tokens,
         now=_time_of(site, call),
-        **_signed(site, call, trigger),
+        **_signed(site, call),
     )
-    if told is None:
+
+
+def verify_signature(site: Site, call: Call) -> str | None:
+    """Return the sender's own id of a request, None when it gives none. Raises VerificationError for one that is not
+    signed as it must be.
+    """
+    if call.signing is None:
         return None
-    kinds = [value.encode() for name, value in told.headers if name == "content-type"]
-    return Answer(told.status, told.body, content_type=kinds[0] if kinds else b"text/plain")
+    secrets = _secrets(call.signing)
+    return verify(call.signing.scheme, secrets, now=_time_of(site, call), **_signed(site, call)).dedupe_id
 
 
-def verify_signature(site: Site, call: Call, trigger: Trigger, scheme: Scheme) -> Verified:
-    """Return what a request with a good signature says; else raise VerificationError."""
-    secrets = _live(site, trigger, secrets_of(site.services.vault, trigger.auth).secrets)
-    return verify(scheme, secrets, now=_time_of(site, call), **_signed(site, call, trigger))
+def _secrets(signed: Signing) -> tuple[str, ...]:
+    if not signed.secrets:
+        raise VerificationError(
+            "The instance has no secret to check a signature with.", reason="secret_missing"
+        )
+    return signed.secrets
 
 
 async def explain(site: Site, call: Call, error: VerificationError) -> str:
@@ -113,16 +153,13 @@ async def explain(site: Site, call: Call, error: VerificationError) -> str:
 
 async def findings(site: Site, call: Call, error: VerificationError | None) -> Diagnosis:
     """Return all that can be said of a signature. error: what came of checking it, None when it fits."""
-    assert call.trigger is not None
-    trigger = call.trigger.document
-    scheme = scheme_with(trigger)
+    signed = call.signing
     told = (
         Diagnosis(False, error.reason, (error.message,)) if error is not None else Diagnosis(True, None, ())
     )
-    if scheme is None or len(call.body) > _MOST_EXPLAINED_BYTES:
+    if signed is None or not signed.secrets or len(call.body) > _MOST_EXPLAINED_BYTES:
         return told
-    secrets = _live(site, trigger, secrets_of(site.services.vault, trigger.auth).secrets)
-    asked = partial(diagnose, scheme, secrets, now=_time_of(site, call), **_signed(site, call, trigger))
+    asked = partial(diagnose, signed.scheme, signed.secrets, now=_time_of(site, call), **_signed(site, call))
     # It tries a hundred variants of the body.
     found = await asyncio.to_thread(asked)
     if found.is_valid and error is not None:  # a handshake that is refused for something else
@@ -135,16 +172,13 @@ def _time_of(site: Site, call: Call) -> datetime:
     return call.received_at or site.services.clock.now()
 
 
-def _live(site: Site, trigger: Trigger, secrets: tuple[str, ...]) -> tuple[str, ...]:
-    return secrets if is_previous_live(site.services, trigger) else secrets[:1]
-
-
-def _signed(site: Site, call: Call, trigger: Trigger) -> dict[str, Any]:
+def _signed(site: Site, call: Call) -> dict[str, Any]:
     """Return the request as its sender signed it: the URL is the one that we gave out, its query as it came."""
+    assert call.trigger is not None
     scope = call.request.scope
     raw: bytes = scope.get("raw_path") or call.request.path.encode()
     _, _, rest = raw.partition(b"/trigger/")[2].partition(b"/")
-    url = f"{site.settings.public_url}/trigger/{trigger.path_id}"
+    url = f"{site.settings.public_url}/trigger/{call.trigger.document.path_id}"
     if rest:
         url += f"/{rest.decode('latin-1')}"
     query: bytes = scope.get("query_string", b"")

@@ -22,9 +22,10 @@ from hookline.api.starting import content_type_of, prepared
 from hookline.api.trigger_auth import (
     answer_handshake,
     authenticate,
-    credentials_in_query,
     explain,
-    scheme_with,
+    may_be_signed,
+    must_be_signed,
+    signing_of,
     verify_signature,
 )
 from hookline.engine.manage.trigger_settings import METHODS, MOST_SIGNED_BYTES
@@ -89,23 +90,21 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, found: Stored[
     allowed = methods_of(trigger)
     if request.method == "OPTIONS":
         return trigger_answers.options(trigger, allowed)
-    scheme = scheme_with(trigger)
+    must_be_signed(call, await signing_of(site, trigger))
     # Some senders ask with GET whether the URL is ours, whatever a trigger's methods are.
-    if scheme is None or scheme.handshake is None:
+    if call.signing is None or call.signing.scheme.handshake is None:
         check_method(trigger, request.method)
     cap = int(trigger.settings.get("max_body_bytes", DEFAULT_BODY_BYTES))
     request.check_declared_size(cap)
     gatekeeper.check_rate(found, services.clock.elapsed())
     check_address(trigger, call.remote_address)
     call.parameters = query_parameters(request.scope.get("query_string", b""))
-    call.hidden = credentials_in_query(trigger, scheme)
     authenticate(site, call, trigger)
     request.check_encoding()
-    if scheme is not None:
-        cap = min(cap, MOST_SIGNED_BYTES)  # a signature is over all bytes, so they are held
-    spooled = await take_in(
-        request, cap, services.blobs if scheme is None else None, content_type_of(request)
-    )
+    blobs = services.blobs
+    if may_be_signed(site, trigger):
+        cap, blobs = min(cap, MOST_SIGNED_BYTES), None  # a signature is over all bytes, so they are held
+    spooled = await take_in(request, cap, blobs, content_type_of(request))
     call.took_in(spooled)
     kept_blob = None
     try:
@@ -129,13 +128,12 @@ async def _ready(
 ) -> Answer | tuple[ExecutionStart, Flow]:
     """Return what is stored for a request whose body is here, or the answer to one that starts nothing."""
     request, trigger, dedupe_id = call.request, found.document, None
-    scheme = scheme_with(trigger)
-    if scheme is not None:
-        told = answer_handshake(site, call, trigger, scheme)
+    if call.signing is not None:
+        told = answer_handshake(site, call)
         if told is not None:
-            return told
+            return Answer(told.status, told.body, content_type=told.content_type.encode())
         check_method(trigger, request.method)
-        dedupe_id = verify_signature(site, call, trigger, scheme).dedupe_id
+        dedupe_id = verify_signature(site, call)
     if request.method == "HEAD":
         return Answer(200, b"")
     start, flow = await prepared(site, call, found, spooled, dedupe_id=dedupe_id)

@@ -16,6 +16,7 @@ from hookline.engine.explain import Explainer
 from hookline.engine.maintain import Maintenance
 from hookline.engine.parts import Ground, Limits, Outgoing, Running, reconciler
 from hookline.engine.routing import Router
+from hookline.engine.signing import check_signatures
 from hookline.engine.supervise import Supervisor
 from hookline.errors import StorageError
 from hookline.model.configuration import ApiKey, Organization
@@ -160,6 +161,7 @@ class Node:
         if "deliver" in self._roles:
             self.deliverer.start()
         await self.executor.start(takes_work="execute" in self._roles)
+        check_signatures(self.contexts.integrations)
         self._supervisor.start()
         self.is_ready = True
 

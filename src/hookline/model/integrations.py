@@ -61,10 +61,28 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
 
 
+class FlowSignature(msgspec.Struct, frozen=True, kw_only=True):
+    """How a flow's requests are signed. definition: a preset's name or an own scheme's fields (``core.inbound``).
+
+    secrets: the config variables that hold its secrets, newest first.  verify_token: the one with the word that Meta
+    shows, or None.
+    """
+
+    definition: dict[str, Any]
+    secrets: tuple[str, ...]
+    verify_token: str | None = None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The config variables that it needs."""
+        return self.secrets if self.verify_token is None else (*self.secrets, self.verify_token)
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """A flow, as declared. automation_id: of the workflow that it is.  handlers: those it has.
 
     is_synchronous: callers wait for its result.  runs_on_deploy: it is also started by every deployment (PR-20).
+    signature: None when its requests are not signed.
     """
 
     name: str
@@ -72,6 +90,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     is_synchronous: bool = False
     runs_on_deploy: bool = False
     handlers: tuple[Handler, ...] = ()
+    signature: FlowSignature | None = None
 
 
 class Integration(msgspec.Struct, frozen=True, kw_only=True):

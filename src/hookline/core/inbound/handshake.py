@@ -43,6 +43,10 @@ class HandshakeAnswer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
+    @property
+    def content_type(self) -> str:
+        return dict(self.headers).get("content-type", "text/plain")
+
 
 def handshake(
     scheme: Scheme,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.core.canonical import type_name
+from hookline.core.inbound import check_secret, scheme_from
 from hookline.engine.contexts import WHOLE
 from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.triggers import PATHS, new_path_id
@@ -179,12 +180,23 @@ def with_config(
                 expected=_WORDS[variable.type],
                 received="null",
             )
+    _check_signing_secrets(kept, integration)
     secret = {name: value for name, value in kept.items() if variables[name].is_secret}
     return msgspec.structs.replace(
         instance,
         config={name: value for name, value in kept.items() if name not in secret},
         sealed_config=contexts.sealed(secret, INSTANCE_CONFIG),
     )
+
+
+def _check_signing_secrets(config: Mapping[str, Any], integration: Integration) -> None:
+    """Raise InputError for a secret that its flow's scheme cannot check with: every request would be refused."""
+    for flow in integration.flows:
+        if flow.signature is not None:
+            scheme = scheme_from(flow.signature.definition)
+            for name in flow.signature.secrets:
+                if name in config:
+                    check_secret(scheme, config[name], field=f"config.{name}")
 
 
 def _check_value(name: str, value: Any, variable: Variable | None) -> None:
