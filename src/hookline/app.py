@@ -37,6 +37,7 @@ from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.runners.kinds import KindRunner
 from hookline.senders.http import HttpSender
 from hookline.senders.proxy import EgressProxy, parse_proxy
+from hookline.web import Dashboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,19 +137,16 @@ class Server:
             mailer=open_mailer(settings),
         )
         await node.start()
-        application = build_application(
-            node,
-            ApiSettings(
-                version=__version__,
-                public_url=url,
-                admin_key=_text(settings.admin_key),
-                source_ips=tuple(str(address) for address in settings.source_ips),
-                retry_time_scale=settings.retry_time_scale,
-                max_body_bytes=settings.max_body_bytes,
-                trusted_proxies=settings.trusted_proxies,
-            ),
-            policy,
+        told = ApiSettings(
+            version=__version__,
+            public_url=url,
+            admin_key=_text(settings.admin_key),
+            source_ips=tuple(str(address) for address in settings.source_ips),
+            retry_time_scale=settings.retry_time_scale,
+            max_body_bytes=settings.max_body_bytes,
+            trusted_proxies=settings.trusted_proxies,
         )
+        application = Dashboard(build_application(node, told, policy), node, told)
         door = application if "receive" in settings.roles else HealthOnly(application)
         self._http = HttpServer(door, sock=listening)
         await self._http.start()

@@ -28,6 +28,7 @@ from hookline.api import (
     overview,
     replays,
     requests,
+    sign_in,
     system,
     triggers,
     webhooks,
@@ -69,6 +70,7 @@ ROUTERS = (
     mail.router,
     events.router,
     overview.router,
+    sign_in.router,
     system.router,
 )
 

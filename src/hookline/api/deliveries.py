@@ -64,6 +64,8 @@ async def show(site: AtSite, caller: Reader, delivery_id: str) -> Response:
     attempts = await site.services.store.attempts(id)
     view = await viewer(site, [delivery])
     shown = view(delivery) | {"attempts": [attempt_view(attempt) for attempt in attempts]}
+    body = await site.services.explainer.sent_body(delivery)
+    shown |= {"request_body": None} if body is None else body_view("request_body", body)
     if delivery.batch_id is not None:
         events = await site.services.store.batch_events(
             delivery.batch_id, organization_id=caller.organization_id

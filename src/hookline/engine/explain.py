@@ -15,7 +15,7 @@ from hookline.model.configuration import Webhook
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState, Origin
-from hookline.ports import DeliveryFilter
+from hookline.ports import DeliveryFilter, Owed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,6 +79,20 @@ class Explainer:
 
     def __repr__(self) -> str:
         return "Explainer()"
+
+    async def sent_body(self, delivery: Delivery) -> bytes | None:
+        """The bytes that were sent, or would be: kept while attempts may follow, else worded again from what they were
+        worded from. None when the webhook or the event is gone, and for a batch that was sent.
+        """
+        if delivery.body is not None or delivery.event_key is None:
+            return delivery.body
+        organization_id, key = delivery.organization_id, delivery.event_key
+        own_ids = await self._store.own_event_ids(organization_id, [key])
+        event = await self._store.event(organization_id, own_ids.get(key) or public("event", key))
+        target = await self._directory.target(delivery.webhook_id)
+        if event is None or target is None:
+            return None
+        return await self._wording.body(target, Owed(delivery=delivery, event=event))
 
     async def dry_run(
         self, stored: Stored[Webhook], *, last: int, since: datetime | None = None

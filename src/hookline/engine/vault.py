@@ -45,6 +45,8 @@ INSTANCE_STATES: Final = b"instance-states"
 """Context of what ``on_deploy`` returned: remote systems hand out secrets when a webhook is registered."""
 ANSWER: Final = b"answer"
 """Context of a remembered answer to a request with an Idempotency-Key."""
+SESSION: Final = b"session"
+"""Context of a dashboard session, in its cookie."""
 
 _DIGEST_KEY: Final = b"digest-key"
 

@@ -1,0 +1,32 @@
+"""What a page is, and what lists share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from hookline.web.visit import Away, View, Visit
+
+Answer = Callable[[Visit], Awaitable[View | Away]]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One address of the dashboard. methods: GET for pages, POST for what their forms do."""
+
+    path: str
+    answer: Answer
+    methods: Sequence[str] = ("GET",)
+
+
+async def listed(visit: Visit, path: str, word: str, **filters: str) -> dict[str, Any]:
+    """One page of a list: its rows under ``rows``, the URL of the next page under ``older``, None for the last."""
+    found = await visit.desk.get(path, limit=50, cursor=visit.query("cursor"), **filters)
+    cursor = found["next"]
+    return {
+        "rows": found[word],
+        "older": None if cursor is None else visit.url(cursor=cursor),
+        "newest": visit.url(cursor=None) if visit.query("cursor") else None,
+        "filters": filters,
+    }

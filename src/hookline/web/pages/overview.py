@@ -1,0 +1,49 @@
+"""The overview: how the organization fares, in one look."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from hookline.web.pages.base import Page
+from hookline.web.visit import View
+
+if TYPE_CHECKING:
+    from hookline.web.visit import Visit
+
+WINDOWS: Final = ("15m", "1h", "6h", "24h", "7d")
+
+
+async def overview(visit: Visit) -> View:
+    wanted = visit.query("window", "1h")
+    window = wanted if wanted in WINDOWS else "1h"
+    stats = await visit.desk.get("/api/v1/stats", window=window)
+    executions = await visit.desk.get("/api/v1/executions", limit=8)
+    deliveries = await visit.desk.get("/api/v1/deliveries", limit=8)
+    troubled = await visit.desk.get("/api/v1/deliveries", limit=5, state="exhausted")
+    context = {
+        "stats": stats,
+        "window": window,
+        "windows": WINDOWS,
+        "chart": chart(stats),
+        "executions": executions["executions"],
+        "deliveries": deliveries["deliveries"],
+        "exhausted": troubled["deliveries"],
+    }
+    return View(template="overview.html", context=context)
+
+
+def chart(stats: dict[str, Any]) -> dict[str, Any]:
+    """The series as the chart reads it: every step of the window has a point, those without traffic are 0."""
+    step = stats["step_seconds"]
+    first, last = (int(datetime.fromisoformat(stats[name]).timestamp()) for name in ("since", "until"))
+    points = {int(datetime.fromisoformat(point["at"]).timestamp()): point for point in stats["series"]}
+    times = list(range(first // step * step, last + 1, step))
+    return {
+        "times": times,
+        "successful": [points.get(at, {}).get("successful", 0) for at in times],
+        "failed": [points.get(at, {}).get("failed_attempts", 0) for at in times],
+    }
+
+
+PAGES: Final = (Page("/", overview),)

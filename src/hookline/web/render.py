@@ -1,0 +1,158 @@
+"""Templates and static files: HTML with everything escaped, assets under names that change with their content."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import mimetypes
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+import msgspec
+
+from hookline import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HERE: Final = Path(__file__).parent
+STATIC_PREFIX: Final = "/ui/static/"
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """A static file. url: with a digest of its content in it, so that it may be kept for ever."""
+
+    url: str
+    body: bytes
+    zipped: bytes
+    content_type: str
+
+
+def read_assets() -> dict[str, Asset]:
+    """Every static file, by its name below ``static/``."""
+    found = {}
+    for path in sorted((_HERE / "static").rglob("*")):
+        if not path.is_file():
+            continue
+        body = path.read_bytes()
+        name = path.relative_to(_HERE / "static").as_posix()
+        kind = mimetypes.guess_type(name)[0] or "text/plain"
+        found[name] = Asset(
+            url=f"{STATIC_PREFIX}{hashlib.sha256(body).hexdigest()[:12]}/{name}",
+            body=body,
+            zipped=gzip.compress(body, mtime=0),
+            content_type=f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
+        )
+    return found
+
+
+class Renderer:
+    """Makes HTML. One per process."""
+
+    def __init__(self, assets: Mapping[str, Asset]) -> None:
+        self._environment = environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        environment.filters |= {
+            "ms": duration,
+            "day": day,
+            "clock": clock,
+            "pretty": pretty,
+            "count": count,
+            "short": short,
+        }
+        environment.globals |= {
+            "asset": lambda name: assets[name].url,
+            "version": __version__,
+            "tone": tone,
+        }
+
+    def __repr__(self) -> str:
+        return "Renderer()"
+
+    def page(self, template: str, context: Mapping[str, Any]) -> str:
+        return self._environment.get_template(template).render(context)
+
+    def block(self, template: str, name: str, context: Mapping[str, Any]) -> str:
+        """One block of a page: what its live part says now."""
+        found = self._environment.get_template(template)
+        return "".join(found.blocks[name](found.new_context(dict(context))))
+
+
+_NONE: Final = "\N{EN DASH}"
+
+
+# --- how values read ----------------------------------------------------------------------------------------
+
+_TONES: Final = {
+    **dict.fromkeys(("succeeded", "success", "delivered", "active", "completed", "accepted"), "good"),
+    **dict.fromkeys(("running", "in_flight", "pending", "queued", "deploying"), "busy"),
+    **dict.fromkeys(("waiting", "held", "paused", "filtered", "no_match"), "calm"),
+    **dict.fromkeys(
+        (
+            "failed",
+            "exhausted",
+            "disabled",
+            "killed",
+            "timed_out",
+            "lost",
+            "refused",
+            "cancelled",
+            "http_error",
+        ),
+        "bad",
+    ),
+}
+
+
+def tone(state: str | None) -> str:
+    """The colour class of a state: good, busy, calm or bad. The word itself is always shown, too."""
+    return _TONES.get(str(state), "calm")
+
+
+def duration(ms: float | None) -> str:
+    """Milliseconds as people say them: ``12 ms``, ``1.4 s``, ``2 min 5 s``; a dash for None."""
+    if ms is None:
+        return _NONE
+    if ms < 1_000:
+        return f"{ms:.0f} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def clock(at: str | None) -> str:
+    """The time of day of an RFC 3339 instant, to the second."""
+    return at[11:19] if at else _NONE
+
+
+def day(at: str | None) -> str:
+    """Date and time of an RFC 3339 instant, in UTC."""
+    return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S") if at else _NONE
+
+
+def count(value: float | None) -> str:
+    """A number with thin spaces between thousands."""
+    return _NONE if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def short(id_: str) -> str:
+    """An id for a narrow column: its kind and the end that tells it from its neighbours."""
+    word, _, rest = id_.partition("_")
+    return f"{word}_\N{HORIZONTAL ELLIPSIS}{rest[-12:]}" if len(rest) > 14 else id_
+
+
+def pretty(value: Any) -> str:
+    """JSON for people; text as it is."""
+    if value is None:
+        return "null"
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,94 @@
+"""Every page: accessible, sound on a telephone and on a wide screen, small, and deaf to what comes from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from browser_bed import Visitor, keep, paths_of
+
+if TYPE_CHECKING:
+    from playwright._impl._api_structures import SetCookieParam
+    from playwright.sync_api import Browser, Page, Response
+    from world import World
+
+_MOST_BYTES = 150_000
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core calls serious or critical."""
+    found: dict[str, Any] = Axe().run(page).response
+    return [
+        f"{fault['id']}: {node['html'][:160]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+
+
+def test_axe_finds_nothing_serious_and_nothing_from_outside_runs(
+    site: World, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    """In light and dark; texts of events, names and receivers are text on every page."""
+    context = browser.new_context(color_scheme=scheme)
+    visitor = Visitor(site, context)
+    visitor.go("/login")
+    faults = {"login": serious(visitor.page)}
+    visitor.sign_in()
+    for name, path in paths_of(site).items():
+        visitor.go(path)
+        visitor.page.wait_for_selector("main")
+        faults[name] = serious(visitor.page)
+        assert visitor.is_unharmed(), name
+        keep(visitor.page, f"{name}-{scheme}")
+    context.close()
+
+    assert {name: found for name, found in faults.items() if found} == {}
+    assert visitor.faults == []
+
+
+@pytest.mark.parametrize("width", [360, 2560])
+def test_no_page_is_wider_than_its_screen(site: World, browser: Browser, width: int) -> None:
+    """A telephone never scrolls sideways."""
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    visitor = Visitor(site, context)
+    visitor.sign_in()
+    too_wide = {}
+    for name, path in paths_of(site).items():
+        visitor.go(path)
+        taken = visitor.page.evaluate("document.documentElement.scrollWidth")
+        if taken > width:
+            too_wide[name] = taken
+        keep(visitor.page, f"{name}-{width}")
+    context.close()
+
+    assert too_wide == {}
+
+
+def answers_of(page: Page) -> list[Response]:
+    """What a page is answered from now on."""
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 -- a list's method cannot be wrapped
+    return answers
+
+
+def test_a_page_is_small_and_asks_nobody_else(site: World, browser: Browser, visitor: Visitor) -> None:
+    """With everything that it loads, and without what a browser has kept."""
+    here = f"127.0.0.1:{site.nodes[0].port}"
+    cookies = cast("list[SetCookieParam]", visitor.context.cookies())
+    sizes: dict[str, int] = {}
+    hosts = set()
+    for name, path in paths_of(site).items():
+        context = browser.new_context()
+        context.add_cookies(cookies)
+        page = context.new_page()
+        answers = answers_of(page)
+        page.goto(f"http://{here}{path}")
+        answers = [one for one in answers if "live=1" not in one.url]
+        hosts |= {one.url.split("/")[2] for one in answers if one.url.startswith("http")}
+        sizes[name] = sum(len(one.body()) for one in answers if one.status == 200)
+        context.close()
+
+    assert {name: size for name, size in sizes.items() if size > _MOST_BYTES} == {}
+    assert hosts == {here}

@@ -1,0 +1,114 @@
+"""What people do on pages: look while things happen, make and change webhooks, send again."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+from world import until
+
+if TYPE_CHECKING:
+    from browser_bed import Visitor
+    from playwright.sync_api import Browser
+    from world import World
+
+
+def test_a_list_shows_what_happens_while_it_is_open(site: World, visitor: Visitor) -> None:
+    """Live, without a word from the person: a new execution appears in the open list, and its end, too."""
+    page = visitor.go("/ui/executions")
+    execution_id = site.start("orders", {"order_id": "live"})
+
+    row = page.get_by_role("row").filter(has=page.locator(f"a[title={execution_id}]"))
+
+    expect(row).to_contain_text("succeeded", timeout=10_000)
+    assert visitor.faults == []
+
+
+def test_an_execution_is_told_from_its_start_to_its_deliveries(site: World, visitor: Visitor) -> None:
+    execution_id = site.start("orders", {"order_id": "told", "amount": 7})
+    page = visitor.go(f"/ui/executions/{execution_id}")
+
+    timeline = page.locator(".timeline")
+    expect(timeline).to_contain_text("workflow.execution.completed", timeout=10_000)
+    expect(timeline).to_contain_text(re.compile(r"attempt 1: delivered \(200\)"), timeout=10_000)
+    expect(page.get_by_label("Log")).to_contain_text("priced")
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_text("Started again from the same bytes.")).to_be_visible()
+    assert execution_id not in page.url
+
+
+def test_a_webhook_is_made_tested_changed_paused_and_deleted(site: World, visitor: Visitor) -> None:
+    """The whole life of one; its secret is shown once."""
+    page = visitor.go("/ui/webhooks/new")
+    page.get_by_label("URL").fill(f"{site.inbox.origin}/made")
+    page.get_by_label("Events").fill("order.*\nworkflow.*")
+    page.get_by_label("Name").fill("Made by hand")
+    page.get_by_role("button", name="Make the webhook").click()
+    secret = page.locator(".secret code").inner_text()
+    assert secret.startswith("whsec_")
+    page.get_by_role("link", name="To the webhook").click()
+    assert secret not in page.content()
+
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_text(re.compile("Test: success, answered 200"))).to_be_visible()
+    assert site.inbox.at("/made")
+
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Name").fill("Changed by hand")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Changed by hand")).to_be_visible()
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".head .state")).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".head .state")).to_have_text("active")
+
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Rotate secret").click()
+    assert page.locator(".secret code").inner_text() not in {"", secret}
+
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted.")).to_be_visible()
+
+
+def test_a_form_that_is_refused_says_where_and_keeps_what_was_typed(visitor: Visitor) -> None:
+    page = visitor.go("/ui/webhooks/new")
+    page.get_by_label("URL").fill("https://example.com/in")
+    page.get_by_label("Name").fill("Kept")
+    page.get_by_text("Conditions, headers, limits").click()
+    page.get_by_label("Conditions (JSON)").fill('{"data.n": {"over": 3}}')
+    page.get_by_role("button", name="Make the webhook").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("conditions")
+    expect(page.get_by_label("Name")).to_have_value("Kept")
+    expect(page.get_by_label("Conditions (JSON)")).to_have_attribute("aria-invalid", "true")
+
+
+def test_a_delivery_shows_both_sides_and_is_sent_again(site: World, visitor: Visitor) -> None:
+    """Request and response side by side, the body that was sent, and a button that sends it again."""
+    failed = site.get("/api/v1/deliveries?state=exhausted")["deliveries"][0]
+    page = visitor.go(f"/ui/deliveries/{failed['id']}")
+    expect(page.locator(".sides").first).to_contain_text("webhook-signature")
+    expect(page.locator(".sides").first).to_contain_text("seen <script>")
+    before = len(site.inbox.at("/bad"))
+
+    page.get_by_role("button", name="Send again").click()
+
+    expect(page.get_by_text("It is sent again now.")).to_be_visible()
+    until(lambda: len(site.inbox.at("/bad")) > before)
+
+
+def test_pages_work_without_scripts(browser: Browser, visitor: Visitor) -> None:
+    """Everything is there and every form works; only the liveness and the chart need scripts."""
+    context = browser.new_context(java_script_enabled=False)
+    context.add_cookies(visitor.context.cookies())  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(f"{visitor.origin}/ui/webhooks")
+    page.get_by_role("link", name="Bad").click()
+    page.get_by_role("button", name="Pause").click()
+    assert page.locator(".head .state").inner_text() == "paused"
+    page.get_by_role("button", name="Resume").click()
+    assert page.locator(".head .state").inner_text() == "active"
+    context.close()
