@@ -30,7 +30,7 @@ from hookline.api.reply import (
 from hookline.api.results import LONGEST_WAIT
 from hookline.core.preferences import preferences, whole_seconds
 from hookline.core.times import rfc3339
-from hookline.engine.receive import ExecutionStart
+from hookline.engine.rerun import again
 from hookline.errors import ConflictError, InputError
 from hookline.model.events import Event
 from hookline.model.executions import Execution, Failure, JournalEntry, LogLine
@@ -160,17 +160,7 @@ async def replay(site: AtSite, caller: Starter, execution_id: str) -> Response:
     find = site.services.find_automation
     if await find(caller.organization_id, first.kind, first.automation_id) is None:
         raise ConflictError("Its automation is not here any more.", code="AUTOMATION_UNKNOWN")
-    start = ExecutionStart(
-        organization_id=caller.organization_id,
-        kind=first.kind,
-        automation_id=first.automation_id,
-        input=first.input,
-        trigger=first.trigger,
-        trigger_id=first.trigger_id,
-        source="replay",
-        replay_of=first.id,
-    )
-    return reply(await started(site, start) | {"replay_of": public("execution", first.id)}, 202)
+    return reply(await started(site, again(first)) | {"replay_of": public("execution", first.id)}, 202)
 
 
 @router.post("/{execution_id}/resume", status_code=202, summary="Answer what it waits for")

@@ -1,5 +1,6 @@
 """``/api/v1/replays``: jobs that send many deliveries again (CONTRACT section 5)."""
 
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -52,17 +53,39 @@ class NewReplay(Body):
 
 @router.post("", status_code=201, summary="Send many deliveries again, paced, or count them first")
 async def create(site: AtSite, caller: Writer, body: NewReplay) -> Response:
-    services, now = site.services, site.services.clock.now()
     job = await _job(site, caller.organization_id, body)
-    total, is_exact = await services.replayer.count(caller.organization_id, job)
+    return await begun(site, caller.organization_id, job, is_dry=body.dry_run)
+
+
+async def begun(site: Site, organization_id: Key, job: Replay, *, is_dry: bool) -> Response:
+    """Begin a job, or only count what it would take, and answer with it."""
+    services = site.services
+    total, is_exact = await services.replayer.count(organization_id, job)
     job = msgspec.structs.replace(job, total=total, is_total_exact=is_exact)
-    if body.dry_run:
-        return reply({"dry_run": True} | _what(job))
+    if is_dry:
+        return reply({"dry_run": True} | what(job))
     stored = await services.store.add(
-        Replay, id=new_key(), organization_id=caller.organization_id, document=job, names=(), at=now
+        Replay,
+        id=new_key(),
+        organization_id=organization_id,
+        document=job,
+        names=(),
+        at=services.clock.now(),
     )
     services.replayer.begin(stored)
     return reply(view(stored), 201)
+
+
+def span(site: Site, since: str, until: str | None) -> tuple[datetime, datetime]:
+    """Return from when to when, the latter now at the latest. Raises InputError."""
+    now = site.services.clock.now()
+    begin, end = instant(since, "since"), min(instant(until, "until") or now, now)
+    assert begin is not None
+    if begin >= end:
+        raise InputError(
+            "since must lie before until, and in the past.", field="since", expected="an earlier time"
+        )
+    return begin, end
 
 
 @router.get("", summary="List replays")
@@ -95,14 +118,7 @@ async def cancel(site: AtSite, caller: Writer, replay_id: str) -> Response:
 
 async def _job(site: Site, organization_id: Key, body: NewReplay) -> Replay:
     """Check what a schema cannot. Raises InputError, MissingError."""
-    now = site.services.clock.now()
-    since = instant(body.since, "since")
-    until = min(instant(body.until, "until") or now, now)
-    assert since is not None
-    if since >= until:
-        raise InputError(
-            "since must lie before until, and in the past.", field="since", expected="an earlier time"
-        )
+    since, until = span(site, body.since, body.until)
     webhook_id = None
     if body.webhook_id is not None:
         webhook_id = key_in_path("webhook", body.webhook_id)
@@ -157,14 +173,14 @@ async def _turn(site: Site, organization_id: Key, replay_id: str, to: ReplayStat
 
 
 def view(stored: Stored[Replay]) -> dict[str, Any]:
+    """Return a job of either kind: of deliveries, or of a trigger's requests."""
     job = stored.document
     return {
         "id": public("replay", stored.id),
         "status": job.status,
-        **_what(job),
-        "reopened": job.reopened,
+        **what(job),
+        **_done(job),
         "skipped": job.skipped,
-        "added": job.added,
         "progress": 1.0 if job.status is ReplayStatus.COMPLETED else _share(job),
         "created_at": when(stored.created_at),
         "ended_at": when(job.ended_at),
@@ -175,15 +191,30 @@ def _share(job: Replay) -> float:
     return min(1.0, (job.reopened + job.skipped + job.added) / job.total) if job.total else 0.0
 
 
-def _what(job: Replay) -> dict[str, Any]:
+def what(job: Replay) -> dict[str, Any]:
+    """Return what a job takes, and how many."""
     return {
-        "webhook_id": None if job.webhook_id is None else public("webhook", job.webhook_id),
+        **_whose(job),
         "since": when(job.since),
         "until": when(job.until),
-        "state": list(job.states),
-        "types": list(job.types),
         "rate_per_second": job.rate_per_second,
-        "include_never_attempted": job.include_never_attempted,
         "count": job.total,
         "is_count_exact": job.is_total_exact,
+    }
+
+
+def _done(job: Replay) -> dict[str, Any]:
+    if job.trigger_id is not None:
+        return {"started": job.reopened}
+    return {"reopened": job.reopened, "added": job.added}
+
+
+def _whose(job: Replay) -> dict[str, Any]:
+    if job.trigger_id is not None:
+        return {"trigger_id": public("trigger", job.trigger_id)}
+    return {
+        "webhook_id": None if job.webhook_id is None else public("webhook", job.webhook_id),
+        "state": list(job.states),
+        "types": list(job.types),
+        "include_never_attempted": job.include_never_attempted,
     }

@@ -22,6 +22,7 @@ from hookline.api.again import (
     take_in_again,
     trigger_of,
 )
+from hookline.api.replays import begun, span
 from hookline.api.reply import (
     AtPage,
     AtSite,
@@ -41,7 +42,7 @@ from hookline.api.services import Site
 from hookline.api.why import explanation
 from hookline.engine.routing import Chosen
 from hookline.errors import ConflictError, HooklineError, StorageError, UnroutableError
-from hookline.model.configuration import Stored, Trigger
+from hookline.model.configuration import Replay, Stored, Trigger
 from hookline.model.executions import TriggerRequest
 from hookline.model.ids import Key, public
 from hookline.ports import RequestFilter
@@ -49,6 +50,8 @@ from hookline.ports import RequestFilter
 router = APIRouter(prefix="/api/v1", tags=["requests"])
 
 _PAGE: Final = 100
+MOST_RERUNS_PER_SECOND: Final = 1_000
+"""What runs again takes the place of what comes in."""
 
 
 class Wanted:
@@ -273,6 +276,27 @@ async def reroute(site: AtSite, caller: Writer, request_id: str, body: Reroute |
         return reply(answer | {"status": "answered"}, 200)
     answer["execution_id"] = public("execution", started.execution_id)
     return reply(answer | {"status": "queued" if started.is_new else "repeated"}, 202)
+
+
+class Rerun(Body):
+    """since, until: RFC 3339, of the requests' arrival; until is now if left out."""
+
+    since: str
+    until: str | None = None
+    rate_per_second: float = Field(default=10.0, ge=0.01, le=MOST_RERUNS_PER_SECOND)
+    dry_run: bool = Field(default=False, description="Only count.")
+
+
+@router.post(
+    "/triggers/{trigger_id}/replay",
+    status_code=201,
+    summary="Run again what came in and ran, oldest first, paced, or count it first",
+)
+async def replay(site: AtSite, caller: Writer, trigger_id: str, body: Rerun) -> Response:
+    found = await _trigger(site, caller.organization_id, trigger_id)
+    since, until = span(site, body.since, body.until)
+    job = Replay(trigger_id=found.id, since=since, until=until, rate_per_second=body.rate_per_second)
+    return await begun(site, caller.organization_id, job, is_dry=body.dry_run)
 
 
 # --- views --------------------------------------------------------------------------------------------------

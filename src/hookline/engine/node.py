@@ -15,6 +15,8 @@ from hookline.engine.deploy import Deployer
 from hookline.engine.explain import Explainer
 from hookline.engine.maintain import Maintenance
 from hookline.engine.parts import Ground, Limits, Outgoing, Running, reconciler
+from hookline.engine.replay import Replayer
+from hookline.engine.rerun import Rerun
 from hookline.engine.routing import Router
 from hookline.engine.signing import check_signatures
 from hookline.engine.supervise import Supervisor
@@ -82,7 +84,6 @@ class Node:
         outgoing = Outgoing(ground, sender, mailer)
         running = Running(ground, outgoing.outbox, runner, private=self.contexts.private_of, blobs=blobs)
         self.deliverer = outgoing.deliverer
-        self.replayer = outgoing.replayer
         self.webhooks = outgoing.webhooks
         self.alerts = outgoing.alerts
         self.mails = outgoing.mails
@@ -119,6 +120,13 @@ class Node:
             keep=timedelta(days=limits.retention_days),
             keep_held=timedelta(days=limits.held_retention_days),
             alerts=outgoing.alerts,
+        )
+        self.replayer = Replayer(
+            store=store,
+            lease=ground.lease,
+            clock=clock,
+            deliveries=outgoing.redelivery,
+            requests=Rerun(store=store, clock=clock, start=running.receiver.start, find=self.find_automation),
         )
         self._supervisor = self._supervise(ground, outgoing, running)
         self.is_ready = False

@@ -27,7 +27,7 @@ from hookline.engine.publish import Outbox, Publisher
 from hookline.engine.receive import Receiver
 from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
-from hookline.engine.replay import Replayer
+from hookline.engine.redeliver import Redelivery
 from hookline.engine.uploads import Uploads
 from hookline.engine.webhooks import Webhooks
 
@@ -138,7 +138,7 @@ class Outgoing:
         )
         self.judge = Judge(store, directory)
         self.alerts.connect(self.outbox, self.webhooks.hold)
-        self.replayer = Replayer(
+        self.redelivery = Redelivery(
             store=store,
             committer=committer,
             directory=directory,

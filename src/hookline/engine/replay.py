@@ -1,43 +1,25 @@
-"""Replay: send many deliveries again, paced, on one node at a time, each once however often that node dies.
+"""Replay: do many things again, paced, on one node at a time, each once however often that node dies.
 
-A job is a document. Before a batch is reopened its ids are written into the job; only then are they made due, in
-small slices, as fast as the rate allows. Whoever takes the job over asks of each delivery of the last batch whether it
-was reopened, so a crash between the two repeats none. A reservation under the node's epoch keeps others away, and
-every step is a compare-and-set on the job, so a node that lost its lease changes nothing more.
-
-Events that were never owed to the webhook become deliveries of the same lane. The store makes no second delivery of one
-event for one webhook, so these need no note beforehand.
+A job is a document: what to take, how fast, and how far it is. Deliveries are sent again (``redeliver``), requests are
+run again (``rerun``). A reservation under the node's epoch keeps other nodes away, and every step is a compare-and-set
+on the job, so a node that lost its lease changes nothing more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-import msgspec
 import structlog
 
-from hookline.core.matching import compile_patterns
-from hookline.engine.publish import new_delivery, waiter, waits
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import Replay, Stored
-from hookline.model.states import DeliveryState, Lane, ReplayStatus
-from hookline.ports import LEAVE_THE_CURSOR, DeliveryFilter, FanOut, Once, Reopen
+from hookline.model.states import DeliveryState, ReplayStatus
+from hookline.ports import Once
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from datetime import datetime
-
-    from hookline.engine.batch import Batcher
-    from hookline.engine.commit import Committer
-    from hookline.engine.deliver import Deliverer
-    from hookline.engine.directory import Directory
-    from hookline.engine.judge import Judge
     from hookline.engine.lease import Lease
-    from hookline.engine.target import Target
-    from hookline.model.events import Delivery, Event
     from hookline.model.ids import Key
     from hookline.ports import Clock, Epoch, Store
 
@@ -51,47 +33,47 @@ REPLAYABLE: Final = (
 )
 """What is pending or in flight is being sent anyway."""
 
-MOST_COUNTED: Final = 100_000
-"""A preview counts no further, so that asking stays cheap."""
+_LATE_SECONDS: Final = 0.5
+"""Time lost to a slow store is made up for this much, and no more."""
 
-_PAGE: Final = 500
-_BATCH_SECONDS: Final = 0.5
-"""A batch is what the rate allows in so long: the job is written twice a second, however many it sends."""
 
-_MOST_AT_ONCE: Final = 500
-_SLICE_SECONDS: Final = 0.05
-_OPEN: Final = (DeliveryState.PENDING, DeliveryState.IN_FLIGHT, DeliveryState.HELD)
+class Batches(Protocol):
+    """One kind of job, a batch at a time."""
+
+    async def count(self, organization_id: Key, job: Replay) -> tuple[int, bool]:
+        """How many a job would take, and whether that is all of them. Raises StorageError."""
+
+    async def resume(self, stored: Stored[Replay], pace: Pace) -> None:
+        """Finish what was begun of the last batch before a node died. Raises StorageError."""
+
+    async def next(self, stored: Stored[Replay], pace: Pace, epoch: Epoch) -> bool:
+        """Do the next batch, or write down that there is none left. Returns whether there may be more to do. Raises
+        StorageError, and ConflictError when somebody paused or cancelled the job meanwhile.
+
+        epoch: under which the job is worked on.
+        """
 
 
 class Replayer:
     """One per node."""
 
     def __init__(
-        self,
-        *,
-        store: Store,
-        committer: Committer,
-        directory: Directory,
-        deliverer: Deliverer,
-        batcher: Batcher,
-        lease: Lease,
-        clock: Clock,
-        judge: Judge,
-        hold: Callable[[Target], Awaitable[None]],
+        self, *, store: Store, lease: Lease, clock: Clock, deliveries: Batches, requests: Batches
     ) -> None:
         self._store = store
-        self._committer = committer
-        self._directory = directory
-        self._deliverer = deliverer
-        self._batcher = batcher
         self._lease = lease
         self._clock = clock
-        self._judge = judge
-        self._hold = hold
+        self._deliveries = deliveries
+        self._requests = requests
         self._running: dict[Key, asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return f"Replayer(running={len(self._running)})"
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether this node works on a job."""
+        return bool(self._running)
 
     async def close(self) -> None:
         """Stop where it is: the next start of any node goes on from there."""
@@ -100,17 +82,8 @@ class Replayer:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def count(self, organization_id: Key, job: Replay) -> tuple[int, bool]:
-        """How many deliveries a job would take, and whether that is all of them. Raises StorageError."""
-        found = 0
-        async for page in self._pages(organization_id, job):
-            found += len(page)
-            if found > MOST_COUNTED:
-                return MOST_COUNTED, False
-        async for events in self._never_owed(organization_id, job):
-            found += len(events)
-            if found > MOST_COUNTED:
-                return MOST_COUNTED, False
-        return found, True
+        """How many a job would take, and whether that is all of them. Raises StorageError."""
+        return await self._batches(job).count(organization_id, job)
 
     async def look(self) -> None:
         """Take up jobs that are to run and that no living node works on."""
@@ -124,6 +97,9 @@ class Replayer:
             task = asyncio.create_task(self._work(stored, self._lease.epoch), name="replay")
             self._running[stored.id] = task
             task.add_done_callback(lambda _: self._running.pop(stored.id, None))
+
+    def _batches(self, job: Replay) -> Batches:
+        return self._deliveries if job.trigger_id is None else self._requests
 
     # --- one job ---
 
@@ -153,200 +129,18 @@ class Replayer:
             stored = await self._store.get(Replay, id, organization_id=None)
             if stored is None or stored.document.status is not ReplayStatus.RUNNING:
                 return
-            if is_first and stored.document.batch:
-                await self._reopen(stored, await self._left(stored), pace)
+            batches = self._batches(stored.document)
+            if is_first:
+                await batches.resume(stored, pace)
             is_first = False
             if stored.document.is_past_deliveries:
                 await self._owe_rest(stored, pace, epoch)
                 return
             try:
-                noted = await self._note_next(stored)
+                if not await batches.next(stored, pace, epoch):
+                    return
             except ConflictError:
                 continue  # somebody paused or cancelled it
-            if noted.document.status is not ReplayStatus.RUNNING:
-                return
-            await self._reopen(noted, noted.document.batch, pace)
-
-    async def _note_next(self, stored: Stored[Replay]) -> Stored[Replay]:
-        """Write down which deliveries are next, or that there are none left. Raises ConflictError."""
-        job, now = stored.document, self._clock.now()
-        size = max(1, min(_MOST_AT_ONCE, round(job.rate_per_second * _BATCH_SECONDS)))
-        page: Sequence[Delivery] = ()
-        async for page in self._pages(stored.organization_id, job, size):  # noqa: B007 -- the first that has some
-            break
-        if not page and job.include_never_attempted:
-            job = msgspec.structs.replace(job, is_past_deliveries=True, batch=(), batch_at=None)
-        elif not page:
-            job = msgspec.structs.replace(
-                job, status=ReplayStatus.COMPLETED, batch=(), batch_at=None, ended_at=now
-            )
-        else:
-            await self._directory.load(stored.organization_id)
-            known = [one for one in page if self._target_of(one) is not None]
-            job = msgspec.structs.replace(
-                job,
-                cursor=page[-1].id,
-                batch=tuple([one.id for one in known]),
-                batch_at=now,
-                reopened=job.reopened + len(known),
-                skipped=job.skipped + len(page) - len(known),
-            )
-        return await self._store.put(msgspec.structs.replace(stored, document=job), at=now)
-
-    async def _pages(
-        self, organization_id: Key, job: Replay, size: int = _PAGE
-    ) -> AsyncIterator[Sequence[Delivery]]:
-        """What is left of a job, newest first, in pages that are never empty."""
-        wanted = DeliveryFilter(
-            webhook_id=job.webhook_id, states=job.states, since=job.since, until=job.until
-        )
-        accepts = compile_patterns(job.types) if job.types else None
-        before = job.cursor
-        while found := await self._store.deliveries(
-            organization_id, wanted, before=before, limit=size if accepts is None else _PAGE
-        ):
-            before = found[-1].id
-            fitting = [one for one in found if accepts is None or accepts(one.event_type)]
-            for start in range(0, len(fitting), size):
-                yield fitting[start : start + size]
-            await asyncio.sleep(0)
-
-    def _target_of(self, delivery: Delivery) -> Target | None:
-        return self._directory.known_target(delivery.organization_id, delivery.webhook_id)
-
-    async def _left(self, stored: Stored[Replay]) -> list[Key]:
-        """Those of the last batch that were not reopened before the node died that noted it."""
-        left = []
-        for id in stored.document.batch:
-            delivery = await self._store.delivery(id, organization_id=stored.organization_id)
-            if delivery is not None and not await self._was_reopened(delivery, stored.document):
-                left.append(id)
-        return left
-
-    async def _was_reopened(self, delivery: Delivery, job: Replay) -> bool:
-        if delivery.lane is not Lane.REPLAY:
-            return False
-        if delivery.state in _OPEN:
-            return True
-        assert job.batch_at is not None
-        attempts = await self._store.attempts(delivery.id)
-        return any(one.cause == "replay" and one.started_at >= job.batch_at for one in attempts)
-
-    async def _reopen(self, stored: Stored[Replay], ids: Sequence[Key], pace: Pace) -> None:
-        """Make deliveries due, a few at a time, no faster than the rate."""
-        rate = stored.document.rate_per_second
-        size = max(1, round(rate * _SLICE_SECONDS))
-        reached: Counter[Key] = Counter()
-        for start in range(0, len(ids), size):
-            slice_ = ids[start : start + size]
-            await pace.wait(len(slice_) / rate)
-            now = self._clock.now()
-            results = await asyncio.gather(
-                *(
-                    self._committer.commit(
-                        Reopen(
-                            organization_id=stored.organization_id, delivery_id=id, lane=Lane.REPLAY, at=now
-                        )
-                    )
-                    for id in slice_
-                )
-            )
-            for delivery in results:
-                if delivery is not None and delivery.state is DeliveryState.PENDING:  # type: ignore[attr-defined]
-                    reached[delivery.webhook_id] += 1  # type: ignore[attr-defined]
-                    self._deliverer.expect(delivery.webhook_id, Lane.REPLAY, now)  # type: ignore[attr-defined]
-        for webhook_id in reached:
-            target = self._directory.known_target(stored.organization_id, webhook_id)
-            if target is not None and not target.is_active:
-                await self._hold(target)
-
-    # --- what was never owed ---
-
-    async def _never_owed(self, organization_id: Key, job: Replay) -> AsyncIterator[list[Event]]:
-        """Events of a job that its webhook never got and would get now, newest first; a page may be empty."""
-        if not job.include_never_attempted or job.webhook_id is None:
-            return
-        await self._directory.load(organization_id)
-        target = self._directory.known_target(organization_id, job.webhook_id)
-        if target is None:
-            return
-        accepts = compile_patterns(job.types or ("*",))
-        async for page in self._judge.never_owed(
-            organization_id, target, since=job.since, until=job.until, before=job.event_cursor
-        ):
-            yield [event for event in page if accepts(event.type)]
-
-    async def _owe_rest(self, stored: Stored[Replay], pace: Pace, epoch: Epoch) -> None:
-        """Page after page until the end, a pause, or the loss of the lease."""
-        async for page in self._never_owed(stored.organization_id, stored.document):
-            size = max(1, round(stored.document.rate_per_second * _SLICE_SECONDS))
-            for start in range(0, len(page), size):
-                slice_ = page[start : start + size]
-                if not self._lease.is_held() or self._lease.epoch != epoch:
-                    return
-                await pace.wait(len(slice_) / stored.document.rate_per_second)
-                added = await self._owe(stored, slice_)
-                if await self._advance(stored.id, cursor=slice_[-1].key, added=added) is not True:
-                    return
-        await self._advance(stored.id, is_over=True)
-
-    async def _owe(self, stored: Stored[Replay], events: Sequence[Event]) -> int:
-        """Make events due. Returns how many were not owed before."""
-        assert stored.document.webhook_id is not None
-        target = self._directory.known_target(stored.organization_id, stored.document.webhook_id)
-        if target is None:
-            return 0
-        now = self._clock.now()
-        made = await asyncio.gather(
-            *[self._committer.commit(never_owed(target, event, now, self._lease.epoch)) for event in events]
-        )
-        if target.webhook.batch is not None:
-            for event in events:
-                self._batcher.note(target, len(event.data))
-            return len(events)
-        if target.is_active:
-            self._deliverer.expect(target.id, Lane.REPLAY, now)
-        return sum(made)  # type: ignore[arg-type]
-
-    async def _advance(
-        self, id: Key, *, cursor: Key | None = None, added: int = 0, is_over: bool = False
-    ) -> bool:
-        """Write down how far it is, whoever changed the job meanwhile. Returns whether it is to go on."""
-        while True:
-            stored = await self._store.get(Replay, id, organization_id=None)
-            if stored is None:
-                return False
-            job, now = stored.document, self._clock.now()
-            job = msgspec.structs.replace(
-                job, event_cursor=job.event_cursor if cursor is None else cursor, added=job.added + added
-            )
-            if is_over and job.status is ReplayStatus.RUNNING:
-                job = msgspec.structs.replace(job, status=ReplayStatus.COMPLETED, ended_at=now)
-            try:
-                await self._store.put(msgspec.structs.replace(stored, document=job), at=now)
-            except ConflictError:
-                continue
-            return job.status is ReplayStatus.RUNNING
-
-
-def never_owed(target: Target, event: Event, now: datetime, epoch: Epoch) -> FanOut:
-    """The write that makes a past event due to one webhook, marked as a replay; in a batch if that is how it gets them.
-
-    Nothing happens when it is owed already.
-    """
-    is_batched = waits(target, event)
-    delivery = msgspec.structs.replace(
-        new_delivery(target, event, is_claimed=False, now=now), lane=Lane.REPLAY
-    )
-    return FanOut(
-        epoch=epoch,
-        event_key=event.key,
-        deliveries=() if is_batched else (delivery,),
-        batched=(waiter(target, event),) if is_batched else (),
-        after=LEAVE_THE_CURSOR,
-        size=len(event.data),
-        at=now,
-    )
 
 
 class Pace:
@@ -362,7 +156,7 @@ class Pace:
     async def wait(self, seconds: float) -> None:
         """Wait for the turn of a piece that takes ``seconds`` of the pace."""
         now = self._clock.elapsed()
-        begin = max(self._free_at, now - _BATCH_SECONDS)
+        begin = max(self._free_at, now - _LATE_SECONDS)
         self._free_at = begin + seconds
         if begin > now:
             await asyncio.sleep(begin - now)

@@ -174,13 +174,14 @@ class Webhook(Document, frozen=True, kw_only=True):
 
 
 class Replay(Document, frozen=True, kw_only=True):
-    """A job that sends deliveries again, newest first, paced.
+    """A job that sends deliveries again, newest first, or runs the requests of a trigger again, oldest first; paced.
 
-    webhook_id: None for all of the organization.  since, until: of the delivery's creation; until is not included.
-    states: those it takes, one or more.  types: patterns of event types, empty for all.
+    trigger_id: whose requests, None for deliveries.  webhook_id: None for all of the organization.
+    since, until: of the delivery's creation or the request's arrival; until is not included.
+    states: of deliveries, those it takes, one or more.  types: patterns of event types, empty for all.
     rate_per_second: above 0.  total: how many there were when it was made, or a bound when is_total_exact is False.
-    reopened: handed over to be sent.  skipped: not sent, because they were under way or their webhook is gone.
-    cursor: the id down to which it has come.  batch, batch_at: what it is about to reopen and since when, written
+    reopened: handed over to be sent, or started.  skipped: not, because they were under way, or what they need is gone.
+    cursor: the id to which it has come.  batch, batch_at: deliveries that it is about to reopen and since when, written
     before the first of them is: whoever goes on after a crash reopens only those that were not.
     include_never_attempted: after the deliveries, events received in the same time that the one webhook would get now
     and that were never owed to it.  added: of these, how many were made due.  is_past_deliveries: it has come to them;
@@ -188,10 +189,11 @@ class Replay(Document, frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "replay"
+    trigger_id: Key | None = None
     webhook_id: Key | None = None
     since: datetime
     until: datetime
-    states: tuple[DeliveryState, ...]
+    states: tuple[DeliveryState, ...] = ()
     types: tuple[str, ...] = ()
     rate_per_second: float
     status: ReplayStatus = ReplayStatus.RUNNING

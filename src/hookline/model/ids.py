@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uuid_utils
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Key = bytes
 """A UUIDv7, 16 bytes. Keys made in one process rise strictly."""
@@ -45,6 +48,11 @@ _UUID_TEXT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}
 def new_key() -> Key:
     """Return a fresh key."""
     return uuid_utils.uuid7().bytes
+
+
+def earliest(at: datetime) -> Key:
+    """Return a key no later than any that is made from this instant on (RFC 9562 section 5.7)."""
+    return max(0, int(at.timestamp() * 1000)).to_bytes(6) + bytes(10)
 
 
 def bare(key: Key) -> str:
