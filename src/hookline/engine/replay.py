@@ -133,9 +133,6 @@ class Replayer:
             if is_first:
                 await batches.resume(stored, pace)
             is_first = False
-            if stored.document.is_past_deliveries:
-                await self._owe_rest(stored, pace, epoch)
-                return
             try:
                 if not await batches.next(stored, pace, epoch):
                     return
