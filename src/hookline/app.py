@@ -242,7 +242,20 @@ def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[]
         parallel = settings.max_renders or max(1, (os.cpu_count() or 2) // 2)
         return RenderRunner(programs, fetcher, parallel=parallel)
 
-    return {Kind.RENDER: renders}
+    def robots() -> DataRunner:
+        from hookline.runners.robot.host import RobotRunner, RobotSettings
+
+        return RobotRunner(
+            RobotSettings(
+                chromium=settings.chromium,
+                networks=tuple(map(str, settings.allow_networks)),
+                egress=_text(settings.egress_proxy),
+                max_running=settings.max_robots,
+                memory_bytes=settings.robot_memory_mb << 20,
+            )
+        )
+
+    return {Kind.RENDER: renders, Kind.ROBOT: robots}
 
 
 def open_blobs(settings: Settings, store: Store) -> Blobs:

@@ -282,6 +282,21 @@ class Settings(BaseModel):
         "Most executions of one organization running at once on a node; left out, as many as the node takes.",
         None,
     )
+    max_robots: Annotated[int, Field(ge=1, le=1_000)] = _setting(
+        "a whole number from 1 to 1000",
+        "Most browser robots running at once on this node; each is a browser of its own, others wait.",
+        4,
+    )
+    robot_memory_mb: Annotated[int, Field(ge=200, le=65_536)] = _setting(
+        "a whole number from 200 to 65536",
+        "Memory that one robot's browser may use, all its processes together, before its run fails.",
+        1024,
+    )
+    chromium: Annotated[str | None, _Optional] = _setting(
+        "a program, by name or path",
+        "The browser that robots use; when absent, the system's Chromium or Chrome, then Playwright's own.",
+        None,
+    )
     lease_seconds: Annotated[float, Field(ge=3, le=300, allow_inf_nan=False)] = _setting(
         "a number from 3 to 300",
         "A node that has not been heard of for this long is taken for dead and its work is given to others.",

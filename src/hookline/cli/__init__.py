@@ -37,6 +37,7 @@ COMMANDS: Final = (
     ("deliveries", "deliveries:app", _WORK, "See what was sent, and send it again."),
     ("explain", "explain:explain", _WORK, "Say what became of an event or a run, and why."),
     ("executions", "executions:app", _WORK, "See, cancel and resume runs."),
+    ("robots", "robots:app", _WORK, "Run recordings of Maxun's in a browser."),
     ("integrations", "integrations:app", _WORK, "See the integrations that your app declares."),
     ("instances", "instances:app", _WORK, "Deploy an integration for your customers."),
     ("keys", "keys:app", _WORK, "Create, list and revoke API keys."),

@@ -36,6 +36,7 @@ _LISTED: Final = {
     "executions": "executions",
     "integrations": "integrations",
     "instances": "instances",
+    "robots": "robots",
     "keys": "keys",
     "organizations": "orgs",
 }

@@ -19,11 +19,12 @@ _POLL_SECONDS: Final = 0.2
 _ROUTES: Final = {
     "workflow": "/api/v1/workflows/{id}/executions",
     "agent": "/api/v1/agents/{id}/executions",
+    "robot": "/api/v1/robots/{id}/runs",
 }
 
 
 def trigger(
-    kind: Literal["workflow", "agent"],
+    kind: Literal["workflow", "agent", "robot"],
     automation_id: str,
     /,
     *,

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from hookline.engine.movies import Movies
 from hookline.errors import MissingError
-from hookline.model.states import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hookline.engine.directory import Directory
     from hookline.model.executions import Automation, Execution, Facts
     from hookline.model.ids import Key
+    from hookline.model.states import Kind
 
 _MOST_KNOWN: Final = 10_000
 """Automations remembered; past this all are forgotten, which costs each of them its limits until it is asked for."""
@@ -38,11 +36,6 @@ class DataKind(Protocol):
 
     async def facts(self, execution: Execution) -> Facts | None:
         """What its terminal event tells of a run whose runner could not say it: killed in the queue, or lost."""
-
-
-def data_kinds(directory: Directory) -> dict[Kind, DataKind]:  # noqa: ARG001
-    """Return every kind that is set up as data."""
-    return {Kind.RENDER: Movies()}
 
 
 class Definitions:

@@ -20,6 +20,7 @@ from hookline.engine.target import Target
 from hookline.errors import InputError
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
 from hookline.model.integrations import Instance
+from hookline.model.robots import Robot
 from hookline.model.states import Origin
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _MOST_NAMES: Final = 10_000
 _MOST_TYPES: Final = 2_000
 """Event types remembered per organization: publishers may invent types without end."""
 
-_CACHED: Final = {kind.kind: kind for kind in (ApiKey, Trigger, Organization, Instance)}
+_CACHED: Final = {kind.kind: kind for kind in (ApiKey, Trigger, Organization, Instance, Robot)}
 
 
 class _Webhooks:

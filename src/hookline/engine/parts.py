@@ -14,7 +14,7 @@ from hookline.engine.alert import Alerts
 from hookline.engine.artifacts import ArtifactKeeper
 from hookline.engine.batch import Batcher
 from hookline.engine.commit import Committer
-from hookline.engine.definitions import Definitions, data_kinds
+from hookline.engine.definitions import Definitions
 from hookline.engine.deliver import Deliverer
 from hookline.engine.directory import Directory
 from hookline.engine.endings import Endings
@@ -23,17 +23,21 @@ from hookline.engine.history import RunTimes
 from hookline.engine.judge import Judge
 from hookline.engine.lease import Lease
 from hookline.engine.mails import Mails
+from hookline.engine.movies import Movies
 from hookline.engine.publish import Outbox, Publisher
 from hookline.engine.receive import Receiver
 from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
 from hookline.engine.redeliver import Redelivery
+from hookline.engine.robots import Robots
 from hookline.engine.uploads import Uploads
 from hookline.engine.webhooks import Webhooks
+from hookline.model.states import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hookline.engine.definitions import DataKind
     from hookline.engine.vault import Vault
     from hookline.model.executions import Execution
     from hookline.ports import Clock, Mailer, Store
@@ -178,7 +182,7 @@ class Running:
             clock=clock,
             url=ground.url,
         )
-        self.definitions = Definitions(data_kinds(ground.directory))
+        self.definitions = Definitions(data_kinds(ground))
         self.executor = Executor(
             runner=runner,
             definitions=self.definitions,
@@ -213,6 +217,15 @@ class Running:
 
     def __repr__(self) -> str:
         return f"Running({self.executor!r})"
+
+
+def data_kinds(ground: Ground) -> dict[Kind, DataKind]:
+    """Every kind of work that is set up as data."""
+    directory, store = ground.directory, ground.store
+    return {
+        Kind.RENDER: Movies(),
+        Kind.ROBOT: Robots(directory, store),
+    }
 
 
 def reconciler(ground: Ground, outgoing: Outgoing, running: Running) -> Reconciler:

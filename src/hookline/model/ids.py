@@ -36,6 +36,7 @@ PREFIXES: Final = {
     "batch": "bat_",
     "replay": "rpl_",
     "alert": "alr_",
+    "robot": "rob_",
 }
 """Object word to public prefix."""
 

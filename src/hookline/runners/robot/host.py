@@ -19,6 +19,7 @@ from hookline.core.octets import unwrapped
 from hookline.core.robots.recording import bind
 from hookline.errors import InputError, SettingError
 from hookline.model.executions import Failure, RobotFacts
+from hookline.model.robots import RobotDefinition
 from hookline.ports.runner import Check, Failed, Killed, LogDraft, Lost, Succeeded, TimedOut
 from hookline.runners.environment import clean_environment
 from hookline.runners.robot.folders import sweep
@@ -59,15 +60,6 @@ class RobotSettings(msgspec.Struct, frozen=True, kw_only=True):
     egress: str | None = None
     max_running: int = 4
     memory_bytes: int = 1 << 30
-
-
-class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """``RunJob.definition`` of a robot."""
-
-    recording: msgspec.Raw
-    matching: str
-    pause_ms: int
-    max_repeats: int
 
 
 class _Verdict(Enum):
@@ -341,7 +333,7 @@ def _begin(job: RunJob) -> Begin:
     """What the robot is told. Raises InputError for a recording, or an input, that cannot be used."""
     if job.definition is None:
         raise InputError("There is no such robot any more.")
-    definition = msgspec.json.decode(job.definition, type=Definition)
+    definition = msgspec.json.decode(job.definition, type=RobotDefinition)
     parameters = _parameters(job) if b'"$param"' in bytes(definition.recording) else {}
     # The robot reads it again; what cannot run is said here, before a browser is started for it.
     bind(msgspec.json.decode(definition.recording), parameters)
