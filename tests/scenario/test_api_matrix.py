@@ -41,6 +41,11 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/instances/{instance_id}/keys/revoke"): {"flow": "orders"},
     ("POST", "/api/jobs"): {"scenes": [{"duration": 1}]},
     ("POST", "/api/render"): {"scenes": [{"duration": 1}]},
+    ("POST", "/api/v1/robots"): {
+        "name": "New",
+        "recording": {"workflow": [{"where": {}, "what": [{"action": "reload"}]}]},
+    },
+    ("PUT", "/api/v1/robots/{robot_id}"): {"name": "Changed"},
     ("POST", "/api/v1/webhooks"): {"url": "https://example.com/", "events": ["*"]},
     ("POST", "/api/v1/replays"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
     ("POST", "/api/v1/settings/smtp-test"): {"to": "ada@example.com"},
@@ -83,6 +88,7 @@ PREFIXES = {
     "instance_id": "inst_",
     "replay_id": "rpl_",
     "job_id": "",
+    "robot_id": "rob_",
     "name": "file-",
     "alert_id": "alr_",
 }
@@ -147,6 +153,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
     new = {"integration": "acme", "customer": {"external_id": "c"}}
     instance = await owner("POST", "/api/v1/instances", new)
     job = await owner("POST", "/api/jobs", BODIES["POST", "/api/jobs"])
+    robot = await owner("POST", "/api/v1/robots", BODIES["POST", "/api/v1/robots"])
     replay = await owner("POST", "/api/v1/replays", {"since": "2026-01-01T00:00:00Z", "state": "held"})
     quiet = await api.webhook(owner, events=["quiet"])
     await owner("POST", f"/api/v1/webhooks/{quiet['id']}/pause")
@@ -165,6 +172,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
         "replay_id": replay.json["id"],
         "job_id": job.json["job_id"],
         "alert_id": alerts.json["alerts"][0]["id"],
+        "robot_id": robot.json["id"],
     }
 
 

@@ -31,6 +31,7 @@ PREFIXES: Final = {
     "instance_id": "inst_",
     "replay_id": "rpl_",
     "alert_id": "alr_",
+    "robot_id": "rob_",
 }
 MAX_BODY = 65_536
 STATUSES = {400, 401, 403, 404, 405, 409, 413, 415}
