@@ -130,6 +130,8 @@ class Server:
                 retention_days=settings.retention_days,
                 held_retention_days=settings.held_retention_days,
                 disable_after_days=settings.disable_after_days,
+                payload_retention_days=settings.payload_retention_days or settings.retention_days,
+                retention_max_bytes=settings.retention_max_bytes,
             ),
             roles=settings.roles,
             public_url=url,

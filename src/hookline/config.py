@@ -318,6 +318,18 @@ class Settings(BaseModel):
         "Deliveries held for a paused or disabled webhook end as `exhausted`, `held_expired`, after so long.",
         30.0,
     )
+    payload_retention_days: _Days | None = _setting(
+        "a number above 0, at most 36500, or nothing",
+        "Payloads of ended events, and what receivers answered to them, are emptied so long after the event came; that "
+        "it happened, when and how it went stays for `retention_days`. Nothing: as long as the rest.",
+        None,
+    )
+    retention_max_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = _setting(
+        "a whole number of bytes, 0 for no bound",
+        "What is stored is kept about below this size: first the payloads of the oldest ended events are emptied, then "
+        "the oldest are deleted. What waits or is held is kept however large it is.",
+        0,
+    )
     env_passthrough: Annotated[tuple[Annotated[str, AfterValidator(_variable)], ...], _List] = _setting(
         "a list of names of environment variables, none beginning with HOOKLINE_",
         "Environment variables that your automations may see; all others are kept from them.",

@@ -156,6 +156,12 @@ class LeaseLostError(HooklineError):
     code = "LEASE_LOST"
 
 
+class PayloadGoneError(HooklineError):
+    """The payload was emptied by retention: what is left tells that it was there, and cannot be sent again."""
+
+    code = "PAYLOAD_GONE"
+
+
 class SettingError(HooklineError):
     """A setting stops the start. Its message names the key, what was expected and what was found."""
 

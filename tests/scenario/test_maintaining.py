@@ -13,6 +13,7 @@ from hookline.model.states import DeliveryState, WebhookStatus
 from hookline.ports import DeliveryFilter
 
 if TYPE_CHECKING:
+    from hookline.model.ids import Key
     from hookline.ports import Store
 
 pytestmark = pytest.mark.asyncio
@@ -90,3 +91,67 @@ async def test_p16_a_sweep_leaves_room_for_those_who_publish(store: Store) -> No
     assert bed.node.maintenance.rows_pruned >= 1800
     assert len(waits) >= 3
     assert sorted(waits)[len(waits) // 2] < took / 3
+
+
+DATA = b'{"words":"' + b"x" * 4_000 + b'"}'
+
+
+async def test_payloads_go_first_and_are_not_sent_again(store: Store) -> None:
+    """Issue 4, point 9: payload apart from metadata. A replay of what is gone says so."""
+    clock = StandingClock()
+    limits = {"payload_retention_days": 3.0, "retention_days": 30.0}
+    async with running(store, clock=clock, limits=limits) as bed:
+        await bed.webhook()
+        id_ = await bed.publish(data=DATA)
+        (delivery,) = await bed.until_deliveries(lambda found: [one.state for one in found] == ["succeeded"])
+        clock.move_to(clock.now() + 4 * DAY)
+        young = await bed.publish(data=DATA)
+        await bed.until_deliveries(lambda found: all(one.state == "succeeded" for one in found))
+        await bed.node.maintenance.sweep()
+        old = await store.event(bed.organization_id, id_)
+        new = await store.event(bed.organization_id, young)
+        await bed.node.webhooks.reopen(bed.organization_id, delivery.id)
+        found = await bed.until_deliveries(lambda found: all(one.ended_at is not None for one in found))
+
+    assert old is not None
+    assert old.is_stripped
+    assert new is not None
+    assert new.data == DATA
+    states = {one.id: (one.state, one.state_reason) for one in found}
+    assert states[delivery.id] == (DeliveryState.EXHAUSTED, "payload_expired")
+    assert len(bed.sender.sent) == 2
+
+
+async def test_what_is_stored_is_kept_below_its_bound_and_what_waits_stays(store: Store) -> None:
+    """Issue 4, point 9: retention by size; the oldest go first, pending is never pruned (P16)."""
+    clock = StandingClock()
+    async with running(store, clock=clock) as bed:
+        await bed.webhook(events=("order.*",))
+        await bed.webhook(events=("user.*",), status=WebhookStatus.PAUSED)
+        held = await bed.publish("user.left", data=DATA)
+        ids = []
+        for _ in range(4):
+            ids.append([await bed.publish("order.paid", data=DATA) for _ in range(100)])
+            clock.move_to(clock.now() + DAY)
+        await bed.until_deliveries(lambda found: sum(one.state == "succeeded" for one in found) == 400)
+        before = await store.stored_bytes()
+        bound = round(before * 0.6)
+        organization_id = bed.organization_id
+    limits = {"retention_max_bytes": bound}
+    async with running(store, clock=clock, limits=limits, organization_id=organization_id) as bed:
+        await bed.node.maintenance.sweep()
+        after = await store.stored_bytes()
+        kept = [len([id_ for id_ in day if await is_whole(store, organization_id, id_)]) for day in ids]
+        waiting = await store.event(organization_id, held)
+
+    assert after <= bound
+    assert kept == sorted(kept)
+    assert kept[0] == 0
+    assert kept[-1] == 100
+    assert waiting is not None
+    assert waiting.data == DATA
+
+
+async def is_whole(store: Store, organization_id: Key, id_: str) -> bool:
+    event = await store.event(organization_id, id_)
+    return event is not None and not event.is_stripped

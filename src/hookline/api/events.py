@@ -56,5 +56,5 @@ def event_view(event: Event) -> dict[str, Any]:
         "execution_id": None if event.execution_id is None else public("execution", event.execution_id),
         "sequence": event.sequence or None,
         "ordering_key": event.ordering_key,
-        "data": raw(event.data),
-    }
+        "data": None if event.is_stripped else raw(event.data),
+    } | ({"data_expired": True} if event.is_stripped else {})

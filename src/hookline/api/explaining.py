@@ -52,7 +52,8 @@ async def dry_run(site: AtSite, caller: Reader, webhook_id: str, body: DryRun | 
         stored = msgspec.structs.replace(stored, document=document)
     judged = await services.explainer.dry_run(stored, last=wanted.last, since=instant(wanted.since, "since"))
     fitting = [one.event for one in judged if one.mismatch is None]
-    bodies = {event.key: await services.explainer.body(stored, event) for event in fitting[: wanted.bodies]}
+    readable = [event for event in fitting if not event.is_stripped]
+    bodies = {event.key: await services.explainer.body(stored, event) for event in readable[: wanted.bodies]}
     return reply(
         {
             "webhook_id": public("webhook", stored.id),

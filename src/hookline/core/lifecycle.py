@@ -24,6 +24,7 @@ import msgspec
 from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 
 RETRIES_EXHAUSTED: Final = "retries_exhausted"
+PAYLOAD_GONE: Final = "payload_expired"
 WEBHOOK_DELETED: Final = "webhook_deleted"
 WEBHOOK_DISABLED: Final = "webhook_disabled"
 GONE: Final = "gone"

@@ -21,7 +21,7 @@ import structlog
 
 from hookline import failpoints
 from hookline.core.flow import ramp_wait
-from hookline.core.lifecycle import WEBHOOK_DELETED, after_attempt
+from hookline.core.lifecycle import PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
 from hookline.engine.alert import NO_NEWS
 from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent
@@ -29,7 +29,7 @@ from hookline.engine.due import DueNotes
 from hookline.engine.lanes import Claim, Lanes
 from hookline.engine.pace import Pacer
 from hookline.engine.word import Wording
-from hookline.errors import StorageError
+from hookline.errors import PayloadGoneError, StorageError
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
 from hookline.ports import ClaimDeliveries, Owed, Settle, Want
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from hookline.errors import HooklineError
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
-    from hookline.ports import Archive, Clock, Epoch, Leases
+    from hookline.ports import Archive, Clock, Epoch, Leases, NewEvent
     from hookline.ports.sender import Answer, Outgoing, Sender
 
 _log = structlog.get_logger("hookline.deliver")
@@ -276,6 +276,9 @@ class Deliverer:
             )  # the store is away, which is no fault of the event
             self._give_back(claim, self._clock.now())
             return
+        except PayloadGoneError:
+            self._set_aside(claim, PAYLOAD_GONE, started_at)
+            return
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
             self._set_crashed(target, claim, exc, started_at)
             return
@@ -388,8 +391,11 @@ class Deliverer:
         delivery = claim.owed.delivery
         crashes = delivery.crashes + 1
         _log.error("delivery_crashed", delivery=delivery.id.hex(), crashes=crashes, exc_info=exc)
-        is_poison = crashes >= _CRASHES_ALLOWED
-        reason = f"poison: {type(exc).__name__}" if is_poison else None
+        if crashes >= _CRASHES_ALLOWED:
+            reason = f"poison: {type(exc).__name__}"
+            events = self._alerts.poisoned(target, claim, reason, at)
+            self._set_aside(claim, reason, at, crashes=crashes, events=events)
+            return
         self._post(
             Settle(
                 epoch=claim.epoch,
@@ -397,14 +403,40 @@ class Deliverer:
                 webhook_id=delivery.webhook_id,
                 at=at,
                 attempt=None,
-                state=DeliveryState.EXHAUSTED if is_poison else DeliveryState.PENDING,
-                state_reason=reason,
+                state=DeliveryState.PENDING,
                 lane=delivery.lane,
-                next_attempt_at=None if is_poison else at + _OUR_PAUSE * self._time_scale,
+                next_attempt_at=at + _OUR_PAUSE * self._time_scale,
                 failures=delivery.failures,
                 crashes=crashes,
                 ordering_key=delivery.ordering_key,
-                events=self._alerts.poisoned(target, claim, reason, at) if reason is not None else (),
+            )
+        )
+
+    def _set_aside(
+        self,
+        claim: Claim,
+        reason: str,
+        at: datetime,
+        *,
+        crashes: int | None = None,
+        events: tuple[NewEvent, ...] = (),
+    ) -> None:
+        """End a delivery that cannot be sent at all; visible, with the reason."""
+        delivery = claim.owed.delivery
+        self._post(
+            Settle(
+                epoch=claim.epoch,
+                delivery_id=delivery.id,
+                webhook_id=delivery.webhook_id,
+                at=at,
+                attempt=None,
+                state=DeliveryState.EXHAUSTED,
+                state_reason=reason,
+                lane=delivery.lane,
+                failures=delivery.failures,
+                crashes=delivery.crashes if crashes is None else crashes,
+                ordering_key=delivery.ordering_key,
+                events=events,
             )
         )
 

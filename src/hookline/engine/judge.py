@@ -78,7 +78,7 @@ class Judge:
         async for page in self.past_events(organization_id, since=since, until=until, before=before):
             fitting = [event for event in page if await self.mismatch(target, event) is None]
             owed = await self._archive.owed(target.id, [event.key for event in fitting]) if fitting else set()
-            yield [event for event in fitting if event.key not in owed and event.target_id is None]
+            yield [event for event in fitting if event.key not in owed and not event.is_stripped]
 
     async def _automation_of(self, target: Target, event: Event) -> tuple[Kind, str] | None:
         """Whose event it is; looked up only for a webhook that asks."""

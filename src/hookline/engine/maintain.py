@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
     from hookline.engine.lease import Lease
+    from hookline.engine.shrink import Shrinker
     from hookline.model.configuration import Stored
     from hookline.ports import Clock, Epoch, Store
 
@@ -48,6 +49,7 @@ class Maintenance:
         keep: timedelta,
         keep_held: timedelta,
         alerts: Alerts,
+        shrinker: Shrinker,
     ) -> None:
         self._store = store
         self._committer = committer
@@ -57,6 +59,7 @@ class Maintenance:
         self._keep = keep
         self._keep_held = keep_held
         self._alerts = alerts
+        self._shrinker = shrinker
         self._sweeping = asyncio.Lock()
         self.rows_pruned = 0
         self.held_expired = 0
@@ -83,6 +86,7 @@ class Maintenance:
         try:
             await self._expire_held(epoch)
             await self._prune(epoch)
+            await self._shrinker.shrink(lambda: self._is_ours(epoch))
         finally:
             await self._store.forget(lock, epoch)
 

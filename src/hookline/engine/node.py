@@ -18,6 +18,7 @@ from hookline.engine.parts import Ground, Limits, Outgoing, Running, reconciler
 from hookline.engine.replay import Replayer
 from hookline.engine.rerun import Rerun
 from hookline.engine.routing import Router
+from hookline.engine.shrink import Shrinker
 from hookline.engine.signing import check_signatures
 from hookline.engine.supervise import Supervisor
 from hookline.errors import StorageError
@@ -120,6 +121,13 @@ class Node:
             keep=timedelta(days=limits.retention_days),
             keep_held=timedelta(days=limits.held_retention_days),
             alerts=outgoing.alerts,
+            shrinker=Shrinker(
+                store=store,
+                clock=clock,
+                keep=timedelta(days=limits.retention_days),
+                keep_payloads=timedelta(days=limits.payload_retention_days),
+                most_bytes=limits.retention_max_bytes,
+            ),
         )
         self.replayer = Replayer(
             store=store,

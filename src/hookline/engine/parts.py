@@ -52,7 +52,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_executions_per_organization: None for as many as the node takes.
     grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
     the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
-    is held, is kept.  disable_after_days: of only failures a webhook is disabled.
+    is held, is kept.  payload_retention_days: how long payloads of what has ended are.  retention_max_bytes: what is
+    stored is kept about below this, 0 for no bound.  disable_after_days: of only failures a webhook is disabled.
     """
 
     max_in_flight: int = 2048
@@ -64,6 +65,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: float = 30.0
     held_retention_days: float = 30.0
     disable_after_days: float = 5.0
+    payload_retention_days: float = 30.0
+    retention_max_bytes: int = 0
 
 
 class Ground:

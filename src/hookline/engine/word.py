@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hookline.dialects.base import batch_body
-from hookline.errors import StorageError
+from hookline.errors import PayloadGoneError, StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState
@@ -47,7 +47,9 @@ class Wording:
         return await self.event(target, owed.event)
 
     async def event(self, target: Target, event: Event) -> bytes:
-        """The body of one event sent alone. target: the revision that words it."""
+        """The body of one event sent alone. target: the revision that words it. Raises PayloadGoneError."""
+        if event.is_stripped:
+            raise PayloadGoneError("Its payload was deleted by retention.")
         if not target.dialect.tells_ends_only or event.execution_id is None or event.sequence == 0:
             return target.body(event)
         execution = await self._archive.execution(event.execution_id, organization_id=event.organization_id)
@@ -61,7 +63,7 @@ class Wording:
         for event in await self._archive.batch_events(batch_id, organization_id=organization_id):
             try:
                 items.append(target.dialect.batch_item(event.public_id, await self.event(target, event)))
-            except StorageError:
+            except (StorageError, PayloadGoneError):
                 raise
             except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event
                 await self._set_aside(delivery, event, exc)

@@ -15,7 +15,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A fact that happened; never edited.
 
     own_id: the publisher's id, unique in its organization, or None for one we named.
-    data: the JSON text of the event's data exactly as it came, UTF-8.
+    data: the JSON text of the event's data exactly as it came, UTF-8; empty once retention has deleted it.
     sequence: counts the events of one execution from 1; 0 where there is no execution.
     occurred_at: when it happened, as the publisher says, else received_at. received_at: when we took it.
     target_id: a single webhook this event is for (a test, a callback), or None for all that match.
@@ -34,6 +34,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     ordering_key: str | None = None
     target_id: Key | None = None
     hops: int = 0
+
+    @property
+    def is_stripped(self) -> bool:
+        """Whether retention has deleted its data; no JSON text is empty."""
+        return not self.data
 
     @property
     def public_id(self) -> str:

@@ -23,6 +23,7 @@ from hookline.ports.reads import (
     Fanout,
     Minute,
     RequestFilter,
+    Stripped,
     Totals,
     Waiting,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "SettleMail",
     "Shift",
     "Store",
+    "Stripped",
     "Suspend",
     "Taken",
     "Totals",

@@ -118,6 +118,16 @@ class Batched(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery | None
 
 
+class Stripped(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step of emptying payloads did. after: where the next one goes on.  is_end: nothing as old follows.
+    freed: bytes.
+    """
+
+    after: Key
+    is_end: bool
+    freed: int
+
+
 class Collecting(msgspec.Struct, frozen=True, kw_only=True):
     """since: when the oldest of the events that wait for a batch of this webhook began to."""
 

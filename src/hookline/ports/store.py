@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Fanout,
         Minute,
         RequestFilter,
+        Stripped,
         Totals,
         Waiting,
     )
@@ -423,6 +424,17 @@ class Keeping(Protocol):
         expired onces, alerts closed and mails ended before then, too. In steps that hold up no writer. Returns rows
         deleted; 0: nothing is left to delete.
         """
+        ...
+
+    async def strip(self, organization_id: Key, *, after: Key, before: datetime, limit: int) -> Stripped:
+        """Empty the payloads of ended events received before then, oldest first, in one short transaction: the
+        event's data, the bodies kept with its deliveries, what receivers answered. Looks at up to ``limit`` events
+        whose keys are larger than ``after``; what is owed keeps all it has.
+        """
+        ...
+
+    async def stored_bytes(self) -> int:
+        """How much is stored: on SQLite the used pages of the file, elsewhere an estimate."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hookline.errors import SettingError
 from hookline.stores import rows
+from hookline.stores.postgres import strip
 from hookline.stores.postgres.alerts import PostgresAlerts
 from hookline.stores.postgres.archive import PostgresArchive
 from hookline.stores.postgres.artifacts import PostgresArtifacts
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from hookline.ports import Clock, Wake
+    from hookline.model.ids import Key
+    from hookline.ports import Clock, Stripped, Wake
 
 _MOST_READERS: Final = 4
 
@@ -119,6 +121,14 @@ class PostgresStore(
                 return await prune(connection, before_ms=rows.to_ms(before), now_ms=now_ms, limit=limit)
         finally:
             await part(connection)
+
+    async def strip(self, organization_id: Key, *, after: Key, before: datetime, limit: int) -> Stripped:
+        async with self._control.use() as connection:
+            return await strip.strip(connection, organization_id, after, rows.to_ms(before), limit)
+
+    async def stored_bytes(self) -> int:
+        async with self._readers.use() as connection:
+            return await strip.stored_bytes(connection)
 
     def _is_own(self, pid: int) -> bool:
         return pid in {self._writer.pid, self._control.pid}

@@ -12,17 +12,24 @@ from hookline.errors import SettingError, StorageError
 from hookline.stores.rows import to_ms
 from hookline.stores.sqlite.database import storage_error
 from hookline.stores.sqlite.migrate import copy_database
+from hookline.stores.sqlite.strip import strip
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
     from pathlib import Path
 
-    from hookline.ports import Wake
+    from hookline.model.ids import Key
+    from hookline.ports import Stripped, Wake
     from hookline.stores.sqlite.database import Database
     from hookline.stores.sqlite.prune import Pruner
 
 _PING: Final = "INSERT OR REPLACE INTO meta (name, value) VALUES ('ping', ?)"
+
+_USED: Final = """
+    SELECT (p.page_count - f.freelist_count) * s.page_size
+    FROM pragma_page_count AS p, pragma_freelist_count AS f, pragma_page_size AS s
+"""
 
 _BACKUP_PAGES: Final = 2_000
 """Pages copied between two looks at whether somebody else wants to run: 8 MB."""
@@ -78,3 +85,12 @@ class SqliteKeeping:
 
     async def prune(self, *, before: datetime, limit: int) -> int:
         return await self._pruner.prune(to_ms(before), limit)
+
+    async def strip(self, organization_id: Key, *, after: Key, before: datetime, limit: int) -> Stripped:
+        return await self._db.write(
+            lambda cursor: strip(cursor, organization_id, after, to_ms(before), limit)
+        )
+
+    async def stored_bytes(self) -> int:
+        (row,) = self._db.read(_USED)
+        return int(row[0])

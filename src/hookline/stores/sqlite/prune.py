@@ -35,7 +35,7 @@ _KEEP_SEQ: Final = f"""
     SELECT '{EVENT_SEQ}', CAST(CAST(max(seq) AS TEXT) AS BLOB) FROM events HAVING max(seq) IS NOT NULL
 """
 _EVENTS: Final = "SELECT seq, key, received_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
-_IS_OWED: Final = """
+IS_OWED: Final = """
     SELECT EXISTS (
             SELECT 1 FROM batch_items AS i LEFT JOIN deliveries AS d ON d.id = i.batch_id
             WHERE i.event_key = ?1
@@ -152,7 +152,7 @@ class Pruner:
         for seq, key, received_at in found:
             if step.objects >= left or step.rows >= _ROWS_AT_ONCE:
                 break
-            if received_at < before_ms and not cursor.execute(_IS_OWED, (key, before_ms)).fetchall()[0][0]:
+            if received_at < before_ms and not cursor.execute(IS_OWED, (key, before_ms)).fetchall()[0][0]:
                 step.rows += _delete_deliveries(cursor, key)
                 if step.rows >= _ROWS_AT_ONCE:
                     break  # perhaps not all of them: look again
