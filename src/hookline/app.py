@@ -124,6 +124,8 @@ class Server:
                 max_in_flight=settings.max_in_flight_total,
                 max_executions=settings.max_executions,
                 max_executions_per_organization=settings.max_executions_per_organization,
+                unsafe_scripts=settings.unsafe_scripts,
+                max_run_seconds=settings.max_run_seconds,
                 retry_time_scale=settings.retry_time_scale,
                 grace_seconds=settings.grace_seconds,
                 lease_seconds=settings.lease_seconds,
@@ -257,7 +259,12 @@ def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[]
             )
         )
 
-    return {Kind.RENDER: renders, Kind.ROBOT: robots}
+    def scripts() -> DataRunner:
+        from hookline.runners.script.runner import ScriptRunner
+
+        return ScriptRunner()
+
+    return {Kind.RENDER: renders, Kind.ROBOT: robots, Kind.SCRIPT: scripts}
 
 
 def open_blobs(settings: Settings, store: Store) -> Blobs:

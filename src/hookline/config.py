@@ -297,6 +297,18 @@ class Settings(BaseModel):
         "The browser that robots use; when absent, the system's Chromium or Chrome, then Playwright's own.",
         None,
     )
+    max_run_seconds: Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)] = _setting(
+        "a number of seconds up to 31536000",
+        "Longest that a process of an execution may run on this server, whatever its automation allows. A workflow "
+        "that sleeps or waits has no process.",
+        86_400.0,
+    )
+    unsafe_scripts: bool = _setting(
+        "true or false",
+        "Run scripts of several organizations also where this machine cannot keep them from each other's data and "
+        "from the server's. `hookline doctor` says whether it can.",
+        False,
+    )
     lease_seconds: Annotated[float, Field(ge=3, le=300, allow_inf_nan=False)] = _setting(
         "a number from 3 to 300",
         "A node that has not been heard of for this long is taken for dead and its work is given to others.",

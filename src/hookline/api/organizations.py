@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.reply import Admin, AtPage, AtSite, Body, found_or_missing, key_in_path, reply, when
@@ -18,9 +20,17 @@ class NewOrganization(Body):
     external_id: str | None = None
 
 
+class RunQuotaBody(Body):
+    """At most so many seconds of run time, of all its executions together, within any window of so many seconds."""
+
+    seconds: int = Field(ge=1, le=1 << 40)
+    window_seconds: int = Field(30 * 86_400, ge=60, le=366 * 86_400)
+
+
 class OrganizationChange(Body):
     name: str | None = None
     external_id: str | None = None
+    run_quota: RunQuotaBody | None = None
 
 
 @router.post("", status_code=201, summary="Create an organization")
@@ -64,9 +74,11 @@ async def update(site: AtSite, _: Admin, organization_id: str, body: Organizatio
 
 
 def view(stored: Stored[Organization]) -> dict[str, Any]:
+    quota = stored.document.run_quota
     return {
         "id": public("organization", stored.id),
         "name": stored.document.name,
         "external_id": stored.document.external_id,
+        "run_quota": None if quota is None else msgspec.structs.asdict(quota),
         "created_at": when(stored.created_at),
     }

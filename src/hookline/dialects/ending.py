@@ -9,6 +9,7 @@ here too: results and error texts are read from what the filter leaves.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from hookline.model.executions import Execution
 
 JsonObject = dict[str, Any]
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{15}", re.ASCII)
 
 _EVENT: Final = "event"
 """What stands for the kind of automation where there is none."""
@@ -82,7 +85,12 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stable_number(ending: Ending) -> str:
-    """A stable number of 16 digits for the automation, below 2^53: PB-4 has it as text, and people parse it."""
+    """A stable number of 16 digits for the automation, below 2^53: PB-4 has it as text, and people parse it.
+
+    The id of a script agent is one already.
+    """
+    if ending.is_run and ending.kind == Kind.SCRIPT and _NUMBER.fullmatch(ending.subject) is not None:
+        return ending.subject
     digest = hashlib.sha256(_identity(ending)).digest()
     return str(10**15 + int.from_bytes(digest[:16]) % (2**53 - 10**15))
 

@@ -21,6 +21,7 @@ from hookline.errors import InputError
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
 from hookline.model.integrations import Instance
 from hookline.model.robots import Robot
+from hookline.model.scripts import Script, ScriptAgent
 from hookline.model.states import Origin
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ _MOST_NAMES: Final = 10_000
 _MOST_TYPES: Final = 2_000
 """Event types remembered per organization: publishers may invent types without end."""
 
-_CACHED: Final = {kind.kind: kind for kind in (ApiKey, Trigger, Organization, Instance, Robot)}
+_CACHED: Final = {
+    kind.kind: kind for kind in (ApiKey, Trigger, Organization, Instance, Robot, Script, ScriptAgent)
+}
 
 
 class _Webhooks:

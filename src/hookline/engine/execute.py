@@ -18,6 +18,7 @@ import structlog
 
 from hookline import failpoints
 from hookline.engine.record import KILLED, ClaimGoneError, Run
+from hookline.engine.run_limits import USED_UP
 from hookline.errors import MissingError, StorageError
 from hookline.model.executions import Automation, Execution, Failure
 from hookline.model.states import ExecutionStatus, Kind
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hookline.engine.history import RunTimes
     from hookline.engine.lease import Lease
     from hookline.engine.record import Recorder
+    from hookline.engine.run_limits import RunLimits
     from hookline.engine.uploads import Uploads
     from hookline.model.executions import JournalEntry
     from hookline.model.ids import Key
@@ -54,6 +56,13 @@ Place = tuple["Key | None", Kind, str]
 """An automation: of an organization, or (None) of the app, which all of them share."""
 
 
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """How many executions run at once on a node. of_organization: of one of them, None for as many as there is room."""
+
+    most: int
+    of_organization: int | None = None
+
+
 class Executor:
     """One per node."""
 
@@ -62,6 +71,7 @@ class Executor:
         *,
         runner: Runner,
         definitions: Definitions,
+        run_limits: RunLimits,
         committer: Committer,
         archive: Archive,
         recorder: Recorder,
@@ -69,12 +79,12 @@ class Executor:
         clock: Clock,
         history: RunTimes,
         private: Callable[[Execution], Awaitable[bytes | None]],
-        max_running: int,
-        max_running_of_organization: int | None = None,
+        room: Room,
         uploads: Uploads,
     ) -> None:
         self._runner = runner
         self._definitions = definitions
+        self._run_limits = run_limits
         self._committer = committer
         self._archive = archive
         self._recorder = recorder
@@ -82,10 +92,8 @@ class Executor:
         self._clock = clock
         self._history = history
         self._private = private
-        self._max_running = max_running
-        self._max_of_organization = (
-            max_running if max_running_of_organization is None else max_running_of_organization
-        )
+        self._max_running = room.most
+        self._max_of_organization = room.most if room.of_organization is None else room.of_organization
         self._uploads = uploads
         self._automations: dict[tuple[Kind, str], Automation] = {}
         self._queues: dict[Place, deque[tuple[Execution, Epoch]]] = {}
@@ -282,7 +290,9 @@ class Executor:
             run.retries = sum(entry.op == "retry" for entry in journal)
         try:
             definition = await self._definitions.definition(execution)
-            automation = self._known(execution)
+            limit = await self._run_limits.of(execution, self._known(execution))
+            if limit is not None and limit.timeout_ms <= 0:
+                return TimedOut(failure=Failure(code="TIMED_OUT", message=USED_UP, limit=limit.whose))
             job = RunJob(
                 execution_id=execution.id,
                 kind=execution.kind,
@@ -293,7 +303,8 @@ class Executor:
                 definition=definition,
                 journal=journal,
                 attempt=execution.attempt + 1,
-                timeout_ms=None if automation is None else automation.timeout_ms,
+                timeout_ms=None if limit is None else limit.timeout_ms,
+                limit="agent" if limit is None else limit.whose,
             )
             async with self._uploads.local(execution.trigger) as trigger:
                 return await self._run_job(msgspec.structs.replace(job, trigger=trigger), run)

@@ -18,7 +18,7 @@ from hookline.engine.definitions import Definitions
 from hookline.engine.deliver import Deliverer
 from hookline.engine.directory import Directory
 from hookline.engine.endings import Endings
-from hookline.engine.execute import Executor
+from hookline.engine.execute import Executor, Room
 from hookline.engine.history import RunTimes
 from hookline.engine.judge import Judge
 from hookline.engine.lease import Lease
@@ -30,6 +30,8 @@ from hookline.engine.reconcile import Reconciler
 from hookline.engine.record import Recorder
 from hookline.engine.redeliver import Redelivery
 from hookline.engine.robots import Robots
+from hookline.engine.run_limits import RunLimits
+from hookline.engine.scripts import ScriptAgents
 from hookline.engine.uploads import Uploads
 from hookline.engine.webhooks import Webhooks
 from hookline.model.states import Kind
@@ -49,7 +51,8 @@ if TYPE_CHECKING:
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much this node takes on.
 
-    max_executions_per_organization: None for as many as the node takes.
+    max_executions_per_organization: None for as many as the node takes.  unsafe_scripts: scripts of several
+    organizations run also where the machine cannot isolate them.  max_run_seconds: of one process of one execution.
     grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
     the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
     is held, is kept.  payload_retention_days: how long payloads of what has ended are.  retention_max_bytes: what is
@@ -59,6 +62,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight: int = 2048
     max_executions: int = 256
     max_executions_per_organization: int | None = None
+    unsafe_scripts: bool = False
+    max_run_seconds: float = 86_400.0
     retry_time_scale: float = 1.0
     grace_seconds: float = 20.0
     lease_seconds: float = 10.0
@@ -189,6 +194,12 @@ class Running:
         self.executor = Executor(
             runner=runner,
             definitions=self.definitions,
+            run_limits=RunLimits(
+                directory=ground.directory,
+                archive=store,
+                clock=clock,
+                most_seconds=ground.limits.max_run_seconds,
+            ),
             committer=committer,
             archive=store,
             recorder=Recorder(
@@ -204,8 +215,10 @@ class Running:
             clock=clock,
             history=self.history,
             private=private,
-            max_running=ground.limits.max_executions,
-            max_running_of_organization=ground.limits.max_executions_per_organization,
+            room=Room(
+                most=ground.limits.max_executions,
+                of_organization=ground.limits.max_executions_per_organization,
+            ),
             uploads=self.uploads,
         )
         self.receiver = Receiver(
@@ -228,6 +241,7 @@ def data_kinds(ground: Ground) -> dict[Kind, DataKind]:
     return {
         Kind.RENDER: Movies(),
         Kind.ROBOT: Robots(directory, store),
+        Kind.SCRIPT: ScriptAgents(directory, store, allows_unsafe=ground.limits.unsafe_scripts),
     }
 
 

@@ -24,12 +24,20 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     kind: ClassVar[str] = ""
 
 
+class RunQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an organization's executions may run together. window_seconds: the time that is looked back."""
+
+    seconds: int
+    window_seconds: int
+
+
 class Organization(Document, frozen=True, kw_only=True):
-    """A tenant. external_id: the platform's own name for it, unique, or None."""
+    """A tenant. external_id: the platform's own name for it, unique, or None.  run_quota: None for no limit."""
 
     kind: ClassVar[str] = "organization"
     name: str
     external_id: str | None = None
+    run_quota: RunQuota | None = None
 
 
 class Member(Document, frozen=True, kw_only=True):

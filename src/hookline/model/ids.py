@@ -37,6 +37,7 @@ PREFIXES: Final = {
     "replay": "rpl_",
     "alert": "alr_",
     "robot": "rob_",
+    "script": "scr_",
 }
 """Object word to public prefix."""
 

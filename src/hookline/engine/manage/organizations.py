@@ -9,7 +9,7 @@ import msgspec
 
 from hookline.engine.manage.start import FIRST, default_organization
 from hookline.errors import ConflictError, InputError, MissingError
-from hookline.model.configuration import Member, Organization
+from hookline.model.configuration import Member, Organization, RunQuota
 from hookline.model.ids import new_key, parse
 
 if TYPE_CHECKING:
@@ -61,13 +61,15 @@ async def create_organization(
 async def update_organization(
     registry: Registry, id: Key, fields: dict[str, Any], *, now: datetime
 ) -> Stored[Organization]:
-    """Change name or external id. Raises MissingError, InputError or ConflictError."""
+    """Change name, external id or quota. Raises MissingError, InputError or ConflictError."""
     stored = await registry.get(Organization, id, organization_id=id)
     if stored is None:
         raise MissingError("There is no such organization.")
     external_id = fields.get("external_id", stored.document.external_id)
+    quota = fields.get("run_quota", stored.document.run_quota)
     document = msgspec.structs.replace(
         stored.document,
+        run_quota=RunQuota(**quota) if isinstance(quota, dict) else quota,
         name=check_name(fields.get("name", stored.document.name)),
         external_id=_check_external_id(external_id),
     )

@@ -16,6 +16,7 @@ from hookline.stores.postgres.connected import Connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from hookline.model.events import Attempt, Delivery, Event
     from hookline.model.executions import Conversation, Execution, JournalEntry, LogLine, TriggerRequest
@@ -40,6 +41,11 @@ _RUN_TIMES: Final = """
 SELECT completed_at - created_at FROM executions
 WHERE kind = $1 AND automation_id = $2 AND status = 'succeeded' AND completed_at IS NOT NULL
 ORDER BY id DESC LIMIT $3
+"""
+_RUN_TIME: Final = """
+SELECT coalesce(sum(coalesce(run_ms, $1 - started_at)), 0)::bigint FROM executions
+WHERE organization_id = $2 AND id >= $3 AND created_at >= $4 AND started_at IS NOT NULL
+    AND (run_ms IS NOT NULL OR status = 'running')
 """
 _CONVERSATION: Final = f"""
 SELECT {rows.listed(rows.CONVERSATION)} FROM conversations WHERE id = $1 AND organization_id = $2
@@ -124,6 +130,13 @@ class PostgresArchive(Connected):
 
     async def run_times(self, kind: Kind, automation_id: str, *, limit: int = 50) -> list[int]:
         return [row[0] for row in await self._rows(_RUN_TIMES, kind, automation_id, limit)]
+
+    async def run_time(self, organization_id: Key, *, since: datetime, now: datetime) -> int:
+        row = await self._row(
+            _RUN_TIME, rows.to_ms(now), organization_id, rows.first_key(since), rows.to_ms(since)
+        )
+        assert row is not None
+        return int(row[0])
 
     async def conversation(self, id: Key, *, organization_id: Key) -> Conversation | None:
         row = await self._row(_CONVERSATION, id, organization_id)

@@ -80,6 +80,11 @@ _RUN_TIMES: Final = """
     SELECT completed_at - created_at FROM executions INDEXED BY executions_of_automation
     WHERE kind = ? AND automation_id = ? AND status = 'succeeded' ORDER BY id DESC LIMIT ?
 """
+_RUN_TIME: Final = """
+    SELECT coalesce(sum(coalesce(run_ms, ?1 - started_at)), 0) FROM executions
+    WHERE organization_id = ?2 AND id >= ?3 AND created_at >= ?4 AND started_at IS NOT NULL
+        AND (run_ms IS NOT NULL OR status = 'running')
+"""
 _CONVERSATION: Final = (
     f"SELECT {listed(CONVERSATION)} FROM conversations WHERE id = ? AND organization_id = ?"
 )
@@ -181,6 +186,13 @@ class SqliteArchive:
 
     async def run_times(self, kind: Kind, automation_id: str, *, limit: int = 50) -> list[int]:
         return [ms for (ms,) in self._db.read(_RUN_TIMES, (kind, automation_id, limit))]
+
+    async def run_time(self, organization_id: Key, *, since: datetime, now: datetime) -> int:
+        row = self._db.read_one(
+            _RUN_TIME, (rows.to_ms(now), organization_id, rows.first_key(since), rows.to_ms(since))
+        )
+        assert row is not None
+        return int(row[0])
 
     async def conversation(self, id: Key, *, organization_id: Key) -> Conversation | None:
         row = self._db.read_one(_CONVERSATION, (id, organization_id))

@@ -1,0 +1,273 @@
+"""One program behind walls, as the node sees it: started, read from, ended, and nothing of it left.
+
+Everything happens in the node's event loop. The end is seen by a descriptor of the process, so no child watcher is
+needed; what the program wrote before it ended is read to the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    import asyncio
+
+ENTER: Final = Path(__file__).with_name("enter.py")
+
+_PIPE_BYTES: Final = 64 * 1024
+_LAST_READS: Final = 64
+"""Reads of what a dead program left in a pipe: it holds no more than that."""
+
+_FIRST_UID: Final = 0x7000_0000
+_UIDS: Final = 0x0FFF_0000
+"""Numbers of users that nobody has: systemd, container engines and directories stay below them. One for each run, so
+that limits per user and signals are a run's own; at random, because other nodes of this machine take some, too."""
+
+_NOBODY: Final = 65_534
+
+_TRICKLE_SECONDS: Final = 0.1
+"""Between two reads of what is not wanted any more: the program goes on, slowly, and costs the node nothing."""
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs, and behind which walls; JSON for ``enter.py``.
+
+    argv, environment, folder: paths as the view has them.  files: their text by name, in ``/hookline``.  binds: what is
+    shown of the machine beside the system's programs, at the same paths, for reading.  limits: names as in ``init.py``.
+    network: the machine's own instead of none.  tcp: whether it may use TCP where only Landlock can forbid it.
+    uid: None to stay who the node is.  root: an empty folder of its own, taken away in the end.
+    """
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    files: dict[str, str] = {}
+    binds: tuple[str, ...] = ()
+    limits: dict[str, int] = {}
+    memory_bytes: int = 1 << 28
+    disk_bytes: int = 1 << 26
+    network: bool = False
+    tcp: bool = False
+    namespaces: bool = True
+    must_isolate: bool = True
+    uid: int | None = None
+    folder: str = "/tmp"  # noqa: S108 -- of the view
+    root: str = ""
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended.
+
+    code: its exit code, 128 and the signal's number for one that a signal ended; None when nobody saw its end.
+    is_out_of_memory: it was ended for that.  error: why it was not started, or None.  is_refused: for want of walls.
+    walls: those it ran behind.
+    """
+
+    code: int | None = None
+    is_out_of_memory: bool = False
+    error: str | None = None
+    is_refused: bool = False
+    walls: tuple[str, ...] = ()
+
+
+class _Told(msgspec.Struct):
+    """A line of ``enter.py``."""
+
+    walls: tuple[str, ...] | None = None
+    exit: int | None = None
+    reason: str | None = None
+    error: str | None = None
+    refused: bool = False
+
+
+class CellOwner(Protocol):
+    """Whoever follows a cell. Calls come from the event loop."""
+
+    def printed(self, stream: str, data: bytes) -> bool:
+        """Take output of ``stdout`` or ``stderr``. False: nothing more is wanted of it."""
+
+    def told(self, data: bytes) -> bool:
+        """Take what the program wrote to its channel. False: nothing more is wanted of it."""
+
+    def gone(self, end: End) -> None:
+        """It has ended, with all that it started."""
+
+
+class Cell:
+    """A program under way. Raises OSError when it cannot be started."""
+
+    def __init__(
+        self, spec: Spec, owner: CellOwner, loop: asyncio.AbstractEventLoop, *, channel: str
+    ) -> None:
+        """channel: the variable that tells the program which descriptor is its channel to the node."""
+        self._owner, self._loop = owner, loop
+        self._root = tempfile.mkdtemp(prefix="hookline-cell-")
+        self._is_ended = False
+        self._status = b""
+        self._readers: dict[int, str] = {}
+        try:
+            self._process, self._lifeline, self._status_fd, pipes = _launch(spec, self._root, channel)
+        except BaseException:
+            shutil.rmtree(self._root, ignore_errors=True)
+            raise
+        self._ended = os.pidfd_open(self._process.pid)
+        for fd, name in pipes.items():
+            os.set_blocking(fd, False)
+            self._readers[fd] = name
+            loop.add_reader(fd, self._readable, fd)
+        loop.add_reader(self._ended, self._end)
+
+    def __repr__(self) -> str:
+        return f"<Cell {self._process.pid}{' ended' if self._is_ended else ''}>"
+
+    def terminate(self) -> None:
+        """Ask it to end: SIGTERM to all that it has started and that stayed in its group."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it with all that it has started, wherever that has gone."""
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+            # It takes itself down when the line is cut; the signal is for one that cannot.
+            self._loop.call_later(5.0, self._signal, signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        # Until it is reaped, its id and that of its group belong to nobody else.
+        if not self._is_ended:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+    def _readable(self, fd: int) -> None:
+        if self._read(fd) == 0:
+            self._loop.remove_reader(fd)
+
+    def _read(self, fd: int) -> int | None:
+        """Read once; return how many bytes: 0 at the end, None when there is nothing now."""
+        try:
+            data = os.read(fd, _PIPE_BYTES)
+        except BlockingIOError:
+            return None
+        name = self._readers[fd]
+        if data and not (self._owner.told(data) if name == "channel" else self._owner.printed(name, data)):
+            self._loop.remove_reader(fd)
+            self._loop.call_later(_TRICKLE_SECONDS, self._read_on, fd)
+        return len(data)
+
+    def _read_on(self, fd: int) -> None:
+        if fd in self._readers:
+            self._loop.add_reader(fd, self._readable, fd)
+
+    def _end(self) -> None:
+        """Take note of the end: read what is left, and leave nothing."""
+        self._loop.remove_reader(self._ended)
+        # What left the group and cannot be walled in would otherwise hold the pipes, not us.
+        self._signal(signal.SIGKILL)
+        self._is_ended = True
+        self._process.wait()
+        os.close(self._ended)
+        for fd in list(self._readers):
+            for _ in range(_LAST_READS):
+                if not self._read(fd):
+                    break
+            self._loop.remove_reader(fd)
+            del self._readers[fd]
+            os.close(fd)
+        end = _end_of(_drained(self._status_fd))
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._owner.gone(end)
+
+
+def _launch(
+    spec: Spec, root: str, channel: str
+) -> tuple[subprocess.Popen[bytes], int | None, int, dict[int, str]]:
+    """Start it; return the process, the line it lives by, where its end is told, and its pipes by what they carry."""
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        lifeline, held = _pipe(theirs, ours)
+        status, tells = _pipe(ours, theirs)
+        output, stdout = _pipe(ours, theirs)
+        errors, stderr = _pipe(ours, theirs)
+        reading, writing = _pipe(ours, theirs)
+        whole = msgspec.structs.replace(
+            spec, root=root, uid=free_uid(), environment=spec.environment | {channel: str(writing)}
+        )
+        given = os.memfd_create("hookline-spec")
+        theirs.callback(os.close, given)
+        with os.fdopen(os.dup(given), "wb") as file:
+            file.write(msgspec.json.encode(whole))
+        os.lseek(given, 0, os.SEEK_SET)
+        process = subprocess.Popen(  # noqa: S603 -- our own program
+            [_python(), "-I", "-S", str(ENTER), str(given), str(tells), str(lifeline)],
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=(given, tells, lifeline, writing),
+            start_new_session=True,
+        )
+        ours.pop_all()
+    return process, held, status, {output: "stdout", errors: "stderr", reading: "channel"}
+
+
+def _python() -> str:
+    """The interpreter without a virtual environment, which starts sooner."""
+    return os.path.realpath(sys.executable)
+
+
+def free_uid() -> int | None:
+    """A user for one run, or None when this node may not become another."""
+    if os.getuid() != 0:
+        return None
+    wanted = _FIRST_UID + secrets.randbelow(_UIDS)
+    with contextlib.suppress(OSError, ValueError):
+        ranges = [
+            tuple(map(int, line.split()))
+            for line in Path("/proc/self/uid_map").read_text("ascii").splitlines()
+        ]
+        for uid in (wanted, _NOBODY):
+            if any(first <= uid < first + count for first, _, count in ranges):
+                return uid
+    return None
+
+
+def _end_of(status: bytes) -> End:
+    walls: tuple[str, ...] = ()
+    end = End()
+    for line in status.splitlines():
+        told = msgspec.json.decode(line, type=_Told)
+        walls = told.walls if told.walls is not None else walls
+        if told.error is not None:
+            end = End(error=told.error, is_refused=told.refused)
+        elif told.exit is not None and end.error is None:
+            end = End(code=told.exit, is_out_of_memory=told.reason == "memory")
+    return msgspec.structs.replace(end, walls=walls)
+
+
+def _drained(fd: int) -> bytes:
+    os.set_blocking(fd, False)
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        while piece := os.read(fd, _PIPE_BYTES):
+            data += piece
+    os.close(fd)
+    return data
+
+
+def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:
+    """Return the two ends of a new pipe, each to be closed by its stack."""
+    reading, writing = os.pipe()
+    reads.callback(os.close, reading)
+    writes.callback(os.close, writing)
+    return reading, writing

@@ -1,0 +1,187 @@
+"""Make the walls and start a program behind them: run as ``python -I -S enter.py SPEC STATUS LIFELINE``.
+
+Three descriptors: a file with the specification as JSON (``cell.Spec``), a pipe on which it tells what became of it,
+one JSON object a line (``{"walls"}``, ``{"exit","signal","reason"}`` or ``{"error"}``), and a pipe that hangs up when
+the node is gone. This process stays outside of the walls to take the whole of it down.
+"""
+
+from __future__ import annotations
+
+# Everything is imported here: behind the walls there may be no library to import from.
+import _socket
+import fcntl
+import json
+import os
+import select
+import signal
+import struct
+import sys
+from typing import Any
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+
+import init  # type: ignore[import-not-found, unused-ignore]  # beside this file
+import view  # type: ignore[import-not-found, unused-ignore]
+from kernel import (  # type: ignore[import-not-found, unused-ignore]
+    NEW_IPC,
+    NEW_MOUNTS,
+    NEW_NET,
+    NEW_PID,
+    NEW_USER,
+    NEW_UTS,
+    unshare,
+)
+
+FOLDER = "/tmp"  # noqa: S108 -- of the view
+"""Where a program may write."""
+
+_SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
+
+
+def main() -> None:
+    spec_fd, status, lifeline = map(int, sys.argv[1:])
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with open(spec_fd, encoding="utf-8", errors="surrogatepass") as file:  # noqa: PTH123
+        spec = json.load(file)
+    # Held from before the walls, because behind them its path leads nowhere.
+    above = os.open(os.path.dirname(spec["root"]), os.O_PATH | os.O_CLOEXEC)  # noqa: PTH120
+    try:
+        walls = _leave(spec)
+    except OSError as exc:
+        init.tell(status, error=f"the sandbox cannot be made: {exc}")
+        os._exit(1)
+    first = os.fork()
+    if first == 0:
+        os.close(above)
+        _go_in(spec, walls, status, lifeline)
+    os.close(status)
+    _stay(first, lifeline)
+    _tidy(spec, walls, above)
+    os._exit(0)
+
+
+def _leave(spec: dict[str, Any]) -> list[str]:
+    """Leave the machine's namespaces; return which walls that gives, none where the kernel does not allow it."""
+    if not spec["namespaces"]:
+        return []
+    flags = NEW_MOUNTS | NEW_PID | NEW_IPC | NEW_UTS | (0 if spec["network"] else NEW_NET)
+    names = ["mount", "pid", "ipc"] + ([] if spec["network"] else ["net"])
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        unshare(flags)
+    except OSError:
+        try:
+            unshare(flags | NEW_USER)
+        except OSError:
+            return []
+        # This user alone is known inside, under another number; it has no rights outside that it had not before.
+        inside = 65_534
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{inside} {uid} 1"),
+            ("gid_map", f"{inside} {gid} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+                file.write(text)
+        spec["uid"] = None
+        return ["user namespace", *names]
+    return names
+
+
+def _go_in(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) -> None:
+    """Be the first process inside. Never returns."""
+    try:
+        if "mount" in walls:
+            view.build(
+                spec["root"],
+                binds=spec["binds"],
+                files=spec["files"],
+                uid=spec["uid"] or 65_534,
+                disk_bytes=spec["disk_bytes"],
+            )
+            _raise_loopback()
+        else:
+            _settle(spec)
+        init.watch(spec, walls, status, lifeline)
+    except BaseException as exc:  # noqa: BLE001 -- a fork of ours must not go on in the parent's code
+        init.tell(status, error=f"the sandbox cannot be made: {exc}")
+    os._exit(1)
+
+
+def _settle(spec: dict[str, Any]) -> None:
+    """Put the program's files into its folder, which is all it may use where there is no view of its own."""
+    if spec["uid"] is not None and not all(_is_open_to_all(path) for path in (spec["argv"][0], spec["root"])):
+        spec["uid"] = None  # another user could not reach what it is to run
+    code = spec["root"] + "/code"
+    folder = spec["root"] + "/work"
+    view.write_files(code, spec["files"])
+    os.mkdir(folder, 0o700)  # noqa: PTH102
+    if spec["uid"] is not None:
+        os.chmod(spec["root"], 0o711)  # noqa: PTH101, S103 -- passed through, not listed
+        os.chown(folder, spec["uid"], spec["uid"])
+    spec["argv"] = [_moved(text, code, folder) for text in spec["argv"]]
+    given = spec["environment"].items()
+    spec["environment"] = {name: _moved(text, code, folder) for name, text in given}
+    spec["folder"], spec["code"] = folder, code
+
+
+def _is_open_to_all(path: str) -> bool:
+    """Say whether any user may pass through every folder above a path."""
+    folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
+    while folder != "/":
+        if not os.stat(folder).st_mode & 0o001:  # noqa: PTH116
+            return False
+        folder = os.path.dirname(folder)  # noqa: PTH120
+    return True
+
+
+def _moved(text: str, code: str, folder: str) -> str:
+    """A path of the program's own in the view, or several parted by colons, where it is without one."""
+    if text == FOLDER:
+        return folder
+    parts = text.split(":")
+    return ":".join(
+        code + part[len(view.CODE) :] if part.startswith(view.CODE + "/") else part for part in parts
+    )
+
+
+def _raise_loopback() -> None:
+    """Let programs talk to themselves; the machine's own loopback is raised already."""
+    any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    try:
+        fcntl.ioctl(any_socket.fileno(), _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP_AND_RUNNING))
+    except OSError:
+        pass
+    finally:
+        any_socket.close()
+
+
+def _stay(first: int, lifeline: int) -> None:
+    """Wait for the end of all; when the node is gone, make it."""
+    ended = os.pidfd_open(first)
+    waiting = select.poll()
+    waiting.register(ended, select.POLLIN)
+    waiting.register(lifeline, 0)
+    while ended not in [fd for fd, _ in waiting.poll()]:
+        # The first process heard it, too, and ends what it can; what is left goes with it.
+        waiting.unregister(lifeline)
+        if not [fd for fd, _ in waiting.poll(3_000) if fd == ended]:
+            os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+
+
+def _tidy(spec: dict[str, Any], walls: list[str], above: int) -> None:
+    """Leave no file behind, also when the node is gone."""
+    try:
+        if "mount" in walls:
+            os.rmdir(os.path.basename(spec["root"]), dir_fd=above)  # noqa: PTH119
+        else:
+            import shutil
+
+            shutil.rmtree(spec["root"])
+    except OSError:
+        pass
+
+
+main()
