@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hookline.flows import ConfigVariable, Queue, Retry, Signature
     from hookline.handling import HandlerContext, HttpResponse, Payload, Route, TriggerResult
     from hookline.sdk import AgentContext, App, Context
+    from hookline.siblings import FlowCallError
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "App",
     "ConfigVariable",
     "Context",
+    "FlowCallError",
     "HandlerContext",
     "HttpResponse",
     "Payload",
@@ -34,6 +36,7 @@ _HOMES = {
     "flows": ("ConfigVariable", "Queue", "Retry", "Signature"),
     "handling": ("HandlerContext", "HttpResponse", "Payload", "Route", "TriggerResult"),
     "sdk": ("AgentContext", "App", "Context"),
+    "siblings": ("FlowCallError",),
 }
 
 

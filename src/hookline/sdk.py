@@ -25,6 +25,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, Unpack
 
+from hookline.core.calling import DEFAULT_SECONDS
 from hookline.errors import SettingError
 from hookline.flows import AppIntegration, declare_integration
 from hookline.model.executions import Automation
@@ -71,6 +72,7 @@ class Session(Protocol):
     def step(self, name: str, fn: Callable[[], Any]) -> Any: ...
     def sleep(self, seconds: float) -> Any: ...
     def wait(self, name: str, timeout_seconds: float | None) -> Any: ...
+    def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any: ...
 
 
 class BaseContext:
@@ -136,6 +138,25 @@ class Context(BaseContext):
         """
         return await self._session.wait(name, timeout_seconds)
 
+    async def call_flow(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        timeout_seconds: float = DEFAULT_SECONDS,
+    ) -> Any:
+        """Run another flow of this instance with ``data`` as its input, and return what it returned.
+
+        Holds no process. A call is made once, whatever process dies: a resumed run takes up the same one. Raises
+        FlowCallError when the flow failed, took longer (it goes on) or is part of a circle, LookupError for an unknown
+        name, TypeError or ValueError for data that is not JSON.
+        """
+        return await self._session.call(name, data, timeout_seconds)
+
+    async def start_flow(self, name: str, data: Any = None) -> None:
+        """Start another flow of this instance and go on; it is stored when this returns. Raises as ``call_flow``."""
+        await self._session.call(name, data, None)
+
 
 class PlainContext(BaseContext):
     """The ``ctx`` of a plain function: nothing is awaited. Threads of the function may share it."""
@@ -151,6 +172,14 @@ class PlainContext(BaseContext):
     def wait_for_event(self, name: str, timeout_seconds: float | None = None) -> Any:
         """Return the data that a resume gives for this name; as ``Context.wait_for_event``."""
         return self._session.wait(name, timeout_seconds)
+
+    def call_flow(self, name: str, data: Any = None, *, timeout_seconds: float = DEFAULT_SECONDS) -> Any:
+        """Run another flow of this instance and return what it returned; as ``Context.call_flow``."""
+        return self._session.call(name, data, timeout_seconds)
+
+    def start_flow(self, name: str, data: Any = None) -> None:
+        """Start another flow of this instance; as ``Context.start_flow``."""
+        self._session.call(name, data, None)
 
 
 class _Conversation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,18 +12,20 @@ import pytest
 from api_bed import PUBLIC_URL, echo
 from instance_bed import ACME, ACME_ORDERS, ALL, SHARED, SINGLE, Instances, integrated
 
+from hookline.core.calling import FlowCall, awaited
+from hookline.engine.calls import FlowCalls
 from hookline.errors import StorageError
-from hookline.model.executions import QueueRule
+from hookline.model.executions import JournalEntry, QueueRule
 from hookline.model.ids import parse
 from hookline.model.integrations import Handler, Security
-from hookline.ports.runner import Succeeded
+from hookline.ports.runner import OpenWait, Succeeded, Suspended
 
 if TYPE_CHECKING:
     from asgi import Reply
 
     from hookline.model.executions import Execution
     from hookline.ports import Store
-    from hookline.ports.runner import CallJob, RunJob, RunListener
+    from hookline.ports.runner import CallJob, Outcome, RunJob, RunListener
 
 pytestmark = pytest.mark.asyncio
 
@@ -346,3 +349,46 @@ async def test_the_triggers_of_an_instance_are_limited_but_not_deleted(store: St
     assert callbacks.status == 400
     assert (changed.status, elsewhere.status) == (200, 403)
     assert after["ip_allowlist"] == ["198.51.100.0/24"]
+
+
+async def test_a_caller_that_was_not_told_of_an_end_finds_it_when_its_time_is_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the node died between the end of the called flow and the word to its caller."""
+    waits_for = awaited("invoices", 0)
+    answers: list[bytes | None] = []
+    goes_on = asyncio.Event()
+
+    async def caller(job: RunJob, listener: RunListener) -> Outcome:
+        entries = {(entry.op, entry.name): entry for entry in job.journal}
+        if ("wait", waits_for) in entries:
+            answers.append(entries["wait", waits_for].value)
+            goes_on.set()
+            return Succeeded(output=b"null")
+        now = datetime.now(UTC)
+        call = FlowCall(data=msgspec.Raw(b'{"n": 1}'), is_awaited=True)
+        made = JournalEntry(
+            op="call", name="invoices", occurrence=0, value=msgspec.json.encode(call), started_at=now
+        )
+        wait = JournalEntry(op="wait", name=waits_for, occurrence=0, value=None, started_at=now)
+        for _ in range(2):  # as when a process died after its call was stored and before it knew
+            await listener.recorded([made], [], 0.0, [])
+        await listener.recorded([wait], [], 0.0, [])
+        wake_at = now + timedelta(seconds=1)
+        return Suspended(wake_at=wake_at, waits=(OpenWait(name=waits_for, occurrence=0, deadline=wake_at),))
+
+    async def untold(_: FlowCalls, __: Execution) -> None:
+        """The node has died."""
+
+    monkeypatch.setattr(FlowCalls, "ended", untold)
+    async with integrated(store, work={ACME_ORDERS: caller}) as acme:
+        made = await acme.made()
+        await acme.api.anyone("POST", acme.path(made), b"{}")
+        async with asyncio.timeout(20):
+            await goes_on.wait()
+        called = [run for run in await acme.runs() if run["automation"]["id"] == "acme.invoices"]
+
+    assert len([run for run in called if run["trigger"]["source"] == "flow"]) == 1
+    assert answers[0] is not None
+    told = msgspec.json.decode(answers[0])
+    assert (told["status"], told["output"]) == ("succeeded", {"n": 1})

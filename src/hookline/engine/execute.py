@@ -28,6 +28,7 @@ from hookline.ports.runner import Failed, Lost, RunJob, Suspended, TimedOut
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hookline.engine.calls import FlowCalls
     from hookline.engine.commit import Committer
     from hookline.engine.definitions import Definitions
     from hookline.engine.history import RunTimes
@@ -103,10 +104,15 @@ class Executor:
         self._wake = asyncio.Event()
         self._claimer: asyncio.Task[None] | None = None
         self._is_open = False
+        self._calls: FlowCalls | None = None
         self.ended = 0
 
     def __repr__(self) -> str:
         return f"Executor(running={len(self._running)}, waiting={self._waiting})"
+
+    def connect(self, calls: FlowCalls) -> None:
+        """Say who starts the flows that running ones call, and tells those of the ends."""
+        self._calls = calls
 
     # --- life ---
 
@@ -266,7 +272,7 @@ class Executor:
             if execution.is_cancel_requested:
                 await self._finish(execution, epoch, KILLED)
                 return
-            run = Run(self._recorder, execution, epoch)
+            run = Run(self._recorder, execution, epoch, self._calls)
             try:
                 outcome = await self._outcome(run, execution)
             finally:
@@ -287,6 +293,8 @@ class Executor:
         journal: tuple[JournalEntry, ...] = ()
         if execution.attempt:
             journal = tuple(await self._archive.journal(execution.id))
+            if self._calls is not None and await self._calls.look(execution, journal):
+                journal = tuple(await self._archive.journal(execution.id))
             run.retries = sum(entry.op == "retry" for entry in journal)
         try:
             definition = await self._definitions.definition(execution)
@@ -375,6 +383,8 @@ class Executor:
     ) -> None:
         ended = await self._recorder.finish(execution, epoch, outcome, run)
         self.ended += 1
+        if ended is not None and self._calls is not None:
+            await self._calls.ended(ended)
         if ended is not None and ended.completed_at is not None and ended.status is ExecutionStatus.SUCCEEDED:
             self._history.note(ended.kind, ended.automation_id, ended.completed_at - ended.created_at)
 

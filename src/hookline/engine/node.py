@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from hookline.engine.calls import FlowCalls
 from hookline.engine.contexts import Contexts
 from hookline.engine.deploy import Deployer
 from hookline.engine.explain import Explainer
@@ -96,6 +97,17 @@ class Node:
         self._batcher = outgoing.batcher
         self._publisher = outgoing.publisher
         self._receiver = running.receiver
+        running.executor.connect(
+            FlowCalls(
+                contexts=self.contexts,
+                directory=ground.directory,
+                archive=store,
+                clock=clock,
+                automation=running.executor.automation,
+                start=running.receiver.start,
+                resume=running.executor.resume,
+            )
+        )
         self.router = Router(contexts=self.contexts, directory=ground.directory, runner=runner, clock=clock)
         self.deployer = Deployer(
             store=store,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from hookline import failpoints
+from hookline.core.calling import OP
 from hookline.core.event_types import ENDED, STARTED
 from hookline.core.hops import hops_of
 from hookline.core.lifecycle import move_execution
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookline.engine.artifacts import ArtifactKeeper
+    from hookline.engine.calls import FlowCalls
     from hookline.engine.commit import Committer
     from hookline.engine.definitions import Definitions
     from hookline.engine.endings import Endings
@@ -230,11 +232,14 @@ class Recorder:
 class Run:
     """One process of one execution: the runner's listener, and the execution as it now stands.
 
-    retries: how often it has failed and was run again before this.
+    retries: how often it has failed and was run again before this.  calls: starts the flows that it calls.
     """
 
-    def __init__(self, recorder: Recorder, execution: Execution, epoch: Epoch) -> None:
+    def __init__(
+        self, recorder: Recorder, execution: Execution, epoch: Epoch, calls: FlowCalls | None = None
+    ) -> None:
         self._recorder = recorder
+        self._calls = calls
         self.execution = execution
         self.epoch = epoch
         self.attempt = execution.attempt + 1
@@ -285,6 +290,8 @@ class Run:
     ) -> None:
         """Write down what the run did, with an event for each step and each emit, in order."""
         now = self._recorder.now()
+        if self._calls is not None and any(entry.op == OP for entry in entries):
+            entries = await self._calls.make(self.execution, entries)
         steps = [entry for entry in entries if entry.op == "step"]
         told = steps if self.execution.kind is Kind.WORKFLOW else []
         execution = msgspec.structs.replace(

@@ -11,9 +11,11 @@ import asyncio
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from hookline.core.calling import awaited
 from hookline.model.executions import JournalEntry
 from hookline.runners import values
 from hookline.runners.session import QUIET, Pause, RunSession, StepInProgress, closed, in_step
+from hookline.siblings import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,6 +86,17 @@ class AsyncSession(RunSession):
         assert begun.wait is not None
         await self._commit(closed(begun.wait))
         return None
+
+    async def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any:
+        entry, is_new = self.begin_call(flow, data, is_awaited=timeout_seconds is not None)
+        if self.is_over:
+            await self._forever()
+        if is_new:
+            await self._commit(entry)
+        if timeout_seconds is None:
+            return None
+        answer = await self.wait(awaited(flow, entry.occurrence), timeout_seconds)
+        return result_of(flow, answer, timeout_seconds)
 
     async def _commit(self, entry: JournalEntry) -> None:
         """Send the entry and wait until it is stored."""

@@ -10,9 +10,11 @@ import threading
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from hookline.core.calling import awaited
 from hookline.model.executions import JournalEntry
 from hookline.runners import values
 from hookline.runners.session import QUIET, Pause, RunSession, StepInProgress, closed, in_step
+from hookline.siblings import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,6 +69,14 @@ class PlainSession(RunSession):
         assert begun.wait is not None
         self._commit(closed(begun.wait))
         return None
+
+    def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any:
+        entry, is_new = self.begin_call(flow, data, is_awaited=timeout_seconds is not None)
+        if is_new:
+            self._commit(entry)
+        if timeout_seconds is None:
+            return None
+        return result_of(flow, self.wait(awaited(flow, entry.occurrence), timeout_seconds), timeout_seconds)
 
     def _carry_out(self, begun: StepInProgress, name: str, fn: Callable[[], Any]) -> JournalEntry:
         result = fn()

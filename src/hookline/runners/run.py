@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hookline.ports.runner import EmitDraft, LogDraft, Outcome, RunListener
     from hookline.runners.deadlines import Deadlines
 
-AWAITED: Final = frozenset({"step", "wait"})
+AWAITED: Final = frozenset({"step", "wait", "call"})
 """Ops whose caller waits until the entry is stored."""
 
 CANCEL_GRACE: Final = 5.0

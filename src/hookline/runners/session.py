@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from hookline.core.calling import OP, FlowCall
 from hookline.model.executions import JournalEntry
 from hookline.model.ids import public
 from hookline.ports.runner import EmitDraft, LogDraft, OpenWait
 from hookline.runners import values
 from hookline.runners.protocol import Finished, Recorded, Suspend
 from hookline.runners.streams import flush_output
+from hookline.siblings import check_call
 from hookline.triggered import Trigger
 
 if TYPE_CHECKING:
@@ -213,6 +215,18 @@ class RunSession:
             entry = JournalEntry(op="sleep", name="", occurrence=occurrence, value=value, started_at=at)
             self._record([entry])
         return Pause(at + delay, SHORT_SLEEP)
+
+    def begin_call(self, flow: str, data: Any, *, is_awaited: bool) -> tuple[JournalEntry, bool]:
+        """Return the entry of a call, and whether it is new. Raises as ``check_call``, TypeError or ValueError."""
+        _check_can_pause("ctx.call_flow" if is_awaited else "ctx.start_flow")
+        check_call(self.trigger, flow)
+        text = values.encode(data, f"what flow {flow!r} is called with")
+        value = msgspec.json.encode(FlowCall(data=msgspec.Raw(text), is_awaited=is_awaited))
+        with self._lock:
+            occurrence, entry = self._memory.next(OP, flow)
+        if entry is not None:
+            return entry, False
+        return JournalEntry(op=OP, name=flow, occurrence=occurrence, value=value, started_at=_now()), True
 
     def begin_wait(self, name: str, timeout_seconds: float | None) -> Pause | JournalEntry:
         """Return the answered entry of this call, or the pause for it. Raises ValueError, TypeError."""

@@ -1,0 +1,264 @@
+"""Calls from one flow to another of the same instance: start what is called, once, and tell the caller how it ended.
+
+The called execution is stored before its caller's journal says that it was called, so a process or node that dies in
+between calls again and meets the first one. Its end is told to a caller that waits after it is stored; one that is
+not told, because the node died just then, is told when its time is up and it looks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hookline.core.bodies import carried
+from hookline.core.calling import OP, CallAnswer, FlowCall, awaited
+from hookline.core.hops import hops_of, shown
+from hookline.core.octets import wrapped
+from hookline.core.times import rfc3339
+from hookline.core.turns import digest, turn_of
+from hookline.engine.contexts import WHOLE
+from hookline.engine.receive import ExecutionStart
+from hookline.errors import StorageError
+from hookline.model.ids import parse, public
+from hookline.model.integrations import Instance
+from hookline.model.states import ExecutionStatus, Kind
+from hookline.ports import Once, Repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from hookline.core.turns import Turn
+    from hookline.engine.contexts import Contexts
+    from hookline.engine.directory import Directory
+    from hookline.model.configuration import Stored
+    from hookline.model.executions import Automation, Execution, JournalEntry
+    from hookline.model.ids import Key
+    from hookline.model.integrations import Flow, Integration
+    from hookline.ports import Archive, Clock
+
+SOURCE: Final = "flow"
+"""``Execution.source`` of what was called."""
+
+_ONCE_TIME: Final = timedelta(days=1)
+_JSON: Final = "application/json"
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+class _Of(msgspec.Struct):
+    """The part of a stored trigger that names its instance."""
+
+    instance: _Named | None = None
+
+
+class _Caller(msgspec.Struct):
+    """Who called an execution. waits_for: the event that the caller waits for, None when it does not wait."""
+
+    execution_id: str
+    waits_for: str | None = None
+
+
+class _Called(msgspec.Struct):
+    called_by: _Caller
+
+
+class _Made(msgspec.Struct):
+    """What the journal keeps of a call. execution_id: None when there was nothing to call."""
+
+    execution_id: str | None = None
+
+
+class FlowCalls:
+    """One per node.
+
+    automation: finds what a flow runs.  start: stores an execution.  resume: answers a wait of one.
+    """
+
+    def __init__(
+        self,
+        *,
+        contexts: Contexts,
+        directory: Directory,
+        archive: Archive,
+        clock: Clock,
+        automation: Callable[[Kind, str], Automation | None],
+        start: Callable[..., Awaitable[Execution | Repeat]],
+        resume: Callable[[Key, Key, str, bytes], Awaitable[str]],
+    ) -> None:
+        self._contexts = contexts
+        self._directory = directory
+        self._archive = archive
+        self._clock = clock
+        self._automation = automation
+        self._start = start
+        self._resume = resume
+
+    def __repr__(self) -> str:
+        return f"FlowCalls({self._contexts!r})"
+
+    async def make(self, caller: Execution, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+        """Start what these entries of a running execution call; return them as they are kept. Raises StorageError."""
+        return [await self._made(caller, entry) if entry.op == OP else entry for entry in entries]
+
+    async def _made(self, caller: Execution, entry: JournalEntry) -> JournalEntry:
+        call = msgspec.json.decode(entry.value or b"", type=FlowCall)
+        waits_for = awaited(entry.name, entry.occurrence) if call.is_awaited else None
+        place = await self._sibling(caller, entry.name)
+        if place is None:
+            if waits_for is not None:
+                gone = CallAnswer("not_started", code="NOT_FOUND", message="the instance or the flow is gone")
+                await self._tell(caller.organization_id, caller.id, waits_for, gone)
+            return _kept(entry, _Made())
+        started = await self._start(
+            self._start_of(caller, entry, bytes(call.data), waits_for, *place),
+            answer=lambda execution: execution.id,
+        )
+        id_ = started.answer if isinstance(started, Repeat) else started.id
+        return _kept(entry, _Made(public("execution", id_)))
+
+    def _start_of(
+        self,
+        caller: Execution,
+        entry: JournalEntry,
+        data: bytes,
+        waits_for: str | None,
+        stored: Stored[Instance],
+        integration: Integration,
+        flow: Flow,
+    ) -> ExecutionStart:
+        now = self._clock.now()
+        automation = self._automation(Kind.WORKFLOW, flow.automation_id)
+        # Who waits is told of the first failure: the flow's own retries could take hours.
+        trigger_id = None if waits_for is not None else _url_of(stored.document, flow)
+        return ExecutionStart(
+            organization_id=caller.organization_id,
+            kind=Kind.WORKFLOW,
+            automation_id=flow.automation_id,
+            input=data,
+            source=SOURCE,
+            trigger=_trigger(caller, data, self._contexts.shown(stored, integration, flow), waits_for, now),
+            trigger_id=trigger_id,
+            once=Once(
+                scope=caller.id,
+                name=f"call {entry.occurrence} {entry.name}",
+                digest=b"",
+                answer=b"",
+                expires_at=now + _ONCE_TIME,
+            ),
+            turn=None if automation is None else _turn(stored, flow, automation, data),
+        )
+
+    async def _sibling(
+        self, caller: Execution, name: str
+    ) -> tuple[Stored[Instance], Integration, Flow] | None:
+        """Return the flow of this name in the caller's own instance, None when it is gone."""
+        named = msgspec.json.decode(caller.trigger or b"{}", type=_Of).instance
+        id_ = None if named is None else parse("instance", named.id)
+        stored = None if id_ is None else await self._directory.get(Instance, id_)
+        if stored is None or stored.organization_id != caller.organization_id:
+            return None
+        integration = self._contexts.integration(stored.document.integration_id)
+        flow = None if integration is None else integration.flow(name)
+        return None if integration is None or flow is None else (stored, integration, flow)
+
+    # --- telling ---
+
+    async def ended(self, execution: Execution) -> None:
+        """Tell whoever called this execution and waits for it how it ended. Tried until it is stored."""
+        if execution.source != SOURCE or execution.trigger is None:
+            return
+        by = msgspec.json.decode(execution.trigger, type=_Called).called_by
+        caller = parse("execution", by.execution_id)
+        if by.waits_for is None or caller is None:
+            return
+        for tries in itertools.count():
+            try:
+                await self._tell(execution.organization_id, caller, by.waits_for, _answer(execution))
+            except StorageError:
+                await asyncio.sleep(min(0.1 * 2**tries, _LONGEST_PAUSE_SECONDS))
+            else:
+                return
+
+    async def look(self, caller: Execution, journal: Iterable[JournalEntry]) -> bool:
+        """Tell a caller that is about to go on of calls that have ended meanwhile; say whether there were any."""
+        journal = tuple(journal)
+        waiting = {entry.name for entry in journal if entry.op == "wait" and entry.value is None}
+        found = False
+        for entry in journal:
+            name = awaited(entry.name, entry.occurrence)
+            if entry.op != OP or name not in waiting:
+                continue
+            made = msgspec.json.decode(entry.value or b"{}", type=_Made).execution_id
+            id_ = None if made is None else parse("execution", made)
+            called = (
+                None
+                if id_ is None
+                else await self._archive.execution(id_, organization_id=caller.organization_id)
+            )
+            if called is not None and called.status.is_terminal:
+                await self._tell(caller.organization_id, caller.id, name, _answer(called))
+                found = True
+        return found
+
+    async def _tell(self, organization_id: Key, caller: Key, waits_for: str, answer: CallAnswer) -> None:
+        await self._resume(organization_id, caller, waits_for, msgspec.json.encode(answer))
+
+
+def _kept(entry: JournalEntry, made: _Made) -> JournalEntry:
+    """Return a call as the journal keeps it: what it was called with is the called execution's input."""
+    return msgspec.structs.replace(entry, value=msgspec.json.encode(made))
+
+
+def _answer(execution: Execution) -> CallAnswer:
+    id_ = public("execution", execution.id)
+    if execution.status is ExecutionStatus.SUCCEEDED:
+        output = msgspec.Raw(execution.output or b"null")
+        return CallAnswer(str(execution.status), id_, output)
+    error = execution.error
+    code, message = (None, None) if error is None else (error.code, error.message)
+    return CallAnswer(str(execution.status), id_, None, code, message)
+
+
+def _trigger(
+    caller: Execution, data: bytes, shown_: dict[str, Any], waits_for: str | None, now: datetime
+) -> bytes:
+    """Return what ``ctx.trigger`` shows of a call: a request with a JSON body that came from no URL."""
+    text = carried(data, msgspec.json.decode(data))
+    return msgspec.json.encode(
+        {
+            **shown(hops_of(caller.trigger) + 1),
+            "headers": {"content-type": _JSON},
+            "query_parameters": {},
+            "path_fragment": "",
+            "raw_body": {"data": wrapped(data), "content_type": _JSON},
+            "body": {"content_type": _JSON, "data": msgspec.Raw(text)},
+            "input": "body",
+            "started_at": rfc3339(now),
+            **shown_,
+            "called_by": {"execution_id": public("execution", caller.id), "waits_for": waits_for},
+        }
+    )
+
+
+def _url_of(instance: Instance, flow: Flow) -> Key | None:
+    """Return the trigger of the flow's own URL, or of the one that it shares."""
+    place = instance.places.get(flow.name) or instance.places.get(WHOLE)
+    return None if place is None else place.trigger_id
+
+
+def _turn(stored: Stored[Instance], flow: Flow, automation: Automation, data: bytes) -> Turn | None:
+    """Return the call's place in the flow's queue (PR-19), where requests from outside stand, too."""
+
+    def payload() -> dict[str, Any]:
+        body = {"data": msgspec.json.decode(data)}
+        return {"headers": {}, "query_parameters": {}, "path_fragment": "", "body": body}
+
+    return turn_of(digest(stored.id, flow.name), {}, automation, payload)
