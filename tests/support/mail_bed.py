@@ -75,7 +75,7 @@ class Mailbox:
     ) -> AuthResult:
         assert isinstance(given, LoginPassword)
         self.logins.append(given.login)
-        return AuthResult(success=given.password == PASSWORD.encode())
+        return AuthResult(success=given.password == PASSWORD.encode(), handled=False)
 
 
 @asynccontextmanager
@@ -84,9 +84,16 @@ async def mailbox(*, tls: ssl.SSLContext | None = None, signs_in: bool = False) 
     box = Mailbox()
     loop = asyncio.get_running_loop()
 
+    sessions: list[SMTP] = []
+
     def session() -> SMTP:
+        sessions.append(_session())
+        return sessions[-1]
+
+    def _session() -> SMTP:
         return SMTP(
             box,
+            hostname="mail.test",
             loop=loop,
             tls_context=tls,
             authenticator=box.authenticate if signs_in else None,
@@ -100,4 +107,8 @@ async def mailbox(*, tls: ssl.SSLContext | None = None, signs_in: bool = False) 
         yield box
     finally:
         server.close()
+        for one in sessions:
+            if isinstance(one.transport, asyncio.Transport):
+                one.transport.abort()
+        await asyncio.sleep(0.01)
         await server.wait_closed()

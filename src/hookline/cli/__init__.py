@@ -35,6 +35,8 @@ COMMANDS: Final = (
     ),
     ("webhooks", "webhooks:app", _WORK, "Say which events go to which URL."),
     ("deliveries", "deliveries:app", _WORK, "See what was sent, and send it again."),
+    ("alerts", "alerts:app", _WORK, "See which webhooks are in trouble."),
+    ("mail", "mail:app", _WORK, "Try the mail server that alerts go through."),
     ("explain", "explain:explain", _WORK, "Say what became of an event or a run, and why."),
     ("executions", "executions:app", _WORK, "See, cancel and resume runs."),
     ("robots", "robots:app", _WORK, "Run recordings of Maxun's in a browser."),

@@ -63,6 +63,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _clock()
     yield from _files()
     yield from _addresses(settings)
+    yield from _mail(settings)
     yield from _unknown_variables()
     yield from _sandbox()
     yield from _programs()
@@ -260,6 +261,22 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "public url", "warn", f"listening on {settings.host} without one", "set HOOKLINE_PUBLIC_URL"
         )
+
+
+def _mail(settings: Settings) -> Iterator[Finding]:
+    from hookline.app import open_mailer
+    from hookline.ports import MailError
+
+    mailer = open_mailer(settings)
+    if mailer is None:
+        yield Finding("mail", "warn", "no mail server", "set HOOKLINE_SMTP_URL, so that alerts reach people")
+        return
+    try:
+        found = asyncio.run(mailer.check())
+    except MailError as error:
+        yield Finding("mail", "fail", error.message, "check HOOKLINE_SMTP_URL")
+        return
+    yield Finding("mail", "ok", found)
 
 
 def _unknown_variables() -> Iterator[Finding]:

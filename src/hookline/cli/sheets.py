@@ -50,6 +50,7 @@ def show_webhook(webhook: dict[str, Any]) -> None:
             ("dialect", webhook.get("dialect")),
             ("status", webhook.get("status")),
             ("because", webhook.get("status_reason")),
+            ("health", health_line(webhook)),
             ("last delivery", webhook.get("last_delivery")),
             ("delivered", numbers.get("successful_deliveries")),
             ("failed", numbers.get("failed_deliveries")),
@@ -59,6 +60,29 @@ def show_webhook(webhook: dict[str, Any]) -> None:
     )
     if webhook.get("secret"):
         show.line("The secret is shown once: give it to whoever runs the receiver.", "yellow")
+
+
+def health_line(webhook: dict[str, Any]) -> str:
+    """How a webhook's receiver fares, in a few words."""
+    health = webhook.get("health") or {}
+    if health.get("state") != "failing":
+        return "ok"
+    last = health.get("last_failure") or {}
+    count = health["failures"]
+    return (
+        f"failing since {minute(health['failing_since'])}, {count} failure{'' if count == 1 else 's'}, "
+        f"last: {answer_word(last)}"
+    )
+
+
+def minute(instant: str) -> str:
+    """An instant of the API as people read it: ``2026-11-21 11:02``."""
+    return instant[:16].replace("T", " ")
+
+
+def answer_word(failure: dict[str, Any]) -> str:
+    """What came of a failed attempt: its status, or the outcome without one."""
+    return str(failure.get("status") or str(failure.get("outcome", "unknown")).replace("_", " "))
 
 
 def show_delivery(delivery: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from hookline.cli import show
 from hookline.cli.client import AnswerError, Client, CommandError, segment
 from hookline.cli.options import Data, Json, Limit, confirm, read_fields, read_verbatim
-from hookline.cli.sheets import show_webhook
+from hookline.cli.sheets import health_line, show_webhook
 
 app = App(name="webhooks", help="Say which events go to which URL, and how they fare.")
 
@@ -33,6 +33,8 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
     ```
     """
     found = Client.from_environment().pages("/api/v1/webhooks", "webhooks", limit=limit)
+    if not json:
+        found = [webhook | {"health": health_line(webhook)} for webhook in found]
     show.listing(
         found,
         show.columns(
@@ -41,6 +43,7 @@ def list_(*, limit: Limit = 50, json: Json = False) -> None:
             "url",
             "events",
             "status",
+            "health",
             ("last_delivery", "last delivery"),
             ("delivery_stats.successful_deliveries", "delivered"),
             ("delivery_stats.failed_deliveries", "failed"),

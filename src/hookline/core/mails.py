@@ -49,7 +49,7 @@ def word(kind: MailKind, notice: Notice, *, organization: str) -> Words:
         ("URL", plain(notice.webhook_url)),
         ("Organization", plain(organization)),
         *_counts(notice),
-        *_details(notice.failure),
+        *_details(notice.failure, "Last failed " if kind is MailKind.RECOVERED else ""),
     ]
     return Words(subject=subject, text=_text(paragraphs, facts), html=_html(subject, paragraphs, facts))
 
@@ -155,8 +155,8 @@ def _counts(notice: Notice) -> list[tuple[str, str]]:
     return facts
 
 
-def _details(failure: LastFailure | None) -> list[tuple[str, str]]:
-    """The event and the error of the latest failure."""
+def _details(failure: LastFailure | None, before: str) -> list[tuple[str, str]]:
+    """The event and the error of the latest failure. before: put before each label."""
     if failure is None:
         return []
     facts = [
@@ -167,7 +167,7 @@ def _details(failure: LastFailure | None) -> list[tuple[str, str]]:
     ]
     if failure.error:
         facts.append(("Error", plain(failure.error)[:_LONGEST_ERROR]))
-    return facts
+    return [((before + label).capitalize(), value) for label, value in facts]
 
 
 def _short(failure: LastFailure | None) -> str:

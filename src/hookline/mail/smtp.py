@@ -8,6 +8,7 @@ standard library's message policy, and what it refuses is refused for good.
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -35,6 +36,7 @@ _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 30.0
 """For each command: a server that scans what it gets may take its time."""
 
+_GOODBYE_SECONDS: Final = 2.0
 _LONGEST_ANSWER: Final = 300
 
 
@@ -74,7 +76,7 @@ class SmtpMailer:
         except SMTPException as exc:
             raise _failure(exc) from exc
         finally:
-            server.close()
+            await _part(server)
         return _one_line(answer)
 
     async def check(self) -> str:
@@ -86,7 +88,7 @@ class SmtpMailer:
         except SMTPException as exc:
             raise _failure(exc) from exc
         finally:
-            server.close()
+            await _part(server)
         return f"{self._server.host}:{self._server.port} ({_one_line(said.splitlines()[0] if said else '')})"
 
     async def _open(self) -> SMTP:
@@ -110,14 +112,8 @@ class SmtpMailer:
         )
         try:
             await server.connect()
-        except (SMTPException, OSError) as exc:
-            server.close()
-            dialled.close()
+        except (SMTPException, OSError) as exc:  # it has closed the connection, and the socket with it
             raise _failure(exc) from exc
-        except BaseException:
-            server.close()
-            dialled.close()
-            raise
         return server
 
     def _message(self, letter: Letter) -> EmailMessage:
@@ -138,6 +134,13 @@ class SmtpMailer:
 
 
 _START_TLS: Final = {StartTls.AUTO: None, StartTls.REQUIRED: True, StartTls.NEVER: False}
+
+
+async def _part(server: SMTP) -> None:
+    """Say good-bye; a server that does not hear it is left all the same."""
+    with suppress(SMTPException, OSError):
+        await server.quit(timeout=_GOODBYE_SECONDS)
+    server.close()
 
 
 def _failure(error: Exception) -> MailError:
