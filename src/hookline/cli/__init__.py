@@ -40,6 +40,7 @@ COMMANDS: Final = (
     ("explain", "explain:explain", _WORK, "Say what became of an event or a run, and why."),
     ("executions", "executions:app", _WORK, "See, cancel and resume runs."),
     ("robots", "robots:app", _WORK, "Run recordings of Maxun's in a browser."),
+    ("jobs", "jobs:app", _WORK, "Render movies to videos."),
     ("integrations", "integrations:app", _WORK, "See the integrations that your app declares."),
     ("instances", "instances:app", _WORK, "Deploy an integration for your customers."),
     ("keys", "keys:app", _WORK, "Create, list and revoke API keys."),

@@ -67,6 +67,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _unknown_variables()
     yield from _sandbox()
     yield from _programs()
+    yield from _runners(settings)
 
 
 def _python() -> Iterator[Finding]:
@@ -321,7 +322,6 @@ def _programs() -> Iterator[Finding]:
         name: next((place for spelling in spellings if (place := shutil.which(spelling))), None)
         for name, spellings in {
             "node": ("node", "nodejs"),
-            "ffmpeg": ("ffmpeg",),
             "chromium": ("chromium", "chromium-browser", "google-chrome"),
         }.items()
     }
@@ -329,3 +329,22 @@ def _programs() -> Iterator[Finding]:
     yield Finding("programs", "ok", f"{text}; nothing of this version needs them")
     driver = "installed" if find_spec("asyncpg") else "not installed (pip install 'hookline[postgres]')"
     yield Finding("postgres driver", "ok", driver)
+
+
+def _runners(settings: Settings) -> Iterator[Finding]:
+    """Say what each kind of work beside the app's code needs of this machine."""
+    from hookline.app import data_runners
+    from hookline.core.addresses import AddressPolicy
+    from hookline.senders.http import HttpSender
+
+    for kind, make in data_runners(settings, HttpSender(AddressPolicy(settings.allow_networks))).items():
+        try:
+            checks = asyncio.run(make().check())
+        except ImportError as exc:
+            yield Finding(
+                f"{kind}s", "warn", f"a part is not installed: {exc}", f"pip install 'hookline[{kind}]'"
+            )
+            continue
+        for check in checks:
+            level: Level = "ok" if check.is_met else "warn"
+            yield Finding(f"{kind} {check.name}", level, check.told, check.remedy or "")

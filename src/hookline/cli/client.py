@@ -19,6 +19,9 @@ from hookline.errors import HooklineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_PIECE_BYTES: Final = 1 << 18
 
 DEFAULT_URL: Final = "http://127.0.0.1:8700"
 
@@ -156,6 +159,25 @@ class Client:
                 break
         return found
 
+    def lines(self, path: str, *, timeout_seconds: float = 100.0) -> Iterator[bytes]:
+        """Yield the lines of an answer as they come. timeout_seconds: longest silence. Raises CommandError."""
+        headers = {"Accept": "text/event-stream"}
+        with self._exchange("GET", path, None, headers, timeout_seconds) as response:
+            if response.status != 200:
+                _read_answer(response, path)
+            yield from response
+
+    def save(self, path: str, output: Path, *, timeout_seconds: float = 100.0) -> int:
+        """Write the bytes of an answer into a file; return how many. Raises CommandError, OSError of the file."""
+        with self._exchange("GET", path, None, {"Accept": "*/*"}, timeout_seconds) as response:
+            if response.status != 200:
+                _read_answer(response, path)
+            size = 0
+            with output.open("wb") as file:
+                while piece := response.read(_PIECE_BYTES):
+                    size += file.write(piece)
+            return size
+
     @contextmanager
     def _exchange(
         self,
@@ -242,6 +264,8 @@ def _refused(status: int, body: Any, path: str) -> AnswerError:
         return AnswerError(message, status=status, body=body)
     words = [str(error.get("message") or f"the server answered {status}")]
     details = error.get("details") or {}
+    if error.get("path") and error["path"] not in words[0]:
+        words.append(f"({error['path']})")
     if details.get("field") and details.get("expected"):
         got = f", got {details['received']}" if details.get("received") else ""
         words.append(f"({details['field']}: expected {details['expected']}{got})")

@@ -21,7 +21,7 @@ Status = Literal["queued", "running", "waiting", "succeeded", "failed", "killed"
 def list_(
     *,
     status: Status | None = None,
-    kind: Literal["workflow", "agent"] | None = None,
+    kind: Literal["workflow", "agent", "script", "robot", "render"] | None = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:

@@ -14,7 +14,7 @@ from hookline.cli.demo.narrator import Narrator
 def demo(*, all: bool = False) -> int:
     """Start a server with an example app and a receiver, run it all once, and kill the server in the middle.
 
-    Exit code 0 only if everything arrived, once accepted, with the right shape and signature. Takes about five
+    Exit code 0 only if everything arrived, once accepted, with the right shape and signature. Takes about six
     seconds, needs no network and leaves nothing behind.
 
     For example:
@@ -28,7 +28,8 @@ def demo(*, all: bool = False) -> int:
     all
         Fail also when a kind of automation cannot be shown here.
     """
-    from hookline.cli.demo.story import DemoError, tell
+    from hookline.cli.demo.errors import DemoError
+    from hookline.cli.demo.story import tell
 
     narrator = Narrator()
     try:

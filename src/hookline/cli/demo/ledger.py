@@ -21,12 +21,16 @@ TERMINAL: Final = {
     "workflow.execution.failed",
     "agent.message.sent",
     "agent.message.failed",
+    "render.job.completed",
+    "render.job.failed",
 }
 
 _SHAPES: Final = {
     "agenticflow": ("event", "timestamp", "webhook_id", "data"),
     "standard": ("type", "timestamp", "data"),
+    "phantomflow": ("job_id", "status", "output_url", "duration_seconds", "credits_used"),
 }
+"""Keys of what each dialect sends here, in order: everything that runs in the demo succeeds."""
 
 _COMPLETED: Final = (
     "workflow_id",
@@ -114,7 +118,7 @@ class Ledger:
         """Check a delivery and write it down."""
         event_id = headers.get("webhook-id", "")
         problem = self._problem(webhook, headers, body)
-        type_, data = _event_of(body)
+        type_, data = _event_of(headers, body)
         repeats = self.arrived.get((webhook, event_id), 0)
         if problem is None:
             self.arrived[webhook, event_id] = repeats + 1
@@ -180,20 +184,26 @@ class Ledger:
         return _shape_problem(webhook, json.loads(body))
 
 
-def _event_of(body: bytes) -> tuple[str, dict[str, Any]]:
+def _event_of(headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, Any]]:
+    """Return type and data; a body that does not name its type has it in a header, and is the data itself."""
     try:
         parsed = json.loads(body)
     except ValueError:
         return "(not JSON)", {}
-    data = parsed.get("data") if isinstance(parsed, dict) else None
-    type_ = parsed.get("event") or parsed.get("type") if isinstance(parsed, dict) else None
-    return str(type_), data if isinstance(data, dict) else {}
+    if not isinstance(parsed, dict):
+        return "(no object)", {}
+    own = headers.get("hookline-event")
+    if own is not None:
+        return own, {"execution_id": f"exec_{parsed.get('job_id')}", **parsed}
+    data = parsed.get("data")
+    return str(parsed.get("event") or parsed.get("type")), data if isinstance(data, dict) else {}
 
 
 def _result_of(type_: str, data: dict[str, Any]) -> str | None:
     if type_ not in TERMINAL:
         return None
-    return json.dumps(data.get("output_data", data.get("message")), ensure_ascii=False)
+    told = data.get("output_data", data.get("message", data.get("output_url")))
+    return json.dumps(told, ensure_ascii=False)
 
 
 def _shape_problem(webhook: str, body: dict[str, Any]) -> str | None:
