@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import structlog
 
 from hookline.core.octets import unwrapped
 from hookline.core.robots.recording import bind
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.ports.runner import Outcome, RunJob, RunListener
     from hookline.runners.robot.messages import ToNode
+
+_log = structlog.get_logger("hookline.robots")
 
 HOW_TO_GET_PLAYWRIGHT: Final = "pip install 'hookline[robot]'"
 HOW_TO_GET_CHROMIUM: Final = (
@@ -247,7 +250,7 @@ class RobotRunner:
             if run.verdict is None:
                 limit = loop.call_later((job.timeout_ms or 600_000) / 1000, run.end, _Verdict.TIMED_OUT)
                 if not message.is_sandboxed:
-                    await _log(listener, "warning", "This machine lets Chromium have no sandbox of its own.")
+                    await _note(listener, "warning", "This machine lets Chromium have no sandbox of its own.")
                 process.send(begin)
             ended = await self._listen(run, process, listener)
         finally:
@@ -269,7 +272,7 @@ class RobotRunner:
         while (message := await process.receive()) is not None:
             match message:
                 case Told():
-                    await _log(listener, message.level, message.text)
+                    await _note(listener, message.level, message.text)
                 case Moved():
                     fields = {"percent": message.percent, "label": message.label}
                     await listener.progressed(msgspec.json.encode(fields))
@@ -288,7 +291,7 @@ class RobotRunner:
         try:
             await listener.produced(path, name, "image/png")
         except InputError as exc:
-            await _log(listener, "warning", f"The screenshot {name} was not kept: {exc.message}")
+            await _note(listener, "warning", f"The screenshot {name} was not kept: {exc.message}")
         finally:
             path.unlink(missing_ok=True)
 
@@ -300,11 +303,8 @@ class RobotRunner:
                 failure=Failure(code="RUNNER_UNAVAILABLE", message=message.message), facts=run.facts()
             )
         told = "The robot's process ended before its browser had started."
-        return Lost(
-            failure=Failure(code="LOST", message=told, stack=process.last_words()),
-            has_started=False,
-            facts=run.facts(),
-        )
+        _log.warning("robot_not_ready", last_words=process.last_words())
+        return Lost(failure=Failure(code="LOST", message=told), has_started=False, facts=run.facts())
 
     def _ended(self, run: _Run, process: RobotProcess, ended: Done | Broken | None, job: RunJob) -> Outcome:
         if isinstance(ended, Done):
@@ -313,10 +313,8 @@ class RobotRunner:
             return Failed(failure=ended.failure, facts=run.facts(is_partial=ended.is_partial))
         if run.verdict is not None:
             return _outcome(run.verdict, run, limit=job.limit)
-        message = "The robot's process died."
-        return Lost(
-            failure=Failure(code="LOST", message=message, stack=process.last_words()), facts=run.facts()
-        )
+        _log.warning("robot_died", last_words=process.last_words())
+        return Lost(failure=Failure(code="LOST", message="The robot's process died."), facts=run.facts())
 
 
 def _outcome(verdict: _Verdict, run: _Run, *, has_started: bool = True, limit: str | None = None) -> Outcome:
@@ -359,7 +357,7 @@ def _parameters(job: RunJob) -> dict[str, Any]:
     return given
 
 
-async def _log(listener: RunListener, level: str, text: str) -> None:
+async def _note(listener: RunListener, level: str, text: str) -> None:
     draft = LogDraft(at=datetime.now(UTC), stream="log", level=level, text=text)
     await listener.recorded((), (draft,), 0.0, ())
 

@@ -109,8 +109,8 @@ Message = TypeVar("Message")
 
 
 def line(message: ToRobot | ToNode) -> bytes:
-    """Return a message as one line: JSON holds no line feed of its own."""
-    return _encoder.encode(message) + b"\n"
+    """Return a message as one line. A line feed in JSON is white space, as in a recording that people laid out."""
+    return _encoder.encode(message).replace(b"\n", b" ") + b"\n"
 
 
 async def open_line(number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -11,6 +11,7 @@ from robot_bed import Heard, goto, job
 from robot_site import TOTAL, product
 
 from hookline.ports.runner import Failed, Succeeded
+from hookline.runners.robot.messages import TO_ROBOT, Begin, line
 
 if TYPE_CHECKING:
     from robot_site import Site
@@ -220,6 +221,21 @@ async def test_a_pair_that_fails_is_tried_again(runner: RobotRunner, site: Site)
     assert len(heard.texts("warning")) == 1
     assert "tried again" in heard.texts("warning")[0]
     assert site.visited[-1:] != []
+
+
+async def test_a_message_is_one_line_however_a_recording_is_laid_out() -> None:
+    begin = Begin(
+        recording=msgspec.Raw(b'{\n  "workflow": []\n}'),
+        parameters={},
+        matching="order",
+        pause_ms=0,
+        max_repeats=0,
+    )
+
+    told = line(begin)
+
+    assert told.count(b"\n") == 1
+    assert TO_ROBOT.decode(told) is not None
 
 
 @pytest.mark.parametrize(

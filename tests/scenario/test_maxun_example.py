@@ -1,0 +1,109 @@
+"""examples/maxun and its tutorial, typed as they are printed: a robot, its files, its webhook."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from world import until
+
+from hookline.runners.robot.host import find_chromium
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "maxun"
+COMMAND = re.compile(r"^<!-- run: (\w+) -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TUTORIAL = (ROOT / "docs" / "how-to" / "scrape-a-page.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Any]:
+    if find_chromium(None) is None:
+        (pytest.fail if os.geteuid() == 0 else pytest.skip)("robots need Chromium: apt-get install chromium")
+    server = runpy.run_path(str(EXAMPLE / "shop.py"))["Shop"](0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    folder = tmp_path_factory.mktemp("maxun")
+    node = NodeProcess(database=f"sqlite:///{folder}/m.db", folder=folder)
+    node.start()
+    yield node
+    assert node.stop() == 0
+
+
+def typed(text: str, node: NodeProcess, shop: Any, folder: Path) -> str:
+    """Run the commands in one shell, as somebody does who pastes them one after the other."""
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOOKLINE_URL": f"http://127.0.0.1:{node.port}",
+        "HOOKLINE_API_KEY": ADMIN_KEY,
+        "SHOP": f"http://127.0.0.1:{shop.server_port}",
+    }
+    (folder / "examples").symlink_to(ROOT / "examples")
+    done = subprocess.run(
+        ["sh", "-ec", text],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readme_stores_and_runs_a_robot_from_the_terminal(
+    node: NodeProcess, shop: Any, tmp_path: Path
+) -> None:
+    """MX-1 to MX-4."""
+    (commands,) = (text for _, text in COMMAND.findall((EXAMPLE / "README.md").read_text(encoding="utf-8")))
+    shop.taken.clear()
+
+    printed = typed(commands, node, shop, tmp_path)
+
+    assert "succeeded" in printed
+    assert "Laptop 12" in printed
+    (body, *_) = until(lambda: list(shop.taken))
+    assert (body["event_type"], body["data"]["robot_name"]) == ("run_completed", "Laptop prices")
+    assert body["data"]["extracted_data"]["captured_lists_count"] == 12
+
+
+def test_the_tutorial_does_what_it_says(node: NodeProcess, shop: Any, tmp_path: Path) -> None:
+    commands = dict(COMMAND.findall(TUTORIAL))
+    assert list(commands) == ["create", "refused", "webhook", "run", "files"]
+
+    typed("\n".join([*commands.values(), "cp run.json out.json"]), node, shop, tmp_path)
+
+    run_id = json.loads((tmp_path / "run.json").read_text())["execution_id"]
+    output = node.api.call("GET", f"/api/v1/executions/{run_id}")["output"]
+    printed = json.loads(TUTORIAL.partition("<!-- output -->\n```json\n")[2].partition("```")[0])
+    laptops = output["captured_lists"]["Laptops"]
+    assert len(laptops) == 12
+    assert output | {"captured_lists": {"Laptops": laptops[:1]}} == printed
+    assert (tmp_path / "last-page.png").read_bytes().startswith(b"\x89PNG")
+    told = until(lambda: [each for each in shop.taken if each["data"]["run_id"] == run_id[5:]])
+    assert told[0]["event_type"] == "run_completed"
+
+
+def test_the_refusal_is_the_printed_one(node: NodeProcess, shop: Any, tmp_path: Path) -> None:
+    answer = json.loads(typed(dict(COMMAND.findall(TUTORIAL))["refused"], node, shop, tmp_path))
+    printed = next(line for line in TUTORIAL.splitlines() if line.startswith('{"success":false'))
+
+    assert answer == json.loads(printed)
