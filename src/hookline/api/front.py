@@ -14,6 +14,7 @@ import msgspec
 from hookline.api.errors import Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
 from hookline.api.inbound import Budget, Inbound
 from hookline.core.redact import redact_url
+from hookline.engine.meter import Meter
 from hookline.errors import HooklineError, InputError, MissingError
 
 if TYPE_CHECKING:
@@ -70,8 +71,15 @@ class HealthOnly:
 class Front:
     """An ASGI 3 application. The seam for further raw routes is one more ``HotRoute``."""
 
-    def __init__(self, app: AsgiApp, routes: tuple[HotRoute, ...], budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        app: AsgiApp,
+        routes: tuple[HotRoute, ...],
+        budget: Budget | None = None,
+        meter: Meter | None = None,
+    ) -> None:
         self.routes = routes
+        self._meter = meter if meter is not None else Meter()
         self.budget = budget if budget is not None else Budget()
         self._app = app
         self._exact = {route.path: route for route in routes if route.prefix is None}
@@ -91,6 +99,7 @@ class Front:
             return
         answer = await self._answer(route, scope, receive)
         if answer is not None:
+            self._meter.answered(route.path, answer.status)
             await send_answer(send, answer)
 
     def _find(self, path: str) -> HotRoute | None:

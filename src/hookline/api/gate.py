@@ -47,7 +47,9 @@ class Gate:
 
         async def watched(message: dict[str, Any]) -> None:
             nonlocal is_started
-            is_started = True
+            if not is_started:
+                is_started = True
+                self._site.services.meter.answered("/api/v1", message["status"])
             await send(message)
 
         try:
@@ -61,7 +63,7 @@ class Gate:
         else:
             return
         if not is_started:
-            await send_answer(send, answer)
+            await send_answer(watched, answer)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_path(scope)

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from hookline.engine.contexts import Contexts
     from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
+    from hookline.engine.execute import Executor
     from hookline.engine.explain import Explainer
     from hookline.engine.mails import Mails
     from hookline.engine.maintain import Maintenance
+    from hookline.engine.meter import Meter
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
     from hookline.engine.replay import Replayer
@@ -143,6 +145,13 @@ class Services(Protocol):
     @property
     def webhooks(self) -> Webhooks:
         """Holds, drains, tries and sends again."""
+
+    @property
+    def meter(self) -> Meter:
+        """What this node has done."""
+
+    @property
+    def executor(self) -> Executor: ...
 
     @property
     def epoch(self) -> Epoch: ...

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from hookline import failpoints
+from hookline.engine.meter import Meter
 from hookline.errors import RowError, StorageError
 
 if TYPE_CHECKING:
@@ -47,8 +49,9 @@ class _Joined(tuple["Write", Done]):
 class Committer:
     """One per node. Owns the order of commits; holds no more than the writes that wait."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, meter: Meter | None = None) -> None:
         self._ledger = ledger
+        self._meter = meter if meter is not None else Meter()
         self._waiting: list[tuple[Write, Done]] = []
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -127,6 +130,7 @@ class Committer:
 
     async def _apply(self, batch: list[tuple[Write, Done]]) -> None:
         failpoints.hit("before_commit")
+        began = perf_counter()
         try:
             results = await self._ledger.commit([write for write, _ in batch])
         except RowError as exc:
@@ -145,6 +149,7 @@ class Committer:
         failpoints.hit("after_commit")
         self.commits += 1
         self.writes += len(batch)
+        self._meter.committed(len(batch), perf_counter() - began)
         for (write, done), result in zip(batch, results, strict=True):
             _tell(write, done, result)
 

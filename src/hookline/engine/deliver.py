@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.lanes import WebhookLane
     from hookline.engine.lease import Lease
+    from hookline.engine.meter import Meter
     from hookline.engine.target import Target
     from hookline.errors import HooklineError
     from hookline.model.events import Delivery
@@ -81,6 +82,7 @@ class Deliverer:
         max_in_flight: int,
         retry_time_scale: float = 1.0,
         alerts: Alerts,
+        meter: Meter,
     ) -> None:
         self.committer = committer
         self._archive = archive
@@ -90,6 +92,7 @@ class Deliverer:
         self._clock = clock
         self._time_scale = retry_time_scale
         self._alerts = alerts
+        self._meter = meter
         self.wording = Wording(
             archive=archive, directory=directory, committer=committer, lease=lease, clock=clock
         )
@@ -101,7 +104,6 @@ class Deliverer:
         self._is_open = False
         self._held: set[Key] = set()
         self._unsettled = 0
-        self.attempts = 0
 
     def __repr__(self) -> str:
         return f"Deliverer({self._lanes!r}, unsettled={self._unsettled})"
@@ -285,7 +287,6 @@ class Deliverer:
         failpoints.hit("before_send")
         answer = await self._sender.send(request)
         failpoints.hit("after_send")
-        self.attempts += 1
         self._note(lane, answer)
         if self._alerts.concerns(target, answer):
             await self._alerts.ready(target)
@@ -334,6 +335,7 @@ class Deliverer:
         if verdict.state in {DeliveryState.PENDING, DeliveryState.HELD} and self._newest(lane) is None:
             # Deleted while it was under way: nobody would ever send it again.
             verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
+        self._meter.attempted(answer, verdict.state)
         failures = delivery.failures + verdict.counts_as_failure
         due = self._next_due(target, verdict, failures, answer, ended_at)
         news = NO_NEWS

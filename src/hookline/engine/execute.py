@@ -7,7 +7,7 @@ nothing. Here is decided what runs when, and what becomes of a run whose process
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -105,7 +105,6 @@ class Executor:
         self._claimer: asyncio.Task[None] | None = None
         self._is_open = False
         self._calls: FlowCalls | None = None
-        self.ended = 0
 
     def __repr__(self) -> str:
         return f"Executor(running={len(self._running)}, waiting={self._waiting})"
@@ -148,6 +147,16 @@ class Executor:
             self._runner.cancel(execution_id)
 
     # --- what can run ---
+
+    def census(self) -> Counter[tuple[Kind, str]]:
+        """How many executions this node has in its hands, by kind and ``running`` or ``waiting``."""
+        found: Counter[tuple[Kind, str]] = Counter()
+        for (_, kind, _id), queue in self._queues.items():
+            found[kind, "waiting"] += len(queue)
+        for whose, count in self._running_of.items():
+            if isinstance(whose, tuple):  # else an organization's sum
+                found[whose[1], "running"] += count
+        return found
 
     @property
     def automations(self) -> tuple[Automation, ...]:
@@ -382,7 +391,6 @@ class Executor:
         self, execution: Execution, epoch: Epoch, outcome: Outcome, run: Run | None = None
     ) -> None:
         ended = await self._recorder.finish(execution, epoch, outcome, run)
-        self.ended += 1
         if ended is not None and self._calls is not None:
             await self._calls.ended(ended)
         if ended is not None and ended.completed_at is not None and ended.status is ExecutionStatus.SUCCEEDED:

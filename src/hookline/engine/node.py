@@ -74,6 +74,7 @@ class Node:
         ground = Ground(name=name, store=store, vault=vault, clock=clock, limits=limits, url=public_url)
         self.store, self.vault, self.clock, self.blobs = store, vault, clock, blobs
         self.lease, self.committer, self.directory = ground.lease, ground.committer, ground.directory
+        self.meter = ground.meter
         self._roles = frozenset(roles)
         self._grace = limits.grace_seconds
         self._sender = sender
@@ -162,9 +163,7 @@ class Node:
         if delivers:
             rounds.append((_REPLAY_SECONDS, self.replayer.look))
         return Supervisor(
-            store=ground.store,
-            lease=ground.lease,
-            directory=ground.directory,
+            ground=ground,
             deliverer=outgoing.deliverer,
             executor=running.executor,
             outbox=outgoing.outbox,

@@ -24,6 +24,7 @@ from hookline.engine.judge import Judge
 from hookline.engine.lease import Lease
 from hookline.engine.mails import Mails
 from hookline.engine.movies import Movies
+from hookline.engine.meter import Meter
 from hookline.engine.publish import Outbox, Publisher
 from hookline.engine.receive import Receiver
 from hookline.engine.reconcile import Reconciler
@@ -86,7 +87,8 @@ class Ground:
         self.limits = limits
         self.url = url
         self.lease = Lease(store, clock, node_name=name, length=timedelta(seconds=limits.lease_seconds))
-        self.committer = Committer(store)
+        self.meter = Meter()
+        self.committer = Committer(store, self.meter)
         self.directory = Directory(store, vault, base_url=url)
 
     def __repr__(self) -> str:
@@ -122,6 +124,7 @@ class Outgoing:
             max_in_flight=limits.max_in_flight,
             retry_time_scale=limits.retry_time_scale,
             alerts=self.alerts,
+            meter=ground.meter,
         )
         self.batcher = Batcher(
             committer=committer,
@@ -210,6 +213,7 @@ class Running:
                 artifacts=self.artifacts,
                 definitions=self.definitions,
                 clock=clock,
+                meter=ground.meter,
             ),
             lease=lease,
             clock=clock,

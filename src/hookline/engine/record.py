@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hookline.engine.commit import Committer
     from hookline.engine.definitions import Definitions
     from hookline.engine.endings import Endings
+    from hookline.engine.meter import Meter
     from hookline.engine.publish import Outbox
     from hookline.model.executions import Artifact, Conversation, Facts
     from hookline.ports import Archive, Clock, Epoch
@@ -92,6 +93,7 @@ class Recorder:
         artifacts: ArtifactKeeper,
         definitions: Definitions,
         clock: Clock,
+        meter: Meter,
     ) -> None:
         self._committer = committer
         self._archive = archive
@@ -99,6 +101,7 @@ class Recorder:
         self._endings = endings
         self._definitions = definitions
         self._clock = clock
+        self._meter = meter
         self.artifacts = artifacts
 
     def now(self) -> datetime:
@@ -160,6 +163,8 @@ class Recorder:
                     )
                 await asyncio.sleep(min(0.1 * 2**tries, _LONGEST_PAUSE_SECONDS))
             else:
+                if is_ours:
+                    self._meter.ended(ended)
                 return ended if is_ours else None
         raise AssertionError("count never ends")
 

@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from hookline.engine.batch import Batcher
     from hookline.engine.deliver import Deliverer
     from hookline.engine.deploy import Deployer
-    from hookline.engine.directory import Directory
     from hookline.engine.endings import Endings
     from hookline.engine.execute import Executor
-    from hookline.engine.lease import Lease
+    from hookline.engine.parts import Ground
     from hookline.engine.publish import Outbox
     from hookline.engine.reconcile import Reconciler
     from hookline.engine.uploads import Uploads
-    from hookline.ports import Store
 
 _log = structlog.get_logger("hookline.supervise")
 
@@ -47,9 +45,7 @@ class Supervisor:
     def __init__(
         self,
         *,
-        store: Store,
-        lease: Lease,
-        directory: Directory,
+        ground: Ground,
         deliverer: Deliverer,
         executor: Executor,
         outbox: Outbox,
@@ -60,9 +56,10 @@ class Supervisor:
         reconciler: Reconciler,
         rounds: Sequence[tuple[float, Callable[[], Awaitable[None]]]],
     ) -> None:
-        self._store = store
-        self._lease = lease
-        self._directory = directory
+        self._store = ground.store
+        self._lease = ground.lease
+        self._directory = ground.directory
+        self._meter = ground.meter
         self._deliverer = deliverer
         self._executor = executor
         self._outbox = outbox
@@ -74,7 +71,6 @@ class Supervisor:
         self._rounds = rounds
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
-        self.lease_losses = 0
 
     def start(self) -> None:
         self._tasks = [
@@ -114,7 +110,7 @@ class Supervisor:
     async def _renew(self) -> None:
         if await self._lease.renew():
             return
-        self.lease_losses += 1
+        self._meter.lease_losses += 1
         _log.warning("lease_lost", epoch=self._lease.epoch)
         self._deliverer.forget()
         self._executor.forget()
@@ -126,6 +122,7 @@ class Supervisor:
         while released := await self._store.recover(self._lease.epoch):
             recovered += released
         if recovered:
+            self._meter.deliveries_recovered += recovered
             _log.info("deliveries_recovered", count=recovered)
             self._deliverer.rescan()
         await self._executor.adopt()
