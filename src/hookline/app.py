@@ -30,6 +30,7 @@ from hookline.engine.manage import first_admin_key, prepare
 from hookline.engine.node import Node
 from hookline.engine.parts import Limits
 from hookline.engine.vault import Vault
+from hookline.engine.watch import LoggedAttempts
 from hookline.errors import SettingError, StorageError
 from hookline.keyfile import previous_secret_key_of, secret_key_of
 from hookline.model.states import Kind
@@ -134,6 +135,7 @@ class Server:
                 disable_after_days=settings.disable_after_days,
                 payload_retention_days=settings.payload_retention_days or settings.retention_days,
                 retention_max_bytes=settings.retention_max_bytes,
+                log_attempts=LoggedAttempts(settings.log_attempts),
             ),
             roles=settings.roles,
             public_url=url,

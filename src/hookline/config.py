@@ -366,6 +366,11 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "one of debug, info, warning, error", "Least severe log line that is written.", "info"
     )
+    log_attempts: Literal["all", "failed", "none"] = _setting(
+        "one of all, failed, none",
+        "Which attempts have a line in the log, at level info; every one is in the database.",
+        "failed",
+    )
     log_format: Literal["auto", "text", "json"] = _setting(
         "one of auto, text, json", "`auto` writes text to a terminal and JSON elsewhere.", "auto"
     )

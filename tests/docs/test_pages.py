@@ -19,7 +19,7 @@ from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"\bhookline ([a-z]+)(?: ([a-z]+))?")
+COMMAND = re.compile(r"\bhookline ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
 
 
 @pytest.fixture(scope="module")

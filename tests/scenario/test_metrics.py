@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,7 +27,7 @@ def answer(request: Received) -> Reply:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder: Path = tmp_path_factory.mktemp("metrics")
-    with world(f"sqlite:///{folder}/hookline.db", folder, answers=answer) as found:
+    with world(f"sqlite:///{folder}/hookline.db", folder, answers=answer, HOOKLINE_LOG_LEVEL="info") as found:
         yield found
 
 
@@ -71,7 +72,7 @@ def test_what_happens_is_counted(one: World) -> None:
 
 def test_what_is_in_hand_is_shown_while_it_is(one: World) -> None:
     """Runner states: an execution is running, then it is not."""
-    execution_id = one.start("slow")
+    execution_id = one.start("slow", 5)
     place = ("hookline_node_executions", "workflow", "running")
     until(lambda: figures(one).get(place) == 1)
     one("POST", f"/api/v1/executions/{execution_id}/cancel")
@@ -86,3 +87,16 @@ def test_no_label_names_a_tenant(one: World) -> None:
     assert webhook["id"] not in text
     assert one.inbox.origin not in text
     assert "org_" not in text
+
+
+def test_a_failed_attempt_has_one_line_in_the_log(one: World) -> None:
+    """Whoever reads only the log sees that a receiver fails, and nothing of what was sent."""
+    log = one.nodes[0].log
+    found = until(lambda: [line for line in lines(log) if line["event"] == "attempt"])
+    assert {line["outcome"] for line in found} == {"http_error"}
+    assert found[0]["state"] == "exhausted"
+    assert all(one.inbox.origin not in str(line) for line in found)
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.lanes import WebhookLane
     from hookline.engine.lease import Lease
-    from hookline.engine.meter import Meter
     from hookline.engine.target import Target
+    from hookline.engine.watch import Watch
     from hookline.errors import HooklineError
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
@@ -82,7 +82,7 @@ class Deliverer:
         max_in_flight: int,
         retry_time_scale: float = 1.0,
         alerts: Alerts,
-        meter: Meter,
+        watch: Watch,
     ) -> None:
         self.committer = committer
         self._archive = archive
@@ -92,7 +92,7 @@ class Deliverer:
         self._clock = clock
         self._time_scale = retry_time_scale
         self._alerts = alerts
-        self._meter = meter
+        self._watch = watch
         self.wording = Wording(
             archive=archive, directory=directory, committer=committer, lease=lease, clock=clock
         )
@@ -335,7 +335,7 @@ class Deliverer:
         if verdict.state in {DeliveryState.PENDING, DeliveryState.HELD} and self._newest(lane) is None:
             # Deleted while it was under way: nobody would ever send it again.
             verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
-        self._meter.attempted(answer, verdict.state)
+        self._watch.attempted(target, claim, answer, verdict.state)
         failures = delivery.failures + verdict.counts_as_failure
         due = self._next_due(target, verdict, failures, answer, ended_at)
         news = NO_NEWS

@@ -23,8 +23,8 @@ from hookline.engine.history import RunTimes
 from hookline.engine.judge import Judge
 from hookline.engine.lease import Lease
 from hookline.engine.mails import Mails
-from hookline.engine.movies import Movies
 from hookline.engine.meter import Meter
+from hookline.engine.movies import Movies
 from hookline.engine.publish import Outbox, Publisher
 from hookline.engine.receive import Receiver
 from hookline.engine.reconcile import Reconciler
@@ -34,6 +34,7 @@ from hookline.engine.robots import Robots
 from hookline.engine.run_limits import RunLimits
 from hookline.engine.scripts import ScriptAgents
 from hookline.engine.uploads import Uploads
+from hookline.engine.watch import LoggedAttempts, Watch
 from hookline.engine.webhooks import Webhooks
 from hookline.model.states import Kind
 
@@ -73,6 +74,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     disable_after_days: float = 5.0
     payload_retention_days: float = 30.0
     retention_max_bytes: int = 0
+    log_attempts: LoggedAttempts = LoggedAttempts.FAILED
 
 
 class Ground:
@@ -124,7 +126,7 @@ class Outgoing:
             max_in_flight=limits.max_in_flight,
             retry_time_scale=limits.retry_time_scale,
             alerts=self.alerts,
-            meter=ground.meter,
+            watch=Watch(ground.meter, limits.log_attempts),
         )
         self.batcher = Batcher(
             committer=committer,
