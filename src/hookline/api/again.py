@@ -21,7 +21,7 @@ from hookline.api.inbound import Budget, Inbound, query_parameters
 from hookline.api.publish import other_request
 from hookline.api.records import MOST_PATH, MOST_QUERY
 from hookline.api.spool import take_in
-from hookline.api.starting import content_type_of, prepared
+from hookline.api.starting import content_type_of, prepared, read, routed
 from hookline.api.trigger_auth import (
     answer_handshake,
     credentials_in_query,
@@ -32,6 +32,7 @@ from hookline.api.trigger_auth import (
 )
 from hookline.api.trigger_in import check_method
 from hookline.core.redact import REDACTED
+from hookline.engine.routing import Chosen
 from hookline.engine.vault import ANSWER
 from hookline.errors import ConflictError, MissingError, VerificationError
 from hookline.model.configuration import Trigger
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from hookline.api.flows_in import Flow
     from hookline.api.services import Site
     from hookline.api.spool import Spooled
     from hookline.core.inbound import Scheme
-    from hookline.engine.routing import Chosen
     from hookline.errors import HooklineError
     from hookline.model.configuration import Stored
     from hookline.model.executions import Execution, TriggerRequest
@@ -232,6 +233,15 @@ def check_again(site: Site, call: Call) -> str | None:
             "It asked whether this URL is ours; nobody waits for the answer any more.", code="HANDSHAKE"
         )
     return verify_signature(site, call)
+
+
+async def check_route(site: Site, call: Call, spooled: Spooled) -> Flow:
+    """Return where a request would go, and check what only that tells: the signature that its flow asks for. Starts
+    nothing. Raises VerificationError, and as the router does.
+    """
+    assert call.trigger is not None
+    flow, _ = await routed(site, call, call.trigger, await read(spooled, call.request), chosen=Chosen())
+    return flow
 
 
 def is_checked_again(kept: TriggerRequest) -> bool:

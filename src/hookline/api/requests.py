@@ -14,6 +14,7 @@ from hookline.api.again import (
     Started,
     body_chunks,
     check_again,
+    check_route,
     is_checked_again,
     reason_of,
     refusal_of,
@@ -239,6 +240,7 @@ async def _again(
             spooled = await take_in_again(site, call, kept)
             dedupe_id = check_again(site, call)
             if is_dry:
+                await check_route(site, call, spooled)
                 tally.good += 1
                 return
             tally.add(await start_again(site, call, spooled, dedupe_id=dedupe_id))

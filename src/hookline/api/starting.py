@@ -47,19 +47,34 @@ async def prepared(
     Raises InputError, UnavailableError, VerificationError, and as the router does.
     """
     body = await read(spooled, call.request)
-    flow = await flow_of(site, call, found, body, chosen)
-    signed = None if call.signing is not None else signing_of_flow(site, flow)
-    if signed is not None:  # only the request itself told which flow it is for
-        must_be_signed(call, signed)
-        told = answer_handshake(site, call)
-        if told is not None:
-            return None, flow.answered(told)
-        dedupe_id = verify_signature(site, call)
-    flow = await before_start(site, call, flow, body)
+    flow, dedupe_id = await routed(site, call, found, body, dedupe_id=dedupe_id, chosen=chosen)
+    if flow.before.runs:
+        flow = await before_start(site, call, flow, body)
     if not flow.before.runs:
         return None, flow
     automation = await site.services.find_automation(found.organization_id, flow.kind, flow.id)
     return _start_of(site, call, found, flow, automation, body, dedupe_id), flow
+
+
+async def routed(
+    site: Site,
+    call: Call,
+    found: Stored[Trigger],
+    body: Body,
+    *,
+    dedupe_id: str | None = None,
+    chosen: Chosen | None = None,
+) -> tuple[Flow, str | None]:
+    """Return the flow that a request is for, which does not run for a sender that asks whether the URL is ours, and
+    the id that its signature's scheme dedupes by. Raises VerificationError, and as the router does.
+    """
+    flow = await flow_of(site, call, found, body, chosen)
+    signed = None if call.signing is not None else signing_of_flow(site, flow)
+    if signed is None:
+        return flow, dedupe_id
+    must_be_signed(call, signed)  # only the request itself told which flow it is for
+    told = answer_handshake(site, call)
+    return (flow, verify_signature(site, call)) if told is None else (flow.answered(told), None)
 
 
 def content_type_of(request: Inbound) -> str:

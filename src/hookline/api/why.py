@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.api.again import (
     UNROUTABLE,
     check_again,
+    check_route,
     is_checked_again,
     reason_of,
     refusal_of,
@@ -18,10 +19,7 @@ from hookline.api.again import (
     trigger_of,
 )
 from hookline.api.call import check_address
-from hookline.api.flows_in import flow_of
-from hookline.api.starting import read
 from hookline.api.trigger_auth import findings
-from hookline.engine.routing import Chosen
 from hookline.errors import ForbiddenError, HooklineError, StorageError, UnroutableError, VerificationError
 
 if TYPE_CHECKING:
@@ -61,9 +59,10 @@ def _told(reason: str | None, *sentences: str) -> dict[str, Any]:
 async def _verified(site: Site, kept: TriggerRequest) -> dict[str, Any]:
     found = await trigger_of(site, kept)
     async with reopened(site, found, kept) as call:
-        await take_in_again(site, call, kept)
+        spooled = await take_in_again(site, call, kept)
         try:
             check_again(site, call)
+            await check_route(site, call, spooled)
         except VerificationError as error:
             return _told(error.reason, *(await findings(site, call, error)).findings)
         return _told(None, _FITS, *(await findings(site, call, None)).findings)
@@ -74,8 +73,7 @@ async def _routed(site: Site, kept: TriggerRequest) -> dict[str, Any]:
     async with reopened(site, found, kept) as call:
         spooled = await take_in_again(site, call, kept)
         try:
-            body = await read(spooled, call.request)
-            flow = await flow_of(site, call, found, body, Chosen())
+            flow = await check_route(site, call, spooled)
         finally:
             await spooled.forget(site.services.blobs)
     customer = flow.shown.get("customer", {}).get("external_id")
