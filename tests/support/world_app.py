@@ -152,6 +152,19 @@ async def acme_orders(ctx: Any) -> Any:
     return {"config": ctx.config, "customer": ctx.trigger.customer.external_id}
 
 
+shared = app.integration(
+    "shared",
+    endpoint="shared",
+    flow_name_field="headers.x-flow",
+    external_customer_id_field="body.data.tenant",
+)
+
+
+@shared.flow("orders")
+async def shared_orders(ctx: Any) -> Any:
+    return ctx.trigger.customer.external_id
+
+
 def _deploy(ctx: Any) -> Any:
     path = ctx.config["path"]
     note(path, f"deploying {ctx.flow.name}")

@@ -41,6 +41,8 @@ _LISTED: Final = {
     "instances": "instances",
     "robots": "robots",
     "keys": "keys",
+    "triggers": "triggers",
+    "requests": "requests",
     "organizations": "orgs",
 }
 """The command that lists what a path's segment behind ``/api/v1`` names."""
@@ -146,6 +148,19 @@ class Client:
         payload = None if body is None else encoded(body).encode("utf-8", "surrogatepass")
         with self._exchange(method, _with_query(path, query), payload, headers, timeout_seconds) as response:
             return response.status, _read_answer(response, path)
+
+    def fetch(self, path: str) -> bytes:
+        """Return the bytes of an answer as they came. Raises CommandError."""
+        with self._exchange("GET", path, None, None, 100.0) as response:
+            if 200 <= response.status < 300:
+                return response.read()
+            _read_answer(response, path)
+        raise CommandError(f"{self.url} answered without a body: try again")
+
+    def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Send these bytes and return status and body of the answer, whatever it says. Raises CommandError."""
+        with self._exchange(method, path, body, headers, 100.0) as response:
+            return response.status, response.read()
 
     def pages(self, path: str, word: str, *, limit: int, **query: object) -> list[Any]:
         """Return up to ``limit`` objects of a list, following its cursor. word: its name in the answer."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
 from hookline.cli import show
-from hookline.cli.client import Client, CommandError, segment
+from hookline.cli.client import Client, segment
 from hookline.cli.options import Json, Limit
+from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.sheets import show_delivery
 
 app = App(name="deliveries", help="See what was sent, and send it again.")
-
-_LOOK_SECONDS: Final = 0.5
 
 _MOST_NAMES: Final = 500
 """Webhooks that a list asks the names of; of one beyond them it shows the id, as of one that is deleted."""
@@ -174,12 +171,12 @@ def replay(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     preview = client.post("/api/v1/replays", wanted | {"dry_run": True})
     if dry_run:
-        show.as_json(preview) if json else show.line(_how_many(preview))
+        show.as_json(preview) if json else show.line(how_many(preview, "deliveries"))
         return
     if not yes:
-        _confirm(preview)
+        confirm_replay(preview, "deliveries", would="send", question="Send them again?")
     made = client.post("/api/v1/replays", wanted | {"until": preview["until"]})
-    ended = _follow(client, made, is_shown=not json) if wait else made
+    ended = follow(client, made, is_shown=not json) if wait else made
     if json:
         show.as_json(ended)
     else:
@@ -188,32 +185,3 @@ def replay(
             f"{ended['skipped']} skipped",
             "green" if ended["status"] in {"completed", "running"} else "yellow",
         )
-
-
-def _how_many(preview: dict[str, Any]) -> str:
-    more = "" if preview["is_count_exact"] else "more than "
-    return (
-        f"{more}{preview['count']} deliveries, {preview['rate_per_second']:g} a second: "
-        f"{preview['count'] / preview['rate_per_second']:.0f} s"
-    )
-
-
-def _confirm(preview: dict[str, Any]) -> None:
-    if not sys.stdin.isatty():
-        raise CommandError(f"this would send {_how_many(preview)}; add --yes to do it")
-    show.line(_how_many(preview))
-    if input("Send them again? [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise CommandError("nothing was sent")
-
-
-def _follow(client: Client, made: dict[str, Any], *, is_shown: bool) -> dict[str, Any]:
-    """Wait for the end of a replay, or until somebody pauses it. Returns it as it then is."""
-    from rich.progress import Progress
-
-    with Progress(console=show.console(), transient=True, disable=not is_shown) as bar:
-        task = bar.add_task("replaying", total=max(1, made["count"]))
-        while made["status"] == "running":
-            time.sleep(_LOOK_SECONDS)
-            made = client.get(f"/api/v1/replays/{segment(made['id'])}")
-            bar.update(task, completed=made["reopened"] + made["skipped"] + made["added"])
-    return made

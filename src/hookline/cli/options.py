@@ -85,6 +85,25 @@ def _parsed(text: str, name: str) -> Any:
         raise CommandError(f"{name} must be JSON, such as '{{\"order\": 1}}': {error}") from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds. Raises CommandError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_secret(text: str) -> str:
+    """Return a secret, or what is in the file of ``@FILE``. Raises CommandError."""
+    # Only the line end that an editor adds is dropped: other spaces are a mistake worth explaining.
+    secret = text
+    if text.startswith("@"):
+        secret = read_bytes(Path(text[1:])).decode("utf-8", "replace").rstrip("\r\n")
+    if not secret:
+        raise CommandError("--secret must not be empty")
+    return secret
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before what cannot be undone; without a terminal, ``--yes`` must have been given."""
     if yes:

@@ -105,3 +105,56 @@ def show_delivery(delivery: dict[str, Any]) -> None:
             spare=("address", "duration_ms", "started_at"),
             empty="not attempted yet",
         )
+
+
+def show_trigger(trigger: dict[str, Any]) -> None:
+    """Print a trigger. Its credential is there only right after it was made."""
+    automation, auth = trigger.get("automation") or {}, trigger.get("auth") or {}
+    known = {"id", "name", "automation", "auth", "integration", "path_id", "created_at", "updated_at"}
+    show.sheet(
+        [
+            ("trigger", trigger.get("id")),
+            ("name", trigger.get("name")),
+            ("automation", f"{automation.get('kind')} {automation.get('id')}"),
+            ("auth", " ".join(str(value) for value in auth.values() if isinstance(value, str))),
+            *((name, value) for name, value in trigger.items() if name not in known),
+        ]
+    )
+
+
+def show_request(request: dict[str, Any]) -> None:
+    """Print a request as it came: its headers and its body after what is known of it."""
+    query = f"?{request['query']}" if request["query"] else ""
+    show.sheet(
+        [
+            ("request", request["id"]),
+            ("came", f"{request['received_at']} from {request['remote_address']}"),
+            ("trigger", request["trigger_id"]),
+            ("execution", request["execution_id"]),
+            ("answered", request["status"]),
+            ("because", request["reason"]),
+            (
+                "body",
+                f"{request['body_size']} bytes" + ("" if request["is_body_whole"] else ", not all kept"),
+            ),
+        ]
+    )
+    if request["explain"] is not None:
+        show.line("")
+        show_findings(request["explain"])
+    show.line("")
+    show.line(f"{request['method']} {request['path']}{query}")
+    for name, value in request["headers"]:
+        show.line(f"{name}: {value}")
+    show.line("")
+    if request["body_encoding"] == "utf-8":
+        show.line(request["body"])
+    else:
+        show.line(f"bytes that are no text: `hookline capture {request['id']} --out DIR` writes them", "dim")
+
+
+def show_findings(told: dict[str, Any]) -> None:
+    """Print what is wrong with a request."""
+    show.line(told["reason"] or "it would run now", "red" if told["reason"] else "green")
+    for sentence in told["findings"]:
+        show.line(f"  {sentence}")

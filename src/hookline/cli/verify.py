@@ -16,7 +16,7 @@ import msgspec
 
 from hookline.cli import show
 from hookline.cli.client import CommandError
-from hookline.cli.options import Json
+from hookline.cli.options import Json, read_bytes, read_secret
 from hookline.core.inbound import NO_IDEA, PRESETS, Diagnosis, Scheme, diagnose, scheme_from
 from hookline.errors import InputError
 
@@ -74,8 +74,8 @@ def verify(
     previous_secret
         The secret before the last rotation, or `@FILE` with it.
     """
-    secrets = [_read_secret(text) for text in (secret, previous_secret) if text is not None]
-    pairs, raw = _read_headers(headers), _read(body)
+    secrets = [read_secret(text) for text in (secret, previous_secret) if text is not None]
+    pairs, raw = _read_headers(headers), read_bytes(body)
     schemes = _schemes(preset, scheme, pairs, has_public_key=secrets[0].startswith("whpk_"))
     if not schemes:
         raise CommandError(
@@ -167,23 +167,8 @@ def _print(found: list[tuple[str, Diagnosis]]) -> None:
             show.line(f"  {sentence}")
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _read_secret(text: str) -> str:
-    # Only the line end that an editor adds is dropped: other spaces are a mistake worth explaining.
-    secret = _read(Path(text[1:])).decode("utf-8", "replace").rstrip("\r\n") if text.startswith("@") else text
-    if not secret:
-        raise CommandError("--secret must not be empty")
-    return secret
-
-
 def _read_headers(path: Path) -> Headers:
-    text = _read(path).decode("utf-8", "replace")
+    text = read_bytes(path).decode("utf-8", "replace")
     if text.lstrip().startswith("{"):
         return list(_pairs(_object(path)))
     matches = (_HEADER_LINE.fullmatch(line.strip()) for line in text.splitlines())
@@ -192,7 +177,7 @@ def _read_headers(path: Path) -> Headers:
 
 def _object(path: Path) -> dict[str, object]:
     try:
-        parsed = json_.loads(_read(path))
+        parsed = json_.loads(read_bytes(path))
     except ValueError as error:
         raise CommandError(f"{path} must hold JSON: {error}") from error
     if not isinstance(parsed, dict):

@@ -1,10 +1,12 @@
-"""A pytest fixture that signs requests as Stripe, GitHub, Slack and every other preset would, under a fixed clock.
+"""Pytest fixtures: one signs requests as Stripe, GitHub, Slack and every other preset would, under a fixed clock; one
+reads the requests that ``hookline capture`` wrote.
 
 Installed with Hookline: no import, no configuration. See docs/how-to/test-your-handler.md.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 """When requests are signed unless the test says otherwise."""
@@ -77,10 +80,10 @@ def hookline_signed(hookline_now: datetime) -> Signing:
         now: datetime | None = None,
     ) -> SignedRequest:
         from hookline.core.inbound import scheme_from, sign
-        from hookline.testing.samples import SAMPLES, URL, Sample, verifying_secret
+        from hookline.testing.samples import URL, sample_of, verifying_secret
 
         scheme = scheme_from({"preset": preset} if isinstance(preset, str) else preset)
-        sample = SAMPLES.get(scheme.name, Sample(b"{}"))
+        sample = sample_of(scheme)
         at = now or hookline_now
         key = secret or sample.secret
         given = dict(headers or {})
@@ -104,6 +107,71 @@ def hookline_signed(hookline_now: datetime) -> Signing:
         )
 
     return signed
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedRequest:
+    """A request as it came in. headers: names in lower case, credentials redacted, values of a repeated name joined.
+    url: with a host and a trigger of its own, without what signs it.  scheme: how its sender signs, as
+    ``hookline_signed`` takes it; None when it does not.  signature_headers: those that sign it, names in lower case.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    received_at: datetime
+    scheme: dict[str, Any] | None
+    signature_headers: frozenset[str]
+
+    @property
+    def unsigned_headers(self) -> dict[str, str]:
+        """The headers without those that sign it, frame it or name a server."""
+        left_out = self.signature_headers | _OF_THE_CONNECTION
+        return {name: value for name, value in self.headers.items() if name not in left_out}
+
+
+_OF_THE_CONNECTION = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+
+
+@pytest.fixture
+def hookline_captured() -> Callable[[Path], CapturedRequest]:
+    """Read what ``hookline capture`` wrote: ``hookline_captured(Path(__file__).parent)``."""
+    return _captured
+
+
+def _captured(folder: Path) -> CapturedRequest:
+    from hookline.core.inbound import scheme_from
+
+    meta = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    headers: dict[str, str] = {}
+    for name, value in meta["headers"]:
+        lower = name.lower()
+        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
+    signing: dict[str, set[str]] = {"header": set(), "query": set()}
+    if meta["scheme"] is not None:
+        scheme = scheme_from(meta["scheme"])
+        for source in (*scheme.signature, scheme.timestamp, scheme.id):
+            if source is not None and source.place in signing:
+                signing[source.place].update(source.names)
+        if "form" in scheme.placeholders:
+            signing["query"].add("bodySHA256")  # Twilio signs the digest of a body that is no form
+    return CapturedRequest(
+        method=meta["method"],
+        url=_without(meta["url"], signing["query"]),
+        headers=headers,
+        body=(folder / "body").read_bytes(),
+        received_at=datetime.fromisoformat(meta["received_at"]),
+        scheme=meta["scheme"],
+        signature_headers=frozenset(signing["header"]),
+    )
+
+
+def _without(url: str, names: set[str]) -> str:
+    """Return a URL without these parameters of its query; the others stay as they are written."""
+    address, _, query = url.partition("?")
+    kept = [one for one in query.split("&") if one and one.partition("=")[0] not in names]
+    return f"{address}?{'&'.join(kept)}" if kept else address
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -151,6 +151,23 @@ SAMPLES: Final[Mapping[str, Sample]] = {
 }
 
 
+_SECRETS: Final = {
+    "whsec": _WHSEC,
+    "whsec_base64": _WHSEC,
+    "base64": "c2VjcmV0IG9mIGEgc2FtcGxl",
+    "hex": _SEED,
+}
+"""By how a scheme makes a key of its secret, where that is not its UTF-8."""
+
+
+def sample_of(scheme: Scheme) -> Sample:
+    """Return the sample of a preset, or one that any other scheme can sign."""
+    if scheme.name in SAMPLES:
+        return SAMPLES[scheme.name]
+    secret = _SEED if scheme.algorithm == "ed25519" else _SECRETS.get(scheme.secret_transform, _SECRET)
+    return Sample(b"{}", secret=secret)
+
+
 def verifying_secret(scheme: Scheme, secret: str) -> str:
     """What the receiver is given: the signing secret itself, or the public key of an Ed25519 seed."""
     if scheme.algorithm != "ed25519":
