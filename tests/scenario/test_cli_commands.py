@@ -53,6 +53,7 @@ PAGES = (
     "publish",
     "deliver-and-verify",
     "authenticate-to-receivers",
+    "tell-people",
     "moving-from-agenticflow",
     "moving-from-phantombuster",
     "moving-from-maxun",

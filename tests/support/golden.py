@@ -27,6 +27,7 @@ from ended_runs import (
 )
 
 from hookline.dialects import NAMES, Recipient, get, payloads
+from hookline.dialects.templated import READY_MADE, BodyTemplate
 from hookline.model.events import Event
 from hookline.model.executions import Execution, Facts, JournalEntry, RenderFacts, RobotFacts, ScriptFacts
 
@@ -172,7 +173,20 @@ def bodies() -> dict[str, bytes]:
     }
     for (dialect, option, name), options in OPTIONS.items():
         found[f"{dialect}/{name}.{option}.json"] = body(dialect, ENDINGS[name], options)
-    return found
+    return found | _templated()
+
+
+def _templated() -> dict[str, bytes]:
+    """What the ready-made templates make of some events, by chat."""
+    cases = TYPED | {"published-list": ENDINGS["published-list"], "published-null": ENDINGS["published-null"]}
+    to = Recipient(webhook_id=WEBHOOK_ID)
+    return {
+        f"templates/{chat}/{name}.{'txt' if chat == 'ntfy' else 'json'}": BodyTemplate(chat).body(
+            case.event, to
+        )
+        for chat in READY_MADE
+        for name, case in cases.items()
+    }
 
 
 if __name__ == "__main__":

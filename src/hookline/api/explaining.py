@@ -8,21 +8,29 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.deliveries import brief_view
+from hookline.api.publish import EVENT_TYPE
 from hookline.api.reply import (
     AtSite,
     Body,
+    RawBody,
     Reader,
     body_view,
     found_or_missing,
     instant,
     key_in_path,
+    member,
     reply,
     when,
 )
+from hookline.api.services import Site
 from hookline.api.webhooks import WebhookFields, changed_by
+from hookline.core.templates import TemplateFailedError
 from hookline.engine.explain import Judged, Verdict, reason_of
 from hookline.engine.manage.webhooks import get_webhook
-from hookline.model.ids import OWN_EVENT_ID, public
+from hookline.errors import InputError
+from hookline.model.configuration import Stored, Webhook
+from hookline.model.events import Event
+from hookline.model.ids import OWN_EVENT_ID, Key, new_key, public
 
 router = APIRouter(prefix="/api/v1", tags=["explain"])
 
@@ -42,6 +50,18 @@ class DryRun(Body):
     bodies: int = Field(3, ge=0, le=20)
 
 
+class Preview(Body):
+    """event_id: an event there is; or event and data: one that has not happened.
+
+    changes: fields of the webhook as a PUT takes them, tried and not stored.
+    """
+
+    event_id: str | None = None
+    event: str = "webhook.test"
+    data: Any = None
+    changes: WebhookFields | None = None
+
+
 @router.post("/webhooks/{webhook_id}/dry-run", summary="Say which of the last events it would have got")
 async def dry_run(site: AtSite, caller: Reader, webhook_id: str, body: DryRun | None = None) -> Response:
     wanted = body or DryRun.model_construct(last=_LAST, since=None, changes=None, bodies=3)
@@ -53,7 +73,7 @@ async def dry_run(site: AtSite, caller: Reader, webhook_id: str, body: DryRun | 
     judged = await services.explainer.dry_run(stored, last=wanted.last, since=instant(wanted.since, "since"))
     fitting = [one.event for one in judged if one.mismatch is None]
     readable = [event for event in fitting if not event.is_stripped]
-    bodies = {event.key: await services.explainer.body(stored, event) for event in readable[: wanted.bodies]}
+    bodies = {event.key: await _worded(site, stored, event) for event in readable[: wanted.bodies]}
     return reply(
         {
             "webhook_id": public("webhook", stored.id),
@@ -81,7 +101,53 @@ async def explain(site: AtSite, caller: Reader, event_id: str) -> Response:
     )
 
 
-def _judged_view(judged: Judged, body: bytes | None) -> dict[str, Any]:
+@router.post(
+    "/webhooks/{webhook_id}/preview", summary="Show what it would send for an event, without sending"
+)
+async def preview(
+    site: AtSite, caller: Reader, webhook_id: str, raw_body: RawBody, body: Preview | None = None
+) -> Response:
+    wanted, services = body or Preview(), site.services
+    stored = await get_webhook(services.store, caller.organization_id, key_in_path("webhook", webhook_id))
+    if wanted.changes is not None:
+        document = changed_by(site, stored.document, wanted.changes)
+        stored = msgspec.structs.replace(stored, document=document)
+    event = await _previewed(site, caller.organization_id, wanted, member(raw_body, "data"))
+    named = {"event_id": event.public_id, "type": event.type}
+    content_type = {"content_type": services.explainer.content_type(stored)}
+    return reply(named | content_type | await _worded(site, stored, event))
+
+
+async def _previewed(site: Site, organization_id: Key, wanted: Preview, data: bytes | None) -> Event:
+    """The event that was named, or one that has not happened."""
+    if wanted.event_id is not None:
+        known = OWN_EVENT_ID.fullmatch(wanted.event_id) is not None
+        found = await site.services.store.event(organization_id, wanted.event_id) if known else None
+        return found_or_missing(found, "event")
+    if EVENT_TYPE.fullmatch(wanted.event) is None:
+        raise InputError(
+            "This is not an event type.", field="event", expected="event type", received="string"
+        )
+    now = site.services.clock.now()
+    return Event(
+        key=new_key(),
+        organization_id=organization_id,
+        type=wanted.event,
+        data=data or b"{}",
+        occurred_at=now,
+        received_at=now,
+    )
+
+
+async def _worded(site: Site, stored: Stored[Webhook], event: Event) -> dict[str, Any]:
+    """The body, or why its template cannot word the event."""
+    try:
+        return body_view("body", await site.services.explainer.body(stored, event)) | {"error": None}
+    except TemplateFailedError as exc:
+        return {"body": None, "error": str(exc)}
+
+
+def _judged_view(judged: Judged, worded: dict[str, Any] | None) -> dict[str, Any]:
     event, mismatch = judged.event, judged.mismatch
     return {
         "id": event.public_id,
@@ -90,7 +156,7 @@ def _judged_view(judged: Judged, body: bytes | None) -> dict[str, Any]:
         "matches": mismatch is None,
         "rule": mismatch,
         "reason": None if mismatch is None else reason_of(mismatch),
-    } | ({} if body is None else body_view("body", body))
+    } | (worded or {})
 
 
 def _verdict_view(verdict: Verdict) -> dict[str, Any]:

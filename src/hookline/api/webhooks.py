@@ -27,6 +27,7 @@ from hookline.api.reply import (
 from hookline.api.services import Site
 from hookline.api.statistics import stats_view, window_of
 from hookline.api.triggers import AutomationName
+from hookline.engine.manage.body_template import template_view
 from hookline.engine.manage.webhook_fields import Rules, change
 from hookline.engine.manage.webhooks import (
     create_webhook,
@@ -109,6 +110,7 @@ class WebhookFields(Body):
     retry_policy: RetryPolicyBody | None = None
     conditions: dict[str, Any] | None = None
     filters: FiltersBody | None = None
+    template: Any = None
     batch_settings: BatchBody | None = None
     headers: dict[str, str] | None = None
     rate_per_second: float | None = Field(None, gt=0, le=100_000, allow_inf_nan=False)
@@ -432,6 +434,7 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None, health: Health 
         "conditions": webhook.conditions,
         "filters": filters if any(filters.values()) else None,
         "batch_settings": webhook.batch,
+        "template": template_view(webhook),
         "headers": webhook.headers,
         "metadata": webhook.metadata,
         "rate_per_second": webhook.rate_per_second,

@@ -6,6 +6,7 @@ Both lifecycles are tables; a move that is not in them is our bug, raises ValueE
 |---|---|---|
 | 2xx | succeeded | - |
 | 410 | held, and its webhook is disabled | yes |
+| its template cannot word the event | exhausted | yes |
 | 410 from an address that its target has for this delivery alone | exhausted | yes |
 | our own node stopped or had no room | pending | no |
 | anything else, retries left | pending | yes |
@@ -23,6 +24,7 @@ import msgspec
 
 from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 
+TEMPLATE_FAILED: Final = "template_failed"
 RETRIES_EXHAUSTED: Final = "retries_exhausted"
 PAYLOAD_GONE: Final = "payload_expired"
 WEBHOOK_DELETED: Final = "webhook_deleted"
@@ -49,6 +51,8 @@ _SUCCEEDED: Final = Verdict(DeliveryState.SUCCEEDED, counts_as_failure=False)
 _AGAIN: Final = Verdict(DeliveryState.PENDING)
 _AGAIN_FREE: Final = Verdict(DeliveryState.PENDING, counts_as_failure=False)
 _EXHAUSTED: Final = Verdict(DeliveryState.EXHAUSTED, RETRIES_EXHAUSTED)
+# The same event would be worded as badly the next time; once the template is mended, a retry by hand sends it.
+_UNWORDED: Final = Verdict(DeliveryState.EXHAUSTED, TEMPLATE_FAILED)
 # Held, not dropped: whoever mends the receiver gets everything on resume.
 _GONE: Final = Verdict(DeliveryState.HELD, WEBHOOK_DISABLED, disable=GONE)
 
@@ -84,6 +88,8 @@ def after_attempt(
         return _SUCCEEDED
     if outcome in _OURS:
         return _AGAIN_FREE
+    if outcome is AttemptOutcome.TEMPLATE_FAILED:
+        return _UNWORDED
     if is_test:
         return _GONE_AT_TEST if status == 410 else _FAILED_TEST
     if status == 410:

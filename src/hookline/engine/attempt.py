@@ -75,7 +75,7 @@ def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgo
     event = claim.owed.event
     headers = target.signed_headers(message_id(claim.owed), at, body, is_batch=event is None)
     if event is not None:
-        headers = (*headers, *target.dialect.event_headers(event))
+        headers = (*headers, *target.event_headers(event))
         if event.sequence:
             headers = (*headers, ("Hookline-Sequence", str(event.sequence)), (HEADER, str(event.hops + 1)))
     return Outgoing(
@@ -88,6 +88,11 @@ def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgo
         credentials=target.secret_headers,
         query_secret=target.query_secret,
     )
+
+
+def unworded(target: Target, claim: Claim) -> Outgoing:
+    """The request that would have been made, had its body come about: for the record alone."""
+    return Outgoing(claim.owed.delivery.url or target.webhook.url, query_secret=target.query_secret)
 
 
 def attempt_of(

@@ -23,8 +23,9 @@ from hookline import failpoints
 from hookline.core.flow import ramp_wait
 from hookline.core.lifecycle import PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
+from hookline.core.templates import TemplateFailedError
 from hookline.engine.alert import NO_NEWS
-from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent
+from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent, unworded
 from hookline.engine.due import DueNotes
 from hookline.engine.lanes import Claim, Lanes
 from hookline.engine.pace import Pacer
@@ -32,6 +33,7 @@ from hookline.engine.word import Wording
 from hookline.errors import PayloadGoneError, StorageError
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
 from hookline.ports import ClaimDeliveries, Owed, Settle, Want
+from hookline.ports.sender import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch, Leases, NewEvent
-    from hookline.ports.sender import Answer, Outgoing, Sender
+    from hookline.ports.sender import Outgoing, Sender
 
 _log = structlog.get_logger("hookline.deliver")
 
@@ -281,6 +283,10 @@ class Deliverer:
         except PayloadGoneError:
             self._set_aside(claim, PAYLOAD_GONE, started_at)
             return
+        except TemplateFailedError as exc:
+            answer = Answer(AttemptOutcome.TEMPLATE_FAILED, error=str(exc))
+            await self._conclude(lane, claim, None, unworded(target, claim), answer, started_at)
+            return
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
             self._set_crashed(target, claim, exc, started_at)
             return
@@ -288,8 +294,20 @@ class Deliverer:
         answer = await self._sender.send(request)
         failpoints.hit("after_send")
         self._note(lane, answer)
-        if self._alerts.concerns(target, answer):
-            await self._alerts.ready(target)
+        await self._conclude(lane, claim, body, request, answer, started_at)
+
+    async def _conclude(
+        self,
+        lane: WebhookLane,
+        claim: Claim,
+        body: bytes | None,
+        request: Outgoing,
+        answer: Answer,
+        started_at: datetime,
+    ) -> None:
+        """Settle an attempt. body: None when there is none, because the event could not be worded."""
+        if self._alerts.concerns(lane.target, answer):
+            await self._alerts.ready(lane.target)
         self._settle(lane, claim, body, request, answer, started_at)
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
@@ -316,7 +334,7 @@ class Deliverer:
         self,
         lane: WebhookLane,
         claim: Claim,
-        body: bytes,
+        body: bytes | None,
         request: Outgoing,
         answer: Answer,
         started_at: datetime,
@@ -363,7 +381,7 @@ class Deliverer:
                 failures=failures,
                 crashes=delivery.crashes,
                 body=None if verdict.state is DeliveryState.SUCCEEDED else body,
-                body_size=len(body),
+                body_size=None if body is None else len(body),
                 ordering_key=delivery.ordering_key,
                 events=news.events,
             ),

@@ -109,8 +109,13 @@ class Explainer:
                 break
         return judged
 
+    def content_type(self, stored: Stored[Webhook]) -> str:
+        """Of such a body."""
+        target = self._directory.target_of(stored)
+        return (target.template or target.dialect).content_type
+
     async def body(self, stored: Stored[Webhook], event: Event) -> bytes:
-        """What a definition of a webhook would send for an event, sent alone."""
+        """What a definition of a webhook would send for an event, sent alone. Raises TemplateFailedError."""
         return await self._wording.event(self._directory.target_of(stored), event)
 
     async def explain(self, event: Event) -> list[Verdict]:

@@ -13,6 +13,7 @@ from hookline.core.retry import RetrySchedule, from_list, from_policy
 from hookline.core.signing import Signer, SigningKey
 from hookline.dialects import BATCH_CONTENT_TYPE, Recipient
 from hookline.dialects import get as get_dialect
+from hookline.dialects.templated import BodyTemplate
 from hookline.engine.manage.receiver_tls import opened
 from hookline.engine.vault import AUTHENTICATION, SIGNING_KEY, SIGNING_SECRET
 from hookline.model.ids import public
@@ -21,6 +22,7 @@ from hookline.model.states import WebhookStatus
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from hookline.dialects.base import HeaderList
     from hookline.engine.vault import Vault
     from hookline.model.configuration import RetryPolicy, Stored, Webhook
     from hookline.model.events import Event
@@ -63,6 +65,7 @@ class Target:
         "secret",
         "secret_headers",
         "stored",
+        "template",
         "timeout_seconds",
         "tls",
         "webhook",
@@ -87,6 +90,11 @@ class Target:
             webhook.max_redirects if webhook.max_redirects is not None else self.dialect.max_redirects
         )
         self.tls = opened(vault, webhook)
+        self.template = (
+            None
+            if webhook.template is None
+            else BodyTemplate(webhook.template, webhook.template_content_type)
+        )
         self._accepts = compile_patterns(webhook.events)
         self._condition = compile_conditions(webhook.conditions) if webhook.conditions else None
         self._recipient = Recipient(
@@ -157,7 +165,13 @@ class Target:
 
     def body(self, event: Event, execution: Execution | None = None) -> bytes:
         """Word the event: a pure function of event, revision and the event's execution, which has ended."""
+        if self.template is not None:
+            return self.template.body(event, self._recipient)
         return self.dialect.body(event, self._recipient, execution)
+
+    def event_headers(self, event: Event) -> HeaderList:
+        """Headers that tell what the body does not."""
+        return (self.dialect if self.template is None else self.template).event_headers(event)
 
     def signed_headers(
         self, message_id: str, at: datetime, body: bytes, *, is_batch: bool = False
@@ -172,7 +186,7 @@ class Target:
             timestamp=int(at.timestamp()),
             body=body,
         )
-        content_type = BATCH_CONTENT_TYPE if is_batch else self.dialect.content_type
+        content_type = BATCH_CONTENT_TYPE if is_batch else (self.template or self.dialect).content_type
         return (("Content-Type", content_type), *self.headers, *signatures)
 
 

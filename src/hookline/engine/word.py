@@ -47,10 +47,18 @@ class Wording:
         return await self.event(target, owed.event)
 
     async def event(self, target: Target, event: Event) -> bytes:
-        """The body of one event sent alone. target: the revision that words it. Raises PayloadGoneError."""
+        """The body of one event sent alone. target: the revision that words it.
+
+        Raises PayloadGoneError or TemplateFailedError.
+        """
         if event.is_stripped:
             raise PayloadGoneError("Its payload was deleted by retention.")
-        if not target.dialect.tells_ends_only or event.execution_id is None or event.sequence == 0:
+        if (
+            target.template is not None
+            or not target.dialect.tells_ends_only
+            or event.execution_id is None
+            or event.sequence == 0
+        ):
             return target.body(event)
         execution = await self._archive.execution(event.execution_id, organization_id=event.organization_id)
         return target.body(event, execution)

@@ -139,6 +139,8 @@ class Webhook(Document, frozen=True, kw_only=True):
     signature: entries of the Standard header, ``v1`` (the secret's), ``v1a`` (the key pair's) or ``both``. signing_key,
     previous_signing_key: sealed, rotated with the secret; None where none was asked for.  public_key: for receivers.
     conditions, include_fields, exclude_fields, batch, options: None or empty where unset. options: the dialect's.
+    template: the name of a ready-made one or a text, instead of the dialect's body; None for that.
+    template_content_type: of a text, None for JSON.
     max_in_flight: 1 to 1,000.  rate_per_second: None for no limit.  timeout_ms: None for the dialect's own.
     status_changed_at, status_reason: of the last change of status, or None.
     """
@@ -174,6 +176,8 @@ class Webhook(Document, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     metadata: dict[str, Any] = {}
     options: dict[str, Any] = {}
+    template: str | None = None
+    template_content_type: str | None = None
     rate_per_second: float | None = None
     max_in_flight: int = 32
     is_ordered: bool = False

@@ -116,6 +116,7 @@ class AttemptOutcome(StrEnum):
     BAD_RESPONSE = "bad_response"
     INTERRUPTED = "interrupted"
     NOT_SENT = "not_sent"
+    TEMPLATE_FAILED = "template_failed"
 
 
 class Missing(Enum):

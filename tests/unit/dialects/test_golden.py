@@ -21,10 +21,12 @@ def test_a_body_is_what_its_golden_file_says(place: str) -> None:
 
 
 def test_every_golden_file_has_its_case() -> None:
-    assert {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.json")} == set(BODIES)
+    assert {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.*")} == set(BODIES)
 
 
-@pytest.mark.parametrize("place", [place for place in BODIES if not place.startswith("raw/")])
+@pytest.mark.parametrize(
+    "place", [place for place in BODIES if not place.startswith("raw/") and place.endswith(".json")]
+)
 def test_a_golden_body_survives_being_parsed_and_written_again(place: str) -> None:
     """AF-X1 for every dialect whose body is ours: JSON without spaces, ECMAScript's numbers."""
     text = (FOLDER / place).read_text(encoding="utf-8").removesuffix("\n")

@@ -16,6 +16,7 @@ from hookline.core.filters import compile_filter
 from hookline.core.matching import check_pattern
 from hookline.dialects import check_options
 from hookline.dialects import get as get_dialect
+from hookline.engine.manage.body_template import check_together, template
 from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.receiver_auth import authentication, check_header_name, check_visible
 from hookline.engine.manage.receiver_tls import tls
@@ -52,6 +53,7 @@ def change(rules: Rules, webhook: Webhook, fields: Mapping[str, Any]) -> Webhook
     """Return the webhook with the caller's fields merged in. None unsets what may be unset. Raises InputError."""
     for name, value in fields.items():
         webhook = msgspec.structs.replace(webhook, **_CHANGES[name](rules, webhook, value))
+        check_together(webhook, name)
     return webhook
 
 
@@ -208,6 +210,7 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "retry_policy": _retry_policy,
     "conditions": _conditions,
     "filters": _filters,
+    "template": lambda _, __, value: template(value),
     "batch_settings": lambda _, __, value: {"batch": None if value is None else BATCH | dict(value)},
     "headers": _headers,
     "rate_per_second": _plain("rate_per_second"),

@@ -116,7 +116,8 @@ _COUNT: Final = f"WITH counted AS ({_MINUTES_ALONE}) {_TOTALS_ALONE}"
 
 _REOPEN: Final = f"""
 UPDATE deliveries
-SET state = 'pending', state_reason = NULL, lane = $3, next_attempt_at = $4, ended_at = NULL
+SET state = 'pending', state_reason = NULL, lane = $3, next_attempt_at = $4, ended_at = NULL,
+    webhook_revision = CASE WHEN state_reason = 'template_failed' THEN 0 ELSE webhook_revision END
 WHERE id = $1 AND organization_id = $2 AND state <> 'in_flight'
     AND NOT (state = 'pending' AND next_attempt_at IS NULL)
 RETURNING {rows.listed(rows.DELIVERY)}

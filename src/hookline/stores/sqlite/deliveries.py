@@ -33,7 +33,8 @@ _CLAIM: Final = """
 """
 
 _REOPEN: Final = f"""
-    UPDATE deliveries SET state = 'pending', state_reason = NULL, lane = ?, next_attempt_at = ?, ended_at = NULL
+    UPDATE deliveries SET state = 'pending', state_reason = NULL, lane = ?, next_attempt_at = ?, ended_at = NULL,
+        webhook_revision = iif(state_reason = 'template_failed', 0, webhook_revision)
     WHERE id = ? AND organization_id = ? AND epoch IS NULL AND NOT (state = 'pending' AND next_attempt_at IS NULL)
     RETURNING {listed(DELIVERY)}
 """
