@@ -27,7 +27,7 @@ from hookline.api.webhooks import WebhookFields, changed_by
 from hookline.core.templates import TemplateFailedError
 from hookline.engine.explain import Judged, Verdict, reason_of
 from hookline.engine.manage.webhooks import get_webhook
-from hookline.errors import InputError
+from hookline.errors import InputError, PayloadGoneError
 from hookline.model.configuration import Stored, Webhook
 from hookline.model.events import Event
 from hookline.model.ids import OWN_EVENT_ID, Key, new_key, public
@@ -140,10 +140,10 @@ async def _previewed(site: Site, organization_id: Key, wanted: Preview, data: by
 
 
 async def _worded(site: Site, stored: Stored[Webhook], event: Event) -> dict[str, Any]:
-    """The body, or why its template cannot word the event."""
+    """The body, or why there is none: a template that cannot word the event, a payload that retention emptied."""
     try:
         return body_view("body", await site.services.explainer.body(stored, event)) | {"error": None}
-    except TemplateFailedError as exc:
+    except (TemplateFailedError, PayloadGoneError) as exc:
         return {"body": None, "error": str(exc)}
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from hookline.core.matching import Mismatch
+from hookline.core.templates import TemplateFailedError
+from hookline.errors import PayloadGoneError
 from hookline.model.configuration import Webhook
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, public
@@ -82,7 +84,8 @@ class Explainer:
 
     async def sent_body(self, delivery: Delivery) -> bytes | None:
         """The bytes that were sent, or would be: kept while attempts may follow, else worded again from what they were
-        worded from. None when the webhook or the event is gone, and for a batch that was sent.
+        worded from. None when the webhook, the event or its payload is gone, for a batch that was sent, and where a
+        template cannot word the event.
         """
         if delivery.body is not None or delivery.event_key is None:
             return delivery.body
@@ -92,7 +95,10 @@ class Explainer:
         target = await self._directory.target(delivery.webhook_id)
         if event is None or target is None:
             return None
-        return await self._wording.body(target, Owed(delivery=delivery, event=event))
+        try:
+            return await self._wording.body(target, Owed(delivery=delivery, event=event))
+        except (TemplateFailedError, PayloadGoneError):
+            return None
 
     async def dry_run(
         self, stored: Stored[Webhook], *, last: int, since: datetime | None = None

@@ -52,12 +52,20 @@ def test_every_other_answer_retries_on_the_schedule(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", sorted(set(A) - {A.DELIVERED, A.HTTP_ERROR, A.REDIRECT, A.INTERRUPTED, A.NOT_SENT})
+    "outcome",
+    sorted(set(A) - {A.DELIVERED, A.HTTP_ERROR, A.REDIRECT, A.INTERRUPTED, A.NOT_SENT, A.TEMPLATE_FAILED}),
 )
 def test_every_failure_without_an_answer_retries_on_the_schedule(outcome: AttemptOutcome) -> None:
     """P8: DNS, TLS, connection and time-outs."""
     assert after_attempt(outcome, None, failures=0, retries=1) == AGAIN
     assert after_attempt(outcome, None, failures=1, retries=1).state is D.EXHAUSTED
+
+
+def test_a_template_that_fails_is_not_tried_again() -> None:
+    """Issue 4: the same event would be worded as badly the next time."""
+    assert after_attempt(A.TEMPLATE_FAILED, None, failures=0, retries=6) == Verdict(
+        D.EXHAUSTED, "template_failed", True, None
+    )
 
 
 def test_a_redirect_is_a_failure() -> None:
