@@ -17,8 +17,7 @@ from hookline.ports import Accept
 
 if TYPE_CHECKING:
     from hookline.engine.commit import Done
-    from hookline.model.ids import Key
-    from hookline.model.states import Kind
+    from hookline.model.executions import Automation
     from hookline.ports import Result, Write
 
 _OURS: Final = re.compile(r"hookline[-_]bench")
@@ -35,11 +34,11 @@ def store_nothing() -> None:
             after(True)
         return True
 
-    def nothing(_: Executor, __: Kind, ___: str | Key) -> bool:
+    def nothing(self: Executor, automation: Automation | None) -> bool:  # noqa: ARG001
         return False
 
     Committer.commit = unstored  # type: ignore[method-assign]
-    Executor.reserve = nothing  # type: ignore[method-assign, assignment]
+    Executor.reserve = nothing  # type: ignore[method-assign]
 
 
 def main() -> None:
