@@ -39,6 +39,8 @@ COMMANDS: Final = (
     ("mail", "mail:app", _WORK, "Try the mail server that alerts go through."),
     ("explain", "explain:explain", _WORK, "Say what became of an event or a run, and why."),
     ("executions", "executions:app", _WORK, "See, cancel and resume runs."),
+    ("scripts", "scripts:app", _WORK, "Store Python and JavaScript for script agents."),
+    ("script-agents", "script_agents:app", _WORK, "Launch stored scripts."),
     ("robots", "robots:app", _WORK, "Run recordings of Maxun's in a browser."),
     ("jobs", "jobs:app", _WORK, "Render movies to videos."),
     ("integrations", "integrations:app", _WORK, "See the integrations that your app declares."),

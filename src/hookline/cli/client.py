@@ -40,6 +40,8 @@ _LISTED: Final = {
     "integrations": "integrations",
     "instances": "instances",
     "robots": "robots",
+    "scripts": "scripts",
+    "script-agents": "script-agents",
     "keys": "keys",
     "triggers": "triggers",
     "requests": "requests",

@@ -19,12 +19,13 @@ _POLL_SECONDS: Final = 0.2
 _ROUTES: Final = {
     "workflow": "/api/v1/workflows/{id}/executions",
     "agent": "/api/v1/agents/{id}/executions",
+    "script": "/api/v1/script-agents/{id}/launch",
     "robot": "/api/v1/robots/{id}/runs",
 }
 
 
 def trigger(
-    kind: Literal["workflow", "agent", "robot"],
+    kind: Literal["workflow", "agent", "script", "robot"],
     automation_id: str,
     /,
     *,
