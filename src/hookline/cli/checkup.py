@@ -12,7 +12,6 @@ import resource
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -65,8 +64,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _addresses(settings)
     yield from _mail(settings)
     yield from _unknown_variables()
-    yield from _sandbox()
-    yield from _programs()
+    yield from _drivers()
     yield from _runners(settings)
 
 
@@ -289,44 +287,7 @@ def _unknown_variables() -> Iterator[Finding]:
         yield Finding("environment", "warn", f"{name} is no setting", "see docs/reference/settings.md")
 
 
-def _sandbox() -> Iterator[Finding]:
-    """Say which layers could hold code that is not trusted. Nothing of this version needs them."""
-    layers = {
-        "bubblewrap": shutil.which("bwrap") is not None,
-        "user namespaces": _has_user_namespaces(),
-        "landlock": _landlock_abi() > 0,
-    }
-    there = ", ".join(name for name, is_there in layers.items() if is_there) or "none"
-    yield Finding("isolation", "ok" if any(layers.values()) else "warn", f"available: {there}")
-
-
-def _has_user_namespaces() -> bool:
-    try:
-        return int(Path("/proc/sys/user/max_user_namespaces").read_text(encoding="ascii")) > 0
-    except (OSError, ValueError):
-        return False
-
-
-def _landlock_abi() -> int:
-    """Return the kernel's Landlock version, 0 for none."""
-    import ctypes
-
-    if not sys.platform.startswith("linux"):
-        return 0
-    # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION); 444 on every architecture.
-    return max(int(ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)), 0)
-
-
-def _programs() -> Iterator[Finding]:
-    found = {
-        name: next((place for spelling in spellings if (place := shutil.which(spelling))), None)
-        for name, spellings in {
-            "node": ("node", "nodejs"),
-            "chromium": ("chromium", "chromium-browser", "google-chrome"),
-        }.items()
-    }
-    text = ", ".join(f"{name} {place or 'not found'}" for name, place in found.items())
-    yield Finding("programs", "ok", f"{text}; nothing of this version needs them")
+def _drivers() -> Iterator[Finding]:
     driver = "installed" if find_spec("asyncpg") else "not installed (pip install 'hookline[postgres]')"
     yield Finding("postgres driver", "ok", driver)
 

@@ -20,12 +20,12 @@ async def check_walls() -> Check:
         spec = spec_of(definition, argument=None, seconds=30)
         Cell(spec, probe, asyncio.get_running_loop(), channel=CHANNEL)
     except OSError as exc:
-        return Check(name="script isolation", told=str(exc), remedy="run on Linux 5.12 or newer")
+        return Check(name="isolation", told=str(exc), remedy="run on Linux 5.12 or newer")
     end = await probe.ended
     if end.error is None and end.code == 0:
-        return Check(name="script isolation", told=", ".join(end.walls))
+        return Check(name="isolation", told=", ".join(end.walls))
     return Check(
-        name="script isolation",
+        name="isolation",
         told=end.error or f"an empty script ended with {end.code}",
         remedy="let this user make namespaces (kernel.unprivileged_userns_clone=1, user.max_user_namespaces), or run "
         "on a kernel with Landlock; with several organizations scripts are refused until then",
@@ -51,6 +51,6 @@ def check_node() -> Check:
     program = node_program()
     if program is None:
         return Check(
-            name="node", told="not found", remedy="install Node.js 18 or newer for scripts in JavaScript"
+            name="Node.js", told="not found", remedy="install Node.js 18 or newer for scripts in JavaScript"
         )
-    return Check(name="node", told=program)
+    return Check(name="Node.js", told=program)
