@@ -96,6 +96,16 @@ def test_verify_says_what_the_page_says(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     (tmp_path / "test_page.py").write_text("\n\n".join(text for _, text in SNIPPET.findall(TESTS)))
+    captured = {
+        "received_at": "2026-01-15T12:00:00.000Z",
+        "method": "POST",
+        "url": "https://hooks.example.com/trigger/AAAAAAAAAAAAAAAAAAAAAA==",
+        "headers": [["Content-Type", "application/json"], ["X-Hub-Signature-256", "sha256=00"]],
+        "scheme": {"preset": "github"},
+    }
+    (tmp_path / "odd_order").mkdir()
+    (tmp_path / "odd_order" / "request.json").write_text(json.dumps(captured))
+    (tmp_path / "odd_order" / "body").write_bytes(b"{}")
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "hookline.testing.pytest_plugin", "test_page.py"],
@@ -107,4 +117,5 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
         timeout=60,
     )
 
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
