@@ -74,6 +74,7 @@ OPEN = {
     "/docs",
     "/api/render/schema",
     "/artifacts/{execution_id}/{name}",
+    "/payloads/{organization_id}/{delivery_id}",
 }
 PREFIXES = {
     "organization_id": "org_",

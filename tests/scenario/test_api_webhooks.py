@@ -297,6 +297,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"ordered": "yes"}, "ordered"),
     ({"timeout_seconds": 1e9}, "timeout_seconds"),
     ({"max_redirects": 1.5}, "max_redirects"),
+    ({"large_payloads": "no"}, "large_payloads"),
     ({"signature": "v2"}, "signature"),
     ({"signature": 1}, "signature"),
     ({"tls": {"ca_pem": "no"}}, "tls.ca_pem"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hookline.engine.mails import Mails
     from hookline.engine.maintain import Maintenance
     from hookline.engine.meter import Meter
+    from hookline.engine.payloads import PayloadLinks
     from hookline.engine.publish import EventDraft, PublishedEvent
     from hookline.engine.receive import ExecutionStart
     from hookline.engine.replay import Replayer
@@ -113,6 +114,10 @@ class Services(Protocol):
     @property
     def artifacts(self) -> ArtifactKeeper:
         """Keeps the files that executions make, and makes links to them."""
+
+    @property
+    def payloads(self) -> PayloadLinks:
+        """Makes and opens links to bodies that are too large to push."""
 
     @property
     def router(self) -> Router:

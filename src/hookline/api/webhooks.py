@@ -118,6 +118,7 @@ class WebhookFields(Body):
     ordered: bool | None = None
     timeout_seconds: float | None = Field(None, ge=0.1, le=120, allow_inf_nan=False)
     max_redirects: int | None = Field(None, ge=0, le=10)
+    large_payloads: Literal["inline", "link"] | None = None
 
 
 class NewWebhook(WebhookFields):
@@ -442,6 +443,7 @@ def webhook_view(stored: Stored[Webhook], totals: Totals | None, health: Health 
         "ordered": webhook.is_ordered,
         "timeout_seconds": None if webhook.timeout_ms is None else webhook.timeout_ms / 1000,
         "max_redirects": webhook.max_redirects,
+        "large_payloads": webhook.large_payloads,
         "tls": webhook.tls or None,
         "signature": webhook.signature,
         "public_key": webhook.public_key,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.lanes import WebhookLane
     from hookline.engine.lease import Lease
+    from hookline.engine.payloads import PayloadLinks
     from hookline.engine.target import Target
     from hookline.engine.watch import Watch
     from hookline.errors import HooklineError
@@ -85,6 +86,7 @@ class Deliverer:
         retry_time_scale: float = 1.0,
         alerts: Alerts,
         watch: Watch,
+        payloads: PayloadLinks,
     ) -> None:
         self.committer = committer
         self._archive = archive
@@ -96,7 +98,12 @@ class Deliverer:
         self._alerts = alerts
         self._watch = watch
         self.wording = Wording(
-            archive=archive, directory=directory, committer=committer, lease=lease, clock=clock
+            archive=archive,
+            directory=directory,
+            committer=committer,
+            lease=lease,
+            clock=clock,
+            payloads=payloads,
         )
         self._lanes = Lanes(max_in_flight=max_in_flight)
         self._pacer = Pacer(leases, on_ready=self._ready, on_due=self._renew)

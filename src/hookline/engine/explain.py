@@ -89,14 +89,21 @@ class Explainer:
         """
         if delivery.body is not None or delivery.event_key is None:
             return delivery.body
-        organization_id, key = delivery.organization_id, delivery.event_key
-        own_ids = await self._store.own_event_ids(organization_id, [key])
-        event = await self._store.event(organization_id, own_ids.get(key) or public("event", key))
+        event = await self._wording.event_of(delivery.organization_id, delivery.event_key)
         target = await self._directory.target(delivery.webhook_id)
         if event is None or target is None:
             return None
         try:
             return await self._wording.body(target, Owed(delivery=delivery, event=event))
+        except (TemplateFailedError, PayloadGoneError):
+            return None
+
+    async def whole_body(self, organization_id: Key, delivery_id: Key) -> tuple[bytes, str] | None:
+        """What a delivery is about, however large, and its content type; None when it, its webhook or its payload is
+        gone, or a template cannot word it.
+        """
+        try:
+            return await self._wording.whole_of(organization_id, delivery_id)
         except (TemplateFailedError, PayloadGoneError):
             return None
 

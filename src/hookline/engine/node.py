@@ -87,6 +87,7 @@ class Node:
         outgoing = Outgoing(ground, sender, mailer)
         running = Running(ground, outgoing.outbox, runner, private=self.contexts.private_of, blobs=blobs)
         self.deliverer = outgoing.deliverer
+        self.payloads = outgoing.payloads
         self.webhooks = outgoing.webhooks
         self.alerts = outgoing.alerts
         self.mails = outgoing.mails

@@ -25,6 +25,7 @@ from hookline.engine.lease import Lease
 from hookline.engine.mails import Mails
 from hookline.engine.meter import Meter
 from hookline.engine.movies import Movies
+from hookline.engine.payloads import PayloadLinks
 from hookline.engine.publish import Outbox, Publisher
 from hookline.engine.receive import Receiver
 from hookline.engine.reconcile import Reconciler
@@ -115,6 +116,7 @@ class Outgoing:
             public_url=ground.url,
         )
         self.mails = Mails(store=store, committer=committer, lease=lease, clock=clock, mailer=mailer)
+        self.payloads = PayloadLinks(vault=ground.vault, clock=clock, url=ground.url)
         self.deliverer = Deliverer(
             committer=committer,
             archive=store,
@@ -127,6 +129,7 @@ class Outgoing:
             retry_time_scale=limits.retry_time_scale,
             alerts=self.alerts,
             watch=Watch(ground.meter, limits.log_attempts),
+            payloads=self.payloads,
         )
         self.batcher = Batcher(
             committer=committer,

@@ -15,6 +15,8 @@ from hookline.dialects import BATCH_CONTENT_TYPE, Recipient
 from hookline.dialects import get as get_dialect
 from hookline.dialects.templated import BodyTemplate
 from hookline.engine.manage.receiver_tls import opened
+from hookline.engine.payloads import CONTENT_TYPE as LINK_CONTENT_TYPE
+from hookline.engine.payloads import is_link
 from hookline.engine.vault import AUTHENTICATION, SIGNING_KEY, SIGNING_SECRET
 from hookline.model.ids import public
 from hookline.model.states import WebhookStatus
@@ -186,8 +188,12 @@ class Target:
             timestamp=int(at.timestamp()),
             body=body,
         )
-        content_type = BATCH_CONTENT_TYPE if is_batch else (self.template or self.dialect).content_type
+        content_type = LINK_CONTENT_TYPE if is_link(body) else self.content_type(is_batch=is_batch)
         return (("Content-Type", content_type), *self.headers, *signatures)
+
+    def content_type(self, *, is_batch: bool = False) -> str:
+        """Of the body that its dialect or template words."""
+        return BATCH_CONTENT_TYPE if is_batch else (self.template or self.dialect).content_type
 
 
 def schedule_of(policy: RetryPolicy) -> RetrySchedule:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hookline.dialects.base import batch_body
+from hookline.engine.payloads import LARGE_BYTES
 from hookline.errors import PayloadGoneError, StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import new_key, public
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
     from hookline.engine.lease import Lease
+    from hookline.engine.payloads import PayloadLinks
     from hookline.engine.target import Target
+    from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Owed
 
 _log = structlog.get_logger("hookline.word")
@@ -27,8 +30,16 @@ class Wording:
     """One per node."""
 
     def __init__(
-        self, *, archive: Archive, directory: Directory, committer: Committer, lease: Lease, clock: Clock
+        self,
+        *,
+        archive: Archive,
+        directory: Directory,
+        committer: Committer,
+        lease: Lease,
+        clock: Clock,
+        payloads: PayloadLinks,
     ) -> None:
+        self._payloads = payloads
         self._archive = archive
         self._directory = directory
         self._committer = committer
@@ -36,15 +47,41 @@ class Wording:
         self._clock = clock
 
     async def body(self, target: Target, owed: Owed) -> bytes:
-        """The exact bytes to send. target: the webhook's newest revision. Raises StorageError, or whatever our own
-        code raises on a poison event.
+        """The exact bytes to send: the wording, or a link to it. target: the webhook's newest revision.
+
+        Raises StorageError, PayloadGoneError, or whatever our own code raises on a poison event.
         """
-        delivery = owed.delivery
-        if delivery.webhook_revision not in (0, target.revision):
-            target = await self._directory.target_at(target, delivery.webhook_revision)
-        if owed.event is None:
-            return await self._batch(target, delivery)
-        return await self.event(target, owed.event)
+        delivery, event = owed.delivery, owed.event
+        target = await self._frozen(target, delivery)
+        whole = await (self._batch(target, delivery) if event is None else self.event(target, event))
+        if len(whole) <= LARGE_BYTES or target.webhook.large_payloads != "link":
+            return whole
+        return self._payloads.body(delivery, event, whole, target.content_type(is_batch=event is None))
+
+    async def whole_of(self, organization_id: Key, delivery_id: Key) -> tuple[bytes, str] | None:
+        """The wording of a delivery, however large, and its content type; None when there is no such delivery.
+
+        Raises StorageError, PayloadGoneError.
+        """
+        delivery = await self._archive.delivery(delivery_id, organization_id=organization_id)
+        current = None if delivery is None else await self._directory.target(delivery.webhook_id)
+        if delivery is None or current is None:
+            return None
+        target = await self._frozen(current, delivery)
+        if delivery.event_key is None:
+            return await self._batch(target, delivery), target.content_type(is_batch=True)
+        event = await self.event_of(organization_id, delivery.event_key)
+        return None if event is None else (await self.event(target, event), target.content_type())
+
+    async def event_of(self, organization_id: Key, key: Key) -> Event | None:
+        own_ids = await self._archive.own_event_ids(organization_id, [key])
+        return await self._archive.event(organization_id, own_ids.get(key) or public("event", key))
+
+    async def _frozen(self, target: Target, delivery: Delivery) -> Target:
+        """The webhook as of the revision that words a delivery."""
+        if delivery.webhook_revision in (0, target.revision):
+            return target
+        return await self._directory.target_at(target, delivery.webhook_revision)
 
     async def event(self, target: Target, event: Event) -> bytes:
         """The body of one event sent alone. target: the revision that words it.

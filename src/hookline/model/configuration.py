@@ -141,6 +141,7 @@ class Webhook(Document, frozen=True, kw_only=True):
     conditions, include_fields, exclude_fields, batch, options: None or empty where unset. options: the dialect's.
     template: the name of a ready-made one or a text, instead of the dialect's body; None for that.
     template_content_type: of a text, None for JSON.
+    large_payloads: ``inline``, or ``link`` for a signed link in place of a body over 256 KB.
     max_in_flight: 1 to 1,000.  rate_per_second: None for no limit.  timeout_ms: None for the dialect's own.
     status_changed_at, status_reason: of the last change of status, or None.
     """
@@ -183,6 +184,7 @@ class Webhook(Document, frozen=True, kw_only=True):
     is_ordered: bool = False
     timeout_ms: int | None = None
     max_redirects: int | None = None
+    large_payloads: str = "inline"
 
 
 class Replay(Document, frozen=True, kw_only=True):

@@ -218,5 +218,6 @@ _CHANGES: Final[dict[str, Callable[[Rules, Webhook, Any], dict[str, Any]]]] = {
     "ordered": lambda _, __, value: {"is_ordered": bool(value)},
     "timeout_seconds": _timeout,
     "max_redirects": _plain("max_redirects"),
+    "large_payloads": _plain("large_payloads"),
 }
 """What each field of the API does to a webhook, in the order in which they are checked."""
