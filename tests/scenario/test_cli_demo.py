@@ -37,6 +37,8 @@ def test_the_demo_kills_the_server_and_nothing_is_missing(tmp_path: Path) -> Non
     assert "\x1b[" not in told
     assert "script: not in this version" in told
     assert re.search(r"render\.job\.completed +phantomflow +movie +verified", told)
+    assert re.search(r"robot\.run\.completed +maxun +laptops +verified", told)
+    assert "the robot's picture: PNG" in told
     assert "the video behind output_url: MP4" in told
     assert list(tmp_path.iterdir()) == []
 
@@ -45,4 +47,4 @@ def test_the_demo_kills_the_server_and_nothing_is_missing(tmp_path: Path) -> Non
 def test_all_fails_for_what_cannot_be_shown(tmp_path: Path) -> None:
     told = demo("--all", folder=tmp_path, code=1)
 
-    assert "--all: script, robot cannot be shown" in told
+    assert "--all: script cannot be shown" in told

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,6 +232,39 @@ def test_a_robot_whose_process_is_killed_ends_lost_once(one: World, site: Site) 
 
     assert one.ended(id_)["status"] == "lost"
     assert terminal_events(one, id_) == ["robot.run.failed"]
+
+
+def test_a_run_whose_node_is_killed_ends_lost_once_and_leaves_nothing(one: World, site: Site) -> None:
+    """kill -9 of the node, in the middle of a page."""
+    before = set(Path(tempfile.gettempdir()).glob("hookline-robot-*"))
+    id_ = run(one, robot(one, shop(site, {"action": "wait", "args": [60_000]})))
+    until(lambda: one.get(f"/api/v1/executions/{id_}/artifacts")["artifacts"], within=60)
+    started = under(one.nodes[0].pid)
+    assert any("--user-data-dir=" in command(pid) for pid in started)
+
+    one.nodes[0].kill()
+    one.nodes[0].start()
+
+    assert one.ended(id_, within=30)["status"] == "lost"
+    assert terminal_events(one, id_) == ["robot.run.failed"]
+    until(lambda: started & {each.pid for each in processes() if each.state != "Z"}, lambda left: not left)
+    until(lambda: set(Path(tempfile.gettempdir()).glob("hookline-robot-*")) - before, lambda left: not left)
+
+
+def under(pid: int) -> set[int]:
+    """Everything that a process has started."""
+    seen = list(processes())
+    family = {pid}
+    while more := {each.pid for each in seen if each.parent in family} - family:
+        family |= more
+    return family - {pid}
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def is_robot_of(one: World, pid: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hookline.cli.demo import render
+from hookline.cli.demo import render, robot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +37,6 @@ async def _nothing(_: Demo) -> None:
 
 PARTS: Final = (
     Part("script", "A script in a sandbox", _later, _nothing),
-    Part("robot", "A robot in a browser", _later, _nothing),
+    Part("robot", "A robot in a browser", robot.missing, robot.show),
     Part("render", "A movie, rendered to a video", render.missing, render.show),
 )

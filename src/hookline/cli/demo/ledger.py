@@ -21,6 +21,8 @@ TERMINAL: Final = {
     "workflow.execution.failed",
     "agent.message.sent",
     "agent.message.failed",
+    "robot.run.completed",
+    "robot.run.failed",
     "render.job.completed",
     "render.job.failed",
 }
@@ -28,9 +30,13 @@ TERMINAL: Final = {
 _SHAPES: Final = {
     "agenticflow": ("event", "timestamp", "webhook_id", "data"),
     "standard": ("type", "timestamp", "data"),
+    "maxun": ("event_type", "timestamp", "webhook_id", "data"),
     "phantomflow": ("job_id", "status", "output_url", "duration_seconds", "credits_used"),
 }
 """Keys of what each dialect sends here, in order: everything that runs in the demo succeeds."""
+
+_RESULTS: Final = ("output_data", "message", "output_url", "extracted_data")
+"""Where each dialect has what a run gave."""
 
 _COMPLETED: Final = (
     "workflow_id",
@@ -192,17 +198,18 @@ def _event_of(headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, A
         return "(not JSON)", {}
     if not isinstance(parsed, dict):
         return "(no object)", {}
+    data = parsed.get("data")
     own = headers.get("hookline-event")
     if own is not None:
-        return own, {"execution_id": f"exec_{parsed.get('job_id')}", **parsed}
-    data = parsed.get("data")
+        told = data if isinstance(data, dict) else parsed
+        return own, {"execution_id": f"exec_{told.get('job_id') or told.get('run_id')}", **told}
     return str(parsed.get("event") or parsed.get("type")), data if isinstance(data, dict) else {}
 
 
 def _result_of(type_: str, data: dict[str, Any]) -> str | None:
     if type_ not in TERMINAL:
         return None
-    told = data.get("output_data", data.get("message", data.get("output_url")))
+    told = next((data[name] for name in _RESULTS if name in data), None)
     return json.dumps(told, ensure_ascii=False)
 
 

@@ -116,6 +116,10 @@ class RobotRunner:
         await asyncio.to_thread(sweep)
 
     async def check(self) -> list[Check]:
+        return self.look()
+
+    def look(self) -> list[Check]:
+        """What ``check`` says, for who has no event loop: a few looks at the file system."""
         chromium = find_chromium(self._settings.chromium)
         has_playwright = find_spec("playwright") is not None
         checks = [
