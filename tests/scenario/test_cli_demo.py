@@ -14,9 +14,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def demo(*arguments: str, folder: Path, code: int) -> str:
+WITHOUT_ROBOTS = """
+import sys
+from hookline.cli import main
+from hookline.cli.demo import story
+from hookline.cli.demo.kinds import Part
+story.PARTS = (Part("robot", "A robot", lambda: "install a browser", None),)
+main(sys.argv[1:])
+"""
+
+
+def demo(*arguments: str, folder: Path, code: int, start: tuple[str, ...] = ("-m", "hookline")) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "hookline", "demo", *arguments],
+        [sys.executable, *start, "demo", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -30,12 +40,13 @@ def demo(*arguments: str, folder: Path, code: int) -> str:
 
 @pytest.mark.slow
 def test_the_demo_kills_the_server_and_nothing_is_missing(tmp_path: Path) -> None:
-    told = demo(folder=tmp_path, code=0)
+    told = demo("--all", folder=tmp_path, code=0)
 
     assert "kill -9" in told
     assert "Nothing is missing" in told
     assert "\x1b[" not in told
-    assert "script: not in this version" in told
+    assert re.search(r"script\.execution\.ended +phantombuster +words +verified", told)
+    assert "counting 26 characters" in told
     assert re.search(r"render\.job\.completed +phantomflow +movie +verified", told)
     assert re.search(r"robot\.run\.completed +maxun +laptops +verified", told)
     assert "the robot's picture: PNG" in told
@@ -45,6 +56,7 @@ def test_the_demo_kills_the_server_and_nothing_is_missing(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_all_fails_for_what_cannot_be_shown(tmp_path: Path) -> None:
-    told = demo("--all", folder=tmp_path, code=1)
+    told = demo("--all", folder=tmp_path, code=1, start=("-c", WITHOUT_ROBOTS))
 
-    assert "--all: script cannot be shown" in told
+    assert "robot: install a browser" in told
+    assert "--all: robot cannot be shown" in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hookline.cli.demo import render, robot
+from hookline.cli.demo import render, robot, script
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,16 +27,8 @@ class Part:
     show: Callable[[Demo], Awaitable[None]]
 
 
-def _later() -> str | None:
-    return "not in this version"
-
-
-async def _nothing(_: Demo) -> None:
-    """Never asked: it is missing."""
-
-
 PARTS: Final = (
-    Part("script", "A script in a sandbox", _later, _nothing),
+    Part("script", "A script in a sandbox", script.missing, script.show),
     Part("robot", "A robot in a browser", robot.missing, robot.show),
     Part("render", "A movie, rendered to a video", render.missing, render.show),
 )

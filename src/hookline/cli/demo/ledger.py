@@ -21,6 +21,7 @@ TERMINAL: Final = {
     "workflow.execution.failed",
     "agent.message.sent",
     "agent.message.failed",
+    "script.execution.ended",
     "robot.run.completed",
     "robot.run.failed",
     "render.job.completed",
@@ -30,13 +31,29 @@ TERMINAL: Final = {
 _SHAPES: Final = {
     "agenticflow": ("event", "timestamp", "webhook_id", "data"),
     "standard": ("type", "timestamp", "data"),
+    "phantombuster": (
+        "agentId",
+        "agentName",
+        "containerId",
+        "script",
+        "scriptOrg",
+        "branch",
+        "launchDuration",
+        "runDuration",
+        "resultObject",
+        "exitMessage",
+        "exitCode",
+    ),
     "maxun": ("event_type", "timestamp", "webhook_id", "data"),
     "phantomflow": ("job_id", "status", "output_url", "duration_seconds", "credits_used"),
 }
 """Keys of what each dialect sends here, in order: everything that runs in the demo succeeds."""
 
-_RESULTS: Final = ("output_data", "message", "output_url", "extracted_data")
+_RESULTS: Final = ("output_data", "message", "output_url", "extracted_data", "resultObject")
 """Where each dialect has what a run gave."""
+
+_RUNS: Final = ("job_id", "run_id", "containerId")
+"""Where each dialect has the run's id."""
 
 _COMPLETED: Final = (
     "workflow_id",
@@ -202,7 +219,8 @@ def _event_of(headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, A
     own = headers.get("hookline-event")
     if own is not None:
         told = data if isinstance(data, dict) else parsed
-        return own, {"execution_id": f"exec_{told.get('job_id') or told.get('run_id')}", **told}
+        run = next((told[name] for name in _RUNS if name in told), None)
+        return own, {"execution_id": f"exec_{run}", **told}
     return str(parsed.get("event") or parsed.get("type")), data if isinstance(data, dict) else {}
 
 

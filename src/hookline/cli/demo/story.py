@@ -81,10 +81,14 @@ class Demo:
         self.narrator.request(method, shown, status, note(answer) if callable(note) else note)
         return answer
 
-    async def register(self, dialect: str, patterns: tuple[str, ...]) -> None:
-        """Have these events sent to the receiver in a dialect, and verified there."""
+    async def register(
+        self, dialect: str, patterns: tuple[str, ...], *, options: dict[str, object] | None = None
+    ) -> None:
+        """Have these events sent to the receiver in a dialect, and verified there. options: the dialect's."""
         url = f"{self.receiver.origin}/{dialect}"
-        body = {"name": dialect, "url": url, "events": patterns, "dialect": dialect}
+        body: dict[str, object] = {"name": dialect, "url": url, "events": patterns, "dialect": dialect}
+        if options is not None:
+            body["dialect_options"] = options
         made = await self.call("POST", "/api/v1/webhooks", body, note=f"{dialect}: {', '.join(patterns)}")
         self.ledger.targets[dialect] = Target(dialect, patterns, made["secret"])
 
