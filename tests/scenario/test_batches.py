@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from engine_bed import StandingClock, running
 from hookline.engine import word
 from hookline.model.configuration import RetryPolicy
 from hookline.model.states import AttemptOutcome, DeliveryState
+from hookline.ports import FormBatches, Formed
 from hookline.ports.sender import Answer
 from hookline.testing.fakes import FakeSender
 
@@ -159,3 +161,48 @@ async def test_waiting_events_are_not_pruned_and_sent_ones_are(store: Store) -> 
 
     assert [event.data for event in left.events] == [b'{"n":2}']
     assert deliveries == []
+
+
+async def test_many_keys_that_fill_no_batch_are_not_looked_at_again_and_again(store: Store) -> None:
+    """Fifty events of fifty keys are no batch of ten: nothing is done until their time has come."""
+    async with running(store) as bed:
+        await bed.webhook(batch={"max_events": 10, "max_wait_seconds": 600})
+        for number in range(50):
+            await bed.publish(data=b'{"n":%d}' % number, ordering_key=str(number))
+        before = bed.node.committer.writes
+        await asyncio.sleep(0.3)
+        idle = bed.node.committer.writes - before
+        for number in range(50, 59):
+            await bed.publish(data=b'{"n":%d}' % number, ordering_key="7")
+        (request,) = await bed.sender.received(1)
+
+    assert idle < 20
+    assert _numbers(request) == [7, *range(50, 59)]
+
+
+async def test_what_a_forming_leaves_is_told_with_its_age_and_its_fullest_group(store: Store) -> None:
+    """AF-19, max_wait_seconds: the next look is when the oldest of those left has waited long enough."""
+    clock = StandingClock()
+    async with running(store, clock=clock) as bed:
+        webhook = await bed.webhook(batch={"max_events": 10, "max_wait_seconds": 600})
+        began = clock.now()
+        for name, seconds in (("a", 1), ("b", 2), ("b", 3), ("a", 4), ("b", 5)):
+            clock.move_to(began + timedelta(seconds=seconds))
+            await bed.publish(ordering_key=name)
+        formed = await bed.node.committer.commit(
+            FormBatches(
+                epoch=bed.node.lease.epoch,
+                organization_id=bed.organization_id,
+                webhook_id=webhook.id,
+                revision=webhook.revision,
+                max_events=10,
+                max_bytes=1_000_000,
+                added_before=began + timedelta(seconds=1),
+                at=clock.now(),
+            )
+        )
+
+    assert isinstance(formed, Formed)
+    assert len(formed.deliveries) == 1
+    assert (formed.left, formed.fullest) == (3, 3)
+    assert formed.waits_since == began + timedelta(seconds=2)

@@ -20,6 +20,7 @@ from hookline.ports import FormBatches, Formed
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import datetime
 
     from hookline.engine.commit import Committer
     from hookline.engine.deliver import Deliverer
@@ -41,10 +42,18 @@ _FLUSH_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class _Waiting:
-    """What this node knows to wait for one webhook. timer: None while there is nothing to wait for."""
+    """What this node knows to wait for one webhook.
+
+    events, size: noted since the last forming.  since: when the oldest that this left behind began to wait, None for
+    nothing left.  fullest, fullest_bytes: of the group among those that is nearest to being a batch: as few more events
+    as it lacks can complete one.  timer: None while there is nothing to wait for.
+    """
 
     events: int = 0
     size: int = 0
+    since: datetime | None = None
+    fullest: int = 0
+    fullest_bytes: int = 0
     timer: asyncio.TimerHandle | None = None
     is_forming: bool = False
     formed: set[Key] = field(default_factory=set)
@@ -104,7 +113,11 @@ class Batcher:
                 waiting.timer.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=min(grace, _FLUSH_SECONDS))
-        forming = [self._form(id_, waiting) for id_, waiting in self._webhooks.items() if waiting.events]
+        forming = [
+            self._form(id_, waiting)
+            for id_, waiting in self._webhooks.items()
+            if waiting.events or waiting.since is not None
+        ]
         await asyncio.gather(*forming)
         formed = {id_ for waiting in self._webhooks.values() for id_ in waiting.formed}
         deadline = asyncio.get_running_loop().time() + min(grace, _FLUSH_SECONDS)
@@ -118,9 +131,17 @@ class Batcher:
         settings = target.batch
         if settings is None:
             return
-        if waiting.events >= settings.max_events or waiting.size >= MOST_BYTES:
+        if waiting.events and (
+            waiting.events + waiting.fullest >= settings.max_events
+            or waiting.size + waiting.fullest_bytes >= MOST_BYTES
+        ):
             self._form_soon(target.id, waiting)
-        elif waiting.events and waiting.timer is None:
+        elif waiting.timer is not None:
+            return
+        elif waiting.since is not None:
+            wait = waiting.since + settings.max_wait - self._clock.now()
+            self._form_in(target.id, waiting, wait.total_seconds())
+        elif waiting.events:
             self._form_in(target.id, waiting, settings.max_wait.total_seconds())
 
     def _form_in(self, webhook_id: Key, waiting: _Waiting, seconds: float) -> None:
@@ -175,7 +196,8 @@ class Batcher:
             if len(formed.deliveries) < write.limit:
                 break
         # Those noted meanwhile may be among those left: counting them twice only means to look once more.
-        waiting.events += formed.left
+        waiting.since = formed.waits_since
+        waiting.fullest, waiting.fullest_bytes = formed.fullest, formed.fullest_bytes
 
     def _order(self, target: Target, epoch: int) -> FormBatches:
         """A webhook that batches no more lets go of all that waits, and so does a node that stops."""

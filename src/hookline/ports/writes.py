@@ -423,11 +423,15 @@ class FormBatches(msgspec.Struct, frozen=True, kw_only=True):
 
 class Formed(msgspec.Struct, frozen=True, kw_only=True):
     """deliveries: of the batches made, claimed by the writing epoch, or in line when they have an ordering key.
-    left: events that go on waiting, as far as was looked.
+    left: events that go on waiting, as far as was looked.  waits_since: when the oldest of them began to, or None.
+    fullest, fullest_bytes: events and bytes of the one group of them that is nearest to being a batch.
     """
 
     deliveries: tuple[Delivery, ...]
     left: int
+    waits_since: datetime | None = None
+    fullest: int = 0
+    fullest_bytes: int = 0
 
 
 class ChangeHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from hookline.model.events import Delivery
 from hookline.model.ids import Key, new_key
 from hookline.model.states import DeliveryState, Lane
-from hookline.stores.rows import to_ms
+from hookline.ports import Formed
+from hookline.stores.rows import from_ms, to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,6 +64,24 @@ def form(write: FormBatches, waiting: Iterable[Item]) -> list[Group]:
     before = to_ms(write.added_before)
     ripe += [group for group in open_.values() if group.items[0].added_at <= before]
     return ripe[: write.limit]
+
+
+def formed(deliveries: Iterable[Delivery], waiting: Iterable[Item], groups: Iterable[Group]) -> Formed:
+    """The result of a write that made these deliveries of these groups."""
+    taken = {item.event_key for group in groups for item in group.items}
+    left = [item for item in waiting if item.event_key not in taken]
+    events: Counter[str | None] = Counter()
+    sizes: Counter[str | None] = Counter()
+    for item in left:
+        events[item.ordering_key] += 1
+        sizes[item.ordering_key] += item.size + _ENVELOPE_BYTES
+    return Formed(
+        deliveries=tuple(deliveries),
+        left=len(left),
+        waits_since=from_ms(min([item.added_at for item in left])) if left else None,
+        fullest=max(events.values(), default=0),
+        fullest_bytes=max(sizes.values(), default=0),
+    )
 
 
 def delivery_of(write: FormBatches, group: Group) -> Delivery:

@@ -57,9 +57,10 @@ async def form(connection: Connection, batch: Batch) -> None:
 async def _form(connection: Connection, batch: Batch, write: FormBatches) -> Formed:
     await order.lock(connection, [write.webhook_id])
     found = await connection.fetch(_WAITING, write.webhook_id)
-    left = len(found)
+    waiting = [batches.Item(*row) for row in found]
+    groups = batches.form(write, waiting)
     made = []
-    for group in batches.form(write, [batches.Item(*row) for row in found]):
+    for group in groups:
         delivery = batches.delivery_of(write, group)
         row = (*rows.delivery_row(delivery), rows.claimed_by(delivery, write.epoch))
         await connection.execute(_INSERT, *transposed([row], _NEW))
@@ -70,8 +71,7 @@ async def _form(connection: Connection, batch: Batch, write: FormBatches) -> For
             line = (write.webhook_id, delivery.ordering_key, rows.to_ms(write.at))
             await order.release(connection, batch, [line])
         made.append(delivery)
-        left -= len(group.items)
-    return Formed(deliveries=tuple(made), left=left)
+    return batches.formed(made, waiting, groups)
 
 
 async def drop(connection: Connection, webhook_id: Key) -> None:

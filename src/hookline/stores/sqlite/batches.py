@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hookline.ports import Formed
 from hookline.stores import batches, rows
 from hookline.stores.sqlite import order
 from hookline.stores.sqlite.batch import INSERT_DELIVERY
 
 if TYPE_CHECKING:
     from hookline.model.ids import Key
-    from hookline.ports import FormBatches
+    from hookline.ports import FormBatches, Formed
     from hookline.stores.sqlite.batch import Batch
 
 _WAITING: Final = f"""
@@ -32,9 +31,10 @@ _DROP: Final = "DELETE FROM batch_items WHERE webhook_id = ? AND batch_id IS NUL
 
 def form(batch: Batch, write: FormBatches) -> Formed:
     found: list[rows.Row] = batch.cursor.execute(_WAITING, (write.webhook_id,)).fetchall()
-    left = len(found)
+    waiting = [batches.Item(*row) for row in found]
+    groups = batches.form(write, waiting)
     made = []
-    for group in batches.form(write, [batches.Item(*row) for row in found]):
+    for group in groups:
         delivery = batches.delivery_of(write, group)
         row = (*rows.delivery_row(delivery), rows.claimed_by(delivery, write.epoch))
         batch.cursor.execute(INSERT_DELIVERY, row)
@@ -45,8 +45,7 @@ def form(batch: Batch, write: FormBatches) -> Formed:
             batch.cursor.execute(_POSITION, (delivery.id,))
             order.release(batch, write.webhook_id, delivery.ordering_key, rows.to_ms(write.at))
         made.append(delivery)
-        left -= len(group.items)
-    return Formed(deliveries=tuple(made), left=left)
+    return batches.formed(made, waiting, groups)
 
 
 def drop(batch: Batch, webhook_id: Key) -> None:
