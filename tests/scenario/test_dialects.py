@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from ended_runs import published
-from engine_bed import ORDERS, SUPPORT, parsed, running
+from engine_bed import ORDERS, RESUMABLE, SUPPORT, parsed, running
 
 from hookline.core.matching import Mismatch
+from hookline.engine.definitions import Definitions
 from hookline.errors import StorageError
 from hookline.model.executions import Automation, Failure, JournalEntry, ScriptFacts
 from hookline.model.states import DeliveryState, Kind
@@ -81,8 +82,13 @@ async def test_one_run_ends_once_in_every_dialect_of_ends(store: Store) -> None:
     assert emitted["resultObject"] == {"order_id": 17}
 
 
-async def test_a_scripts_own_facts_reach_the_receiver(store: Store) -> None:
+async def test_a_scripts_own_facts_reach_the_receiver(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """PB-3, PB-6: the runner hands them over with its outcome; start and end have the kind's own types."""
+
+    async def definition(*_: object) -> None:
+        """The fake runner needs no source."""
+
+    monkeypatch.setattr(Definitions, "definition", definition)
     facts = ScriptFacts(script="sort_1.js", script_org="acme", branch="main", exit_code=3)
 
     async def work(_: RunJob, __: RunListener) -> Outcome:
@@ -297,3 +303,25 @@ async def test_the_rule_that_keeps_an_event_away_has_a_name(
         assert bool(bed.node.directory.matches(event, None)) is (rule is None)
         other = msgspec.structs.replace(event, target_id=b"w" * 16)
         assert bed.node.directory.mismatch(target, other, None) is Mismatch.TARGET
+
+
+async def test_a_webhook_of_one_automation_hears_of_no_other(store: Store) -> None:
+    """PB-1: one URL for one agent, as long as PhantomBuster takes them; MX-7: the same URL may stand there twice."""
+    url = "http://receiver.test/" + "p" * 1979
+    assert len(url) == 2000
+
+    async def work(_: RunJob, __: RunListener) -> Outcome:
+        return Succeeded(output=b"{}")
+
+    async with running(store, work={ORDERS: work, RESUMABLE: work}) as bed:
+        for _ in range(2):
+            await bed.webhook(
+                url=url, dialect="phantombuster", automation_kind=ORDERS.kind, automation_id=ORDERS.id
+            )
+        ours, other = await bed.start(ORDERS), await bed.start(RESUMABLE)
+        for execution in (ours, other):
+            await bed.until_status(execution, "succeeded")
+        await bed.until_deliveries(lambda found: len(found) == 2 and all_succeeded(found))
+
+    assert {parsed(request.body)["agentName"] for request in bed.sender.sent} == {"Orders"}
+    assert [request.url for request in bed.sender.sent] == [url] * 2

@@ -33,6 +33,9 @@ AUTHENTICATIONS: dict[str, tuple[dict[str, str], str, str]] = {
 
 def echo(request: Received) -> Reply:
     """What careless receivers do: repeat all that they were sent, in the body and in a redirect."""
+    if request.target.startswith(b"/chain/"):
+        left = int(request.target.rsplit(b"/", 1)[1])
+        return Reply.redirect(f"/chain/{left - 1}", 308) if left else Reply()
     said = request.target + b"\n" + b"\n".join(value.encode() for _, value in request.headers)
     place = "https://elsewhere.example" + request.target.decode()
     status = 307 if b"redirect" in request.target else 500
@@ -94,3 +97,24 @@ def test_a_receiver_gets_the_secret_and_nothing_keeps_it(one: World, kind: str, 
             assert secret not in log
     if kind == "query":
         assert detail["attempts"][0]["url"].endswith("?a=%2f&secret=[redacted]")
+
+
+@pytest.mark.parametrize(("hops", "state"), [(2, "succeeded"), (3, "exhausted")])
+def test_phantombusters_two_redirects_are_followed_and_a_third_is_shown(
+    one: World, hops: int, state: str
+) -> None:
+    """PB-9: as the owner sees it, with the ``Location`` that was not followed."""
+    webhook = one.webhook(f"/chain/{hops}", [f"chain.{hops}"], dialect="phantombuster")
+    one("POST", "/api/v1/events", {"type": f"chain.{hops}", "data": {"n": hops}})
+    (delivery,) = until(
+        lambda: one.get(f"/api/v1/deliveries?webhook_id={webhook['id']}")["deliveries"],
+        lambda found: bool(found) and found[0]["state"] in {"succeeded", "exhausted"},
+    )
+    (attempt,) = one.get(f"/api/v1/deliveries/{delivery['id']}")["attempts"]
+    bodies = {request.body for request in one.inbox.all() if request.target.startswith(b"/chain/")}
+
+    assert delivery["state"] == state
+    assert all(json.loads(body)["resultObject"]["n"] in {2, 3} for body in bodies)
+    if state == "exhausted":
+        assert "/chain/0" in attempt["error"]
+        assert ["Location", "/chain/0"] in attempt["response_headers"]

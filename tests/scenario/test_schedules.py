@@ -84,7 +84,7 @@ async def waits_of(store: Store, **webhook: Any) -> list[float]:
 
 @pytest.mark.parametrize("dialect", PUBLISHED)
 async def test_a_dialects_whole_schedule(store: Store, dialect: str) -> None:
-    """P7, AF-20, AF-X3, PB-11, MX-9, PF-4: as many POSTs as it says, each in its time, jitter within bounds."""
+    """P7, AF-20, AF-X3, PB-11, MX-7, MX-9, PF-4, PF-X2: as many POSTs as it says, each in its time and jitter."""
     waits, spread = PUBLISHED[dialect]
 
     found = await waits_of(store, dialect=dialect)
