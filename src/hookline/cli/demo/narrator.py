@@ -63,7 +63,7 @@ class Narrator:
             (self._clock(), "dim"),
             ("← ", "magenta"),
             (f"{arrival.type:<30} ", ""),
-            (f"{arrival.webhook:<12}", "dim"),
+            (f"{arrival.webhook:<14}", "dim"),
             (f"{arrival.subject:<9} ", ""),
             check,
             again,
