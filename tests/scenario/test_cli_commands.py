@@ -58,6 +58,7 @@ PAGES = (
     "moving-from-phantombuster",
     "moving-from-maxun",
     "moving-from-phantomflow",
+    "render-a-video",
 )
 
 
