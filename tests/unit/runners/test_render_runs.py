@@ -24,7 +24,7 @@ from hookline.ports.runner import Failed, Killed, Lost, RunJob, Succeeded, Timed
 from hookline.runners.render.assets import FetchLimits
 from hookline.runners.render.programs import Programs
 from hookline.runners.render.runner import RenderRunner
-from hookline.runners.render.workshop import PREFIX
+from hookline.runners.render.workshop import PREFIX, Limits, Workshop
 from hookline.senders.http import HttpSender
 from hookline.testing.receivers import Receiver, Reply
 
@@ -596,6 +596,35 @@ async def test_ffmpeg_has_no_network_and_none_of_the_nodes_environment(
     assert b"HOOKLINE" not in environment
     assert inputs == "/dev/null"
     assert devices == ["lo"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/root", "/proc/1/environ", f"/proc/{os.getpid()}/environ", __file__]
+)
+async def test_a_command_sees_no_file_but_its_own(studio: Studio, path: str) -> None:
+    """P21: whatever FFmpeg could be talked into, it finds programs and the folder of its own job."""
+    async with Workshop(Limits()) as workshop:
+        (workshop.folder / "own").write_text("mine")
+        own = await workshop.run(["/bin/cat", "own"])
+        other = await workshop.run(["/bin/ls" if path == "/root" else "/bin/cat", path])
+
+    assert own.status == 0
+    assert other.status != 0
+    assert "Permission denied" in other.said
+    assert studio.runner
+
+
+async def test_a_command_cannot_write_elsewhere_or_grow_a_file_without_end() -> None:
+    async with Workshop(Limits(file_bytes=100_000)) as workshop:
+        outside = workshop.folder.parent / "outside"
+        elsewhere = await workshop.run(["/bin/cp", "/usr/bin/env", str(outside)])
+        endless = await workshop.run(["/bin/dd", "if=/dev/zero", "of=big", "bs=64k", "count=100"])
+        found = await workshop.run(["/no/such/program"])
+
+    assert elsewhere.status != 0
+    assert not outside.exists()
+    assert endless.status != 0
+    assert found.status == 127
 
 
 async def test_checks_say_what_is_here(studio: Studio) -> None:

@@ -5,12 +5,12 @@ command a line (a JSON array) from its standard input, runs it in its working di
 exit status and a line feed to standard output, and a NUL to standard error. When its input ends, because the node
 closed it or died, it kills what runs and empties and removes the folder: nothing of a render outlives its node.
 
-What it starts has no network where the kernel allows that, no input, and dies with it.
+What it starts has no input, no capabilities, and dies with it. Where the kernel allows that, it has no network, sees no
+files but the system's programs and the folder, and cannot make the system calls that attacks on the kernel begin with.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -19,10 +19,32 @@ import signal
 import sys
 from contextlib import suppress
 
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWNET = 0x40000000
-PR_SET_PDEATHSIG = 1
-PR_SET_NO_NEW_PRIVS = 38
+SANDBOX = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox")  # noqa: PTH100, PTH118, PTH120
+sys.path.insert(0, SANDBOX)
+
+import landlock  # type: ignore[import-not-found, unused-ignore]  # noqa: E402 -- in the folder named above
+import seccomp  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
+from kernel import (  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
+    NEW_NET,
+    NEW_USER,
+    SET_NO_NEW_PRIVS,
+    SET_PARENT_DEATH_SIGNAL,
+    drop_capabilities,
+    prctl,
+    unshare,
+)
+
+PROGRAMS = [
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/dev/null",
+    "/dev/urandom",
+]
+"""What a program of the system may need to start; nothing in it is anybody's secret."""
 
 NOT_RUN = 127
 """Exit status of a command that could not be started, as in a shell."""
@@ -40,22 +62,43 @@ def limit(memory_bytes: int, file_bytes: int) -> None:
             resource.setrlimit(what, (most, most))
 
 
-def leave_network(libc: ctypes.CDLL) -> bool:
-    """Go where there is no network; say whether that is allowed here."""
-    return any(libc.unshare(flags) == 0 for flags in (CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWNET))
+def leave_network() -> None:
+    """Go where there is no network, if the kernel allows it."""
+    with suppress(OSError):
+        unshare(NEW_NET)
+        return
+    uid, gid = os.getuid(), os.getgid()
+    with suppress(OSError):
+        unshare(NEW_NET | NEW_USER)
+        # Files are written as this user all the same: it is the same one, known under the same number.
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{uid} {uid} 1"),
+            ("gid_map", f"{gid} {gid} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+                file.write(text)
 
 
-def start(command: list[str], libc: ctypes.CDLL) -> int:
-    """Start a command; return its process id."""
+def start(command: list[str], folder: str) -> int:
+    """Start a command behind what walls there are; return its process id."""
     keeper = os.getpid()
     child = os.fork()
     if child:
         return child
     try:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        prctl(SET_NO_NEW_PRIVS, 1)
+        with suppress(OSError):
+            drop_capabilities()
+        # After the rights are gone: a change of them would take this away again.
+        prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != keeper:
             os._exit(NOT_RUN)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        with suppress(OSError):
+            landlock.restrict(look=[*PROGRAMS, os.path.realpath(command[0])], use=[folder], tcp=False)
+        with suppress(OSError):
+            seccomp.restrict()
         os.execv(command[0], command)  # noqa: S606 -- the node's own arguments, no shell
     finally:
         os._exit(NOT_RUN)
@@ -100,13 +143,11 @@ def clean(folder: str) -> None:
 
 def main(memory_bytes: str, file_bytes: str) -> None:
     folder = os.getcwd()  # noqa: PTH109
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    leave_network(libc)
+    leave_network()
     limit(int(memory_bytes), int(file_bytes))
     while commands := lines():
         for command in commands:
-            status = wait(start(json.loads(command), libc))
+            status = wait(start(json.loads(command), folder))
             if status is None:
                 break
             os.write(1, b"\0%d\n" % status)
