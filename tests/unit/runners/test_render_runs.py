@@ -601,7 +601,7 @@ async def test_ffmpeg_has_no_network_and_none_of_the_nodes_environment(
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "/root", "/proc/1/environ", f"/proc/{os.getpid()}/environ", __file__]
 )
-async def test_a_command_sees_no_file_but_its_own(studio: Studio, path: str) -> None:
+async def test_a_command_sees_no_file_but_its_own(path: str) -> None:
     """P21: whatever FFmpeg could be talked into, it finds programs and the folder of its own job."""
     async with Workshop(Limits()) as workshop:
         (workshop.folder / "own").write_text("mine")
@@ -611,7 +611,6 @@ async def test_a_command_sees_no_file_but_its_own(studio: Studio, path: str) -> 
     assert own.status == 0
     assert other.status != 0
     assert "Permission denied" in other.said
-    assert studio.runner
 
 
 async def test_a_command_cannot_write_elsewhere_or_grow_a_file_without_end() -> None:
