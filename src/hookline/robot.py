@@ -15,7 +15,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 _MEMORY_SECONDS: Final = 0.5
 """Between two looks at the browser's memory: it grows by some hundred megabytes a second at worst."""
 
+_CLEANING: Final = Lock()
+
 _MOST_OUTPUT_BYTES: Final = MOST_BYTES // 2
 
 
@@ -76,9 +78,6 @@ class Wire:
     def why(self, host: str) -> str | None:
         return self._relay.why(host)
 
-    async def flush(self) -> None:
-        await self._writer.drain()
-
 
 async def main(number: int, lifeline: int) -> None:
     """Serve one run over the socket of that number."""
@@ -87,7 +86,8 @@ async def main(number: int, lifeline: int) -> None:
     setup = await receive(reader, TO_ROBOT)
     if not isinstance(setup, Setup):
         return
-    Thread(target=_watch, args=(lifeline, Path(setup.folder)), daemon=True).start()
+    folder = Path(setup.folder)
+    Thread(target=_watch, args=(lifeline, folder), daemon=True).start()
     egress = None if setup.egress is None else parse_proxy(setup.egress)
     relay = PageRelay(AddressPolicy(setup.networks), egress)
     wire = Wire(writer, relay)
@@ -96,8 +96,12 @@ async def main(number: int, lifeline: int) -> None:
         await _with_browser(setup, port, reader, wire)
     finally:
         await relay.close()
-        await wire.flush()
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        if _is_closed(lifeline, wait=False):
+            # The browser's end ended us first: who leaves now would leave the folder behind.
+            _clean(folder)
 
 
 async def _with_browser(setup: Setup, port: int, reader: asyncio.StreamReader, wire: Wire) -> None:
@@ -162,15 +166,25 @@ async def _within_memory(run: object, sessions: list[int], most: int, wire: Wire
 
 def _watch(lifeline: int, folder: Path) -> NoReturn:
     """In a thread: wait for the node's end, then leave nothing."""
-    closing = select.poll()
-    closing.register(lifeline, select.POLLIN | select.POLLHUP)
-    while not closing.poll():
-        pass
-    end_sessions(sessions_under(os.getpid()))
-    shutil.rmtree(folder, ignore_errors=True)
+    _is_closed(lifeline, wait=True)
+    _clean(folder)
     with suppress(OSError):
         os.killpg(0, signal.SIGKILL)
     os._exit(70)
+
+
+def _is_closed(lifeline: int, *, wait: bool) -> bool:
+    """Say whether the node is gone; with ``wait``, return when it is."""
+    closing = select.poll()
+    closing.register(lifeline, select.POLLIN | select.POLLHUP)
+    return bool(closing.poll(None if wait else 0))
+
+
+def _clean(folder: Path) -> None:
+    """End the browser and delete what the run has written. Two threads may come here; both leave when it is done."""
+    with _CLEANING:
+        end_sessions(sessions_under(os.getpid()))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

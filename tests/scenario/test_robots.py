@@ -6,11 +6,11 @@ import json
 import os
 import re
 import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bucket import bucket, objects
 from robot_site import Site, robot_site
 from world import call, terminal_events, until, world
 
@@ -236,11 +236,12 @@ def test_a_robot_whose_process_is_killed_ends_lost_once(one: World, site: Site) 
 
 def test_a_run_whose_node_is_killed_ends_lost_once_and_leaves_nothing(one: World, site: Site) -> None:
     """kill -9 of the node, in the middle of a page."""
-    before = set(Path(tempfile.gettempdir()).glob("hookline-robot-*"))
     id_ = run(one, robot(one, shop(site, {"action": "wait", "args": [60_000]})))
     until(lambda: one.get(f"/api/v1/executions/{id_}/artifacts")["artifacts"], within=60)
     started = under(one.nodes[0].pid)
     assert any("--user-data-dir=" in command(pid) for pid in started)
+    (folder,) = [Path(f"/proc/{pid}/cwd").resolve() for pid in started if is_robot_of(one, pid)]
+    assert (folder / "lock").exists()
 
     one.nodes[0].kill()
     one.nodes[0].start()
@@ -248,7 +249,7 @@ def test_a_run_whose_node_is_killed_ends_lost_once_and_leaves_nothing(one: World
     assert one.ended(id_, within=30)["status"] == "lost"
     assert terminal_events(one, id_) == ["robot.run.failed"]
     until(lambda: started & {each.pid for each in processes() if each.state != "Z"}, lambda left: not left)
-    until(lambda: set(Path(tempfile.gettempdir()).glob("hookline-robot-*")) - before, lambda left: not left)
+    until(lambda: not folder.exists())
 
 
 def under(pid: int) -> set[int]:
@@ -378,3 +379,19 @@ FAILED_EXAMPLE: dict[str, Any] = {
         "metadata": {"browserId": "d27ace57-75cb-441c-8589-8ba34e52f7d1", "userId": 108},
     },
 }
+
+
+def test_files_are_kept_in_a_bucket_where_the_operator_says_so(site: Site, tmp_path: Path) -> None:
+    """HOOKLINE_BLOBS: the same routes, the content elsewhere."""
+    with (
+        bucket() as url,
+        world(f"sqlite:///{tmp_path / 'hookline.db'}", tmp_path, HOOKLINE_BLOBS=url) as one,
+    ):
+        id_ = run(one, robot(one, shop(site)))
+        one.ended(id_, within=60)
+
+        content = one("GET", f"/api/v1/executions/{id_}/artifacts/The-list.png").body
+        (kept,) = objects(url)
+        assert content.startswith(b"\x89PNG")
+        assert kept == len(content)
+        assert not list(tmp_path.glob("*-blobs"))

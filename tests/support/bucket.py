@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,3 +32,12 @@ def bucket() -> Iterator[str]:
             yield f"s3://hookline/large/files?endpoint={quote(endpoint, safe='')}"
     finally:
         server.stop()
+
+
+def objects(url: str) -> list[int]:
+    """The sizes of what is in the bucket."""
+    import boto3
+
+    (endpoint,) = parse_qs(urlsplit(url).query)["endpoint"]
+    found = boto3.client("s3", endpoint_url=endpoint).list_objects_v2(Bucket="hookline")
+    return [int(each["Size"]) for each in found.get("Contents", [])]

@@ -85,7 +85,7 @@ class Interpreter:
         self._page: Page
         self._done: set[str] = set()
         self._actions_done = 0
-        self._crashed = asyncio.Event()
+        self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.captured = Captured()
 
     def __repr__(self) -> str:
@@ -95,11 +95,29 @@ class Interpreter:
         """Run it to its end. Raises RunFailedError."""
         try:
             self._page = await self._context.new_page()
-            self._page.on("crash", lambda _: self._crashed.set())
+            self._page.on("crash", lambda _: self._end("The page crashed."))
+            self._page.on("close", lambda _: self._end("The browser ended."))
             self._context.on("page", self._close_window)
-            await self._run_pairs()
+            await self._run_until_the_end()
         except PlaywrightError as exc:
             raise RunFailedError(self._failure(exc, "the browser")) from exc
+
+    async def _run_until_the_end(self) -> None:
+        """Run the pairs, for as long as there is a page."""
+        work = asyncio.create_task(self._run_pairs())
+        either: set[asyncio.Future[Any]] = {work, self._gone}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work})
+            why = self._gone.result()
+            raise RunFailedError(Failure(code="FAILED", message=why, type="Error", stack=f"Error: {why}"))
+        work.result()
+
+    def _end(self, why: str) -> None:
+        """The page is gone. why: one sentence."""
+        if not self._gone.done():
+            self._gone.set_result(why)
 
     async def _run_pairs(self) -> None:
         left = list(self._recording.pairs)
@@ -236,10 +254,7 @@ class Interpreter:
     @property
     def _is_gone(self) -> bool:
         """There is no page any more to try anything with."""
-        browser = self._context.browser
-        return (
-            self._crashed.is_set() or self._page.is_closed() or browser is None or not browser.is_connected()
-        )
+        return self._gone.done() or self._page.is_closed()
 
     def _check_place(self, action: Action) -> None:
         """A page must not lead the robot to what is no page of the web."""
@@ -258,10 +273,8 @@ class Interpreter:
         kind = "TimeoutError" if isinstance(error, PlaywrightTimeoutError) else "Error"
         text = _CALL.sub("", error.message.strip())
         message = _told(text)
-        if self._crashed.is_set():
-            message = "The page crashed."
-        elif self._is_gone:
-            message = "The browser ended."
+        if self._is_gone:
+            message = self._gone.result() if self._gone.done() else "The browser ended."
         host = _host_of(text)
         reason = None if host is None else self._reports.why(host)
         if reason is not None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
@@ -34,17 +34,20 @@ pytestmark = pytest.mark.asyncio
 HANGS = {"action": "wait", "args": [60_000]}
 
 
-def folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("hookline-robot-*"))
-
-
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Any:
-    """After every test: no process and no folder of a run."""
-    before = folders()
-    yield
-    assert not [pid for pid in family() if "chrom" in command(pid) or "hookline.robot" in command(pid)]
-    assert folders() <= before
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """After every test: no process and no folder of a run.
+
+    Temporary files of a test have a folder of their own, which browsers can enter too: pytest's are closed to others.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield folder
+        monkeypatch.undo()
+        assert not [pid for pid in family() if "chrom" in command(pid) or "hookline.robot" in command(pid)]
+        assert list(folder.iterdir()) == []
 
 
 def command(pid: int) -> str:
@@ -57,6 +60,11 @@ def command(pid: int) -> str:
 def browsers() -> list[int]:
     """The main processes of browsers that runs of this test started."""
     return [pid for pid in family() if "--user-data-dir=" in command(pid) and "--type=" not in command(pid)]
+
+
+def renderers() -> list[int]:
+    """What shows the pages."""
+    return [pid for pid in family() if "--type=renderer" in command(pid)]
 
 
 def robots() -> list[int]:
@@ -233,16 +241,21 @@ async def test_a_robot_that_is_killed_is_lost(runner: RobotRunner, site: Site) -
     assert outcome.has_started
 
 
-async def test_a_browser_that_is_killed_fails_the_run(runner: RobotRunner, site: Site) -> None:
-    last = {"action": "scrapeSchema", "args": [{"Name": "h1"}]}
+@pytest.mark.parametrize(
+    ("victims", "message"), [("browsers", "The browser ended."), ("renderers", "The page crashed.")]
+)
+async def test_a_browser_that_dies_fails_the_run_at_once(
+    runner: RobotRunner, site: Site, victims: str, message: str
+) -> None:
+    """Whatever the robot waits for, and however often it would try again."""
+    find = {"browsers": browsers, "renderers": renderers}[victims]
+
     outcome, _ = await during(
-        runner,
-        job(goto(f"{site.url}/"), [{"action": "wait", "args": [1_000]}, last], max_repeats=5),
-        lambda: kill_all(browsers()),
+        runner, job(goto(f"{site.url}/"), HANGS, max_repeats=5), lambda: kill_all(find())
     )
 
     assert isinstance(outcome, Failed)
-    assert outcome.failure.message == "The browser ended."
+    assert outcome.failure.message == message
 
 
 async def test_a_page_that_takes_all_memory_ends_its_own_run(site: Site) -> None:
@@ -288,14 +301,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def temporary() -> Iterator[Path]:
-    """A folder for temporary files that browsers can enter too: pytest's own are closed to other users."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 async def test_a_node_that_is_killed_leaves_no_browser_and_no_profile(site: Site, temporary: Path) -> None:

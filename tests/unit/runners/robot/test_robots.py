@@ -82,28 +82,32 @@ async def test_a_robot_reads_types_clicks_and_takes_pictures(runner: RobotRunner
     assert heard.progress[-1]["label"].endswith("screenshot")
 
 
-@pytest.mark.parametrize(
-    ("path", "pagination"),
-    [
-        ("/list", None),
-        ("/next", {"type": "clickNext", "selector": ".next"}),
-        ("/more", {"type": "clickLoadMore", "selector": ".more"}),
-        ("/scroll", {"type": "scrollDown", "selector": ""}),
-        ("/upwards", {"type": "scrollUp"}),
-    ],
-)
-async def test_a_list_is_read_to_its_end_however_it_goes_on(
-    runner: RobotRunner, site: Site, path: str, pagination: dict[str, str] | None
-) -> None:
-    """MX-16: every pagination."""
-    rule = {"listSelector": "li.item", "fields": FIELDS, "limit": 100, "pagination": pagination}
+PAGINATIONS: dict[str, dict[str, str] | None] = {
+    "/list": None,
+    "/next": {"type": "clickNext", "selector": ".next"},
+    "/more": {"type": "clickLoadMore", "selector": ".more"},
+    "/scroll": {"type": "scrollDown", "selector": ""},
+    "/upwards": {"type": "scrollUp"},
+}
 
-    found = await captured(runner, goto(site.url + path), {"action": "scrapeList", "args": [rule]})
 
-    rows = found["captured_lists"]["list_0"]
-    assert sorted(rows, key=lambda row: int(row["Name"].split()[1])) == [
-        product(number) for number in range(1, TOTAL + 1)
+async def test_a_list_is_read_to_its_end_however_it_goes_on(runner: RobotRunner, site: Site) -> None:
+    """MX-16: every pagination, in one run."""
+    rule = {"listSelector": "li.item", "fields": FIELDS, "limit": 100}
+    walks = [
+        [
+            goto(site.url + path),
+            {"action": "scrapeList", "args": [rule | {"pagination": pagination}], "name": path},
+        ]
+        for path, pagination in PAGINATIONS.items()
     ]
+
+    found = await captured(runner, *walks)
+
+    assert list(found["captured_lists"]) == list(PAGINATIONS)
+    for path, rows in found["captured_lists"].items():
+        in_order = sorted(rows, key=lambda row: int(row["Name"].split()[1]))
+        assert in_order == [product(number) for number in range(1, TOTAL + 1)], path
 
 
 async def test_a_list_stops_at_its_limit_and_lists_are_named(runner: RobotRunner, site: Site) -> None:
