@@ -30,7 +30,9 @@ from hookline.model.configuration import Organization
 from hookline.model.ids import new_key
 from hookline.model.states import DeliveryState, ExecutionStatus
 from hookline.ports import (
+    Accept,
     Begin,
+    ClaimExecutions,
     ExecutionFilter,
     Finish,
     KeepRequest,
@@ -363,6 +365,33 @@ async def test_refused_requests_are_pruned(store: Store, clock: ManualClock, org
 
     found = await store.requests(org, RequestFilter(), before=None, limit=9)
     assert [one.id for one in found] == [new.id]
+
+
+async def test_requests_that_an_execution_stands_for_go_after_it(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """P16: also those whose execution began with another request, and those that ran later."""
+    given = execution(org, clock.now())
+    merged = request(org, clock.now(), execution_id=given.id)
+    late = request(org, clock.now(), reason="wrong")
+    await store.commit([KeepRequest(request=one) for one in (merged, late)])
+    given = changed(given, request_id=late.id)
+    await apply(store, Accept(epoch=epoch, execution=given, reruns=late.id))
+    clock.move(DAY)
+
+    await _prune(store, clock)
+    before = await store.requests(org, RequestFilter(), before=None, limit=9)
+    claimed = await apply(store, ClaimExecutions(epoch=epoch, limit=1, now=clock.now()))
+    assert isinstance(claimed, tuple)
+    await apply(store, Begin(epoch=epoch, execution_id=given.id, started_at=clock.now(), launch_ms=1))
+    done = Finish(epoch=epoch, execution_id=given.id, status=ExecutionStatus.FAILED, completed_at=clock.now())
+    assert await apply(store, done) is True
+    clock.move(DAY)
+    await _prune(store, clock)
+    after = await store.requests(org, RequestFilter(), before=None, limit=9)
+
+    assert {one.id for one in before} == {merged.id, late.id}
+    assert after == []
 
 
 async def test_expired_keys_are_pruned(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:

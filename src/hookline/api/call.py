@@ -18,8 +18,6 @@ from hookline.errors import ForbiddenError, ThrottledError
 from hookline.model.ids import new_key
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from hookline.api.inbound import Inbound
     from hookline.api.services import Site
     from hookline.api.spool import Spooled
@@ -108,7 +106,7 @@ class Call:
     path_fragment: what follows the trigger's own path.  hidden: query parameters that are credentials.
     body: its bytes, empty when it was not read or is kept elsewhere.  body_size: None until it was read.
     body_digest: SHA-256 of a body that is kept elsewhere, None for one that is here.
-    received_at: when it came, None for now: what is signed is judged by that time.
+    received_at: when it came: what is signed is judged by that time, also when it is checked again later.
     signing: how it must be signed, None when it need not be or that is not known yet.
     """
 
@@ -133,7 +131,7 @@ class Call:
         self.request = request
         self.remote_address = _remote_address(site, request)
         self.request_id = request_id or new_key()
-        self.received_at: datetime | None = None
+        self.received_at = site.services.clock.now()
         self.parameters: list[tuple[str, str]] = []
         self.hidden = _TOKEN
         self.path_fragment = ""

@@ -29,7 +29,6 @@ MOST_QUERY: Final = 4_096
 
 
 def record_of(
-    site: Site,
     call: Call,
     organization_id: Key,
     *,
@@ -48,7 +47,7 @@ def record_of(
         organization_id=organization_id,
         trigger_id=call.trigger.id if call.trigger is not None else None,
         execution_id=None,
-        received_at=site.services.clock.now(),
+        received_at=call.received_at,
         method=call.request.method,
         path=redact_path(path)[:MOST_PATH],
         query=redact_query(scope.get("query_string", b"").decode("latin-1"))[:MOST_QUERY],
@@ -92,9 +91,7 @@ async def keep_refused(
         organization_id = await default_organization(site.services.store)
     if organization_id is not None:
         reason = f"{error.code}: {error.message if explain is None else await explain()}"
-        record = record_of(
-            site, call, organization_id, status=status_of(error), reason=reason, most_bytes=room
-        )
+        record = record_of(call, organization_id, status=status_of(error), reason=reason, most_bytes=room)
         await site.services.keep_request(record)
 
 
@@ -110,7 +107,6 @@ async def keep_unroutable(
         return None
     blob = await _blob_of(site, call)
     record = record_of(
-        site,
         call,
         found.organization_id,
         status=status_of(error),

@@ -119,7 +119,7 @@ def _start_of(
         source="trigger",
         trigger=shown,
         trigger_id=found.id,
-        request=record_of(site, call, found.organization_id, status=status),
+        request=record_of(call, found.organization_id, status=status),
         once=once,
         callback_id=callback_id,
         callback_url=callback_url,

@@ -21,8 +21,6 @@ from hookline.errors import VerificationError
 from hookline.model.integrations import Instance
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from hookline.api.call import Call
     from hookline.api.services import Site
     from hookline.core.inbound import HandshakeAnswer, Scheme
@@ -123,7 +121,7 @@ def answer_handshake(site: Site, call: Call) -> HandshakeAnswer | None:
         signed.scheme,
         _secrets(signed),
         verify_tokens=signed.verify_tokens,
-        now=_time_of(site, call),
+        now=call.received_at,
         **_signed(site, call),
     )
 
@@ -135,7 +133,7 @@ def verify_signature(site: Site, call: Call) -> str | None:
     if call.signing is None:
         return None
     secrets = _secrets(call.signing)
-    return verify(call.signing.scheme, secrets, now=_time_of(site, call), **_signed(site, call)).dedupe_id
+    return verify(call.signing.scheme, secrets, now=call.received_at, **_signed(site, call)).dedupe_id
 
 
 def _secrets(signed: Signing) -> tuple[str, ...]:
@@ -159,17 +157,12 @@ async def findings(site: Site, call: Call, error: VerificationError | None) -> D
     )
     if signed is None or not signed.secrets or len(call.body) > _MOST_EXPLAINED_BYTES:
         return told
-    asked = partial(diagnose, signed.scheme, signed.secrets, now=_time_of(site, call), **_signed(site, call))
+    asked = partial(diagnose, signed.scheme, signed.secrets, now=call.received_at, **_signed(site, call))
     # It tries a hundred variants of the body.
     found = await asyncio.to_thread(asked)
     if found.is_valid and error is not None:  # a handshake that is refused for something else
         return told
     return found
-
-
-def _time_of(site: Site, call: Call) -> datetime:
-    """Return the time by which the age of a request is judged: that of its arrival, however late it is checked."""
-    return call.received_at or site.services.clock.now()
 
 
 def _signed(site: Site, call: Call) -> dict[str, Any]:

@@ -116,7 +116,7 @@ async def _accept(site: Site, gatekeeper: Gatekeeper, call: Call, kind: Kind, ta
         source="trigger",
         trigger=trigger_json(site, call, seen),
         trigger_id=trigger.id,
-        request=record_of(site, call, trigger.organization_id, status=202),
+        request=record_of(call, trigger.organization_id, status=202),
         once=once,
         callback_id=callback_id,
         callback_url=callback_url,

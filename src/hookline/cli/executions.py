@@ -158,5 +158,24 @@ def resume(execution_id: str, name: str, /, *, data: Data = None) -> None:
         show.line(f"it waits for {', '.join(answer['waits_for'])}", "yellow")
 
 
+@app.command
+def replay(execution_id: str, /, *, json: Json = False) -> None:
+    """Start another execution from the same bytes.
+
+    For example:
+
+    ```
+    hookline executions replay exec_…
+    ```
+
+    Parameters
+    ----------
+    execution_id
+        Its id from `hookline executions list`.
+    """
+    made = Client.from_environment().post(_path(execution_id, "/replay"))
+    show.as_json(made) if json else show.sheet(made.items())
+
+
 def _path(execution_id: str, rest: str = "") -> str:
     return f"/api/v1/executions/{segment(execution_id)}{rest}"

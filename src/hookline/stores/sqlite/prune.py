@@ -76,9 +76,10 @@ _DELETE_CONVERSATION: Final = """
     DELETE FROM conversations WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM executions WHERE conversation_id = ?1)
 """
 
-_REQUESTS: Final = (
-    "SELECT id, execution_id, received_at FROM trigger_requests WHERE id > ? ORDER BY id LIMIT ?"
-)
+_REQUESTS: Final = """
+    SELECT id, EXISTS (SELECT 1 FROM executions WHERE executions.id = trigger_requests.execution_id), received_at
+    FROM trigger_requests WHERE id > ? ORDER BY id LIMIT ?
+"""
 _DELETE_ONCES: Final = """
     DELETE FROM onces WHERE (scope, name) IN (SELECT scope, name FROM onces WHERE expires_at <= ? LIMIT ?)
 """
@@ -192,17 +193,17 @@ class Pruner:
     # --- refused requests, counters, keys ---
 
     def _requests(self, cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
-        """Requests that started something go with their execution."""
+        """Requests that started something go with that execution, those that it stood for after it."""
         step = _Step()
         found: list[Row] = cursor.execute(_REQUESTS, (self._request_id, _LOOKED_AT)).fetchall()
         if not any(received_at < before_ms for _, _, received_at in found):
             self._request_id = b""
             step.is_end = True
             return step
-        for id_, execution_id, received_at in found:
+        for id_, is_of_one, received_at in found:
             if step.objects >= left:
                 break
-            if execution_id is None and received_at < before_ms:
+            if not is_of_one and received_at < before_ms:
                 step.rows += _delete(cursor, _DELETE_REQUEST, id_)
                 step.objects += 1
             self._request_id = id_
