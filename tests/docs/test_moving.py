@@ -35,12 +35,13 @@ for (const given of JSON.parse(require("node:fs").readFileSync(0, "utf8"))) {
 """
 
 
-def test_each_of_the_four_systems_has_a_page() -> None:
+def test_each_system_has_a_page() -> None:
     assert [page.stem.removeprefix("moving-from-") for page in PAGES] == [
         "agenticflow",
         "maxun",
         "phantombuster",
         "phantomflow",
+        "standard-webhooks",
     ]
     assert {page for page, _, _ in PRINTED} == {page.stem for page in PAGES}
 

@@ -59,6 +59,7 @@ PAGES = (
     "moving-from-maxun",
     "moving-from-phantomflow",
     "render-a-video",
+    "moving-from-standard-webhooks",
 )
 
 

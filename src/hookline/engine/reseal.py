@@ -78,8 +78,9 @@ async def reseal(store: Store, vault: Vault, *, since: str | None, seconds: floa
     """
     if not vault.has_previous_key:
         raise ConflictError(
-            "This node knows one secret key only: set HOOKLINE_SECRET_KEY to the new key and "
-            "HOOKLINE_SECRET_KEY_PREVIOUS to the present one, and start it again.",
+            "This node knows one secret key only. Where Hookline keeps the key beside a SQLite file, stop the server "
+            "and give the command again; elsewhere set HOOKLINE_SECRET_KEY to the new key and "
+            "HOOKLINE_SECRET_KEY_PREVIOUS to the present one, and start it again first.",
             code="NO_PREVIOUS_KEY",
         )
     walk = _Walk(vault)

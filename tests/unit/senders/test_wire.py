@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from hookline import __version__
+from hookline.engine.manage.receiver_auth import check_header_name
+from hookline.errors import InputError
 from hookline.model.states import AttemptOutcome
 from hookline.ports.sender import Outgoing
+from hookline.senders.wording import _REFUSED, _REFUSED_STARTS
 from hookline.testing.receivers import Receiver
 
 pytestmark = pytest.mark.asyncio
@@ -136,3 +139,10 @@ async def test_only_known_methods_are_sent(send: Any, method: str) -> None:
 
     assert answer.outcome is AttemptOutcome.NOT_SENT
     assert receiver.connections == 0
+
+
+@pytest.mark.parametrize("name", sorted(_REFUSED | {f"{start}x" for start in _REFUSED_STARTS}))
+async def test_what_is_refused_when_it_is_sent_is_refused_when_it_is_saved(name: str) -> None:
+    """A webhook that could be saved but never sent would wait for ever."""
+    with pytest.raises(InputError):
+        check_header_name(name, "headers")

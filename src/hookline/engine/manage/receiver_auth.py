@@ -26,6 +26,7 @@ _OURS: Final = frozenset(
     {
         # Framing and hop-by-hop: another value would let a receiver's proxy read another request than we sent.
         "host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade",
+        "http2-settings",
         "expect", "content-type", "content-encoding", "accept-encoding", "date", "user-agent",
         # Kept sealed elsewhere.
         "authorization", "cookie",
