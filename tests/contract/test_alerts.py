@@ -122,7 +122,7 @@ async def test_only_health_that_may_change_by_itself_is_watched(
 
     await store.commit([failing, well])
 
-    assert await store.watched() == [failing.health]
+    assert await store.watched() == {failing.health.webhook_id: 1}
 
 
 async def test_events_of_an_outcome_are_stored_with_it_and_not_when_it_is_fenced(

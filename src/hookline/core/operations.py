@@ -96,6 +96,11 @@ def exhausted_data(
     )
 
 
+def expired_data(subject: Subject, held_before: datetime) -> bytes:
+    """Data of delivery.exhausted for all deliveries that were held since before then: they are told as one."""
+    return _json(subject, {"reason": "held_expired", "held_before": rfc3339(held_before)})
+
+
 def failure_view(failure: LastFailure | None) -> dict[str, Any] | None:
     """A failed attempt as events and the API show it."""
     if failure is None:

@@ -11,27 +11,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 
 from hookline.core import alerting
-from hookline.core.alerting import Change, Policy, Tell
-from hookline.core.event_types import DELIVERY_EXHAUSTED, OPERATIONAL, WEBHOOK_DISABLED, WEBHOOK_RECOVERED
-from hookline.core.operations import Subject, disabled_data, exhausted_data, plain_url, recovered_data
-from hookline.engine.attempt import message_id
+from hookline.core.alerting import Change, Policy
+from hookline.engine.telling import failure_of
 from hookline.errors import StorageError
-from hookline.model.events import Event
-from hookline.model.health import Cause, Health, LastFailure, Mail, MailKind, Notice
+from hookline.model.health import Cause, Health
 from hookline.model.ids import Key, new_key
 from hookline.model.states import AttemptOutcome, DeliveryState, Origin, WebhookStatus
 from hookline.ports import ChangeHealth
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from hookline.core.lifecycle import Verdict
     from hookline.engine.commit import Committer, Done
@@ -40,8 +36,9 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
     from hookline.engine.target import Target
+    from hookline.engine.telling import Teller
     from hookline.model.configuration import Stored, Webhook
-    from hookline.model.health import Alert
+    from hookline.model.health import Alert, LastFailure
     from hookline.ports import AlertRecords, Clock, NewEvent
     from hookline.ports.sender import Answer
 
@@ -54,6 +51,9 @@ _OF_THE_RECEIVER: Final = frozenset({"live", "retry"})
 """Causes of attempts that say something new of a receiver: of a test or a replay whoever began it sees the end."""
 
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+
+_AT_ONCE: Final = 100
+_READ_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,16 @@ class _Ward:
     def __post_init__(self) -> None:
         self.idle.set()
 
+    def is_open_here(self) -> bool:
+        """It is in trouble as far as this node knows, and all that it knows is stored."""
+        is_watched = self.health is not None and self.health.is_watched
+        return is_watched and not self.is_dirty and self.idle.is_set()
+
 
 class Alerts:
     """One per node.
 
-    disable_after: of only failures a webhook is disabled.  keep_held: how long what is held waits.
-    sends_mails: a mail server is set; without one no mail is made.  public_url: for the links in mails.
+    disable_after: of only failures a webhook is disabled.
     """
 
     def __init__(
@@ -101,10 +105,8 @@ class Alerts:
         directory: Directory,
         lease: Lease,
         clock: Clock,
+        teller: Teller,
         disable_after: timedelta,
-        keep_held: timedelta,
-        sends_mails: bool,
-        public_url: str,
     ) -> None:
         self._records = records
         self._committer = committer
@@ -112,12 +114,9 @@ class Alerts:
         self._lease = lease
         self._clock = clock
         self._disable_after = disable_after
-        self._keep_held = keep_held
-        self._sends_mails = sends_mails
-        self._public_url = public_url
+        self.teller = teller
         self._wards: dict[Key, _Ward] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox: Outbox | None = None
         self._hold: Callable[[Target], Coroutine[Any, Any, None]] | None = None
 
     def __repr__(self) -> str:
@@ -125,7 +124,7 @@ class Alerts:
 
     def connect(self, outbox: Outbox, hold: Callable[[Target], Coroutine[Any, Any, None]]) -> None:
         """Give it what is built after it. hold: sets aside what waits for a webhook."""
-        self._outbox = outbox
+        self.teller.connect(outbox)
         self._hold = hold
 
     def close(self) -> None:
@@ -163,8 +162,10 @@ class Alerts:
         if answer.outcome is AttemptOutcome.DELIVERED:
             failure = None
         else:
-            failure = _failure_of(claim, answer, verdict, started_at, ended_at, next_attempt_at)
-        events = self._exhausted(target, claim, verdict, failure, ended_at)
+            failure = failure_of(claim, answer, verdict, started_at, ended_at, next_attempt_at)
+        events: tuple[NewEvent, ...] = ()
+        if verdict.state is DeliveryState.EXHAUSTED:
+            events = self.teller.given_up(target, claim, verdict.reason or "", failure, ended_at)
         step = self._step(claim, verdict, failure, started_at, ended_at)
         ward = self._wards.get(target.id)
         if step is None or target.webhook.origin is not Origin.REGISTERED:
@@ -186,13 +187,11 @@ class Alerts:
 
     def conclude(self, events: tuple[NewEvent, ...], epoch: int, result: object) -> None:
         """Follow up on the write that carried the events of an outcome. result: what the store said."""
-        if events:
-            assert self._outbox is not None
-            self._outbox.conclude(events, epoch, result)
+        self.teller.conclude(events, epoch, result)
 
     def poisoned(self, target: Target, claim: Claim, reason: str, at: datetime) -> tuple[NewEvent, ...]:
         """The event of a delivery that is set aside because our own code fails on it."""
-        return self._given_up(target, claim, reason, None, at)
+        return self.teller.given_up(target, claim, reason, None, at)
 
     def _step(
         self,
@@ -244,6 +243,7 @@ class Alerts:
 
     async def deleted(self, webhook_id: Key) -> None:
         """A webhook is no more: its alerts close. Raises StorageError."""
+        self._wards.pop(webhook_id, None)
         health = (await self._records.health([webhook_id])).get(webhook_id)
         if health is None or not health.is_watched:
             return
@@ -255,7 +255,6 @@ class Alerts:
             alerts=change.alerts,
         )
         await self._committer.commit(write)
-        self._wards.pop(webhook_id, None)
 
     async def snooze(self, alert: Alert, until: datetime | None) -> None:
         """Tell nobody of an alert before then. Raises StorageError."""
@@ -273,29 +272,41 @@ class Alerts:
 
     async def look(self) -> None:
         """Take in what other nodes stored, store what was counted, tell what is due. Raises StorageError."""
-        watched = await self._records.watched()
+        await self._take_in()
         await self._directory.refresh()  # afterwards: a webhook is disabled together with its health
-        for health in watched:
-            self._take_in(health)
-            target = await self._target(health.organization_id, health.webhook_id)
-            if target is None:
-                await self.deleted(health.webhook_id)
-            elif target.is_active and (health.alert(Cause.DISABLED) or health.alert(Cause.PAUSED)):
-                await self._resumed(target)  # who resumed it died before saying so
-        for webhook_id, ward in list(self._wards.items()):
-            if ward.health is not None and ward.idle.is_set():
-                await self._look_at(webhook_id, ward, ward.health)
+        known = list(self._wards)
+        for begin in range(0, len(known), _AT_ONCE):
+            # Together, so that what they write shares commits.
+            await asyncio.gather(*[self._look_at(id_) for id_ in known[begin : begin + _AT_ONCE]])
+            await asyncio.sleep(0)
 
-    def _take_in(self, health: Health) -> None:
-        ward = self._wards.setdefault(health.webhook_id, _Ward())
-        if ward.idle.is_set() and (ward.health is None or ward.health.version < health.version):
-            ward.health, ward.is_dirty = health, False
+    async def _take_in(self) -> None:
+        """Read the health of webhooks that other nodes changed."""
+        versions = await self._records.watched()
+        changed = [id_ for id_, version in versions.items() if self._is_behind(id_, version)]
+        ended = [id_ for id_, ward in self._wards.items() if id_ not in versions and ward.is_open_here()]
+        for begin in range(0, len(changed) + len(ended), _READ_AT_ONCE):
+            found = await self._records.health([*changed, *ended][begin : begin + _READ_AT_ONCE])
+            for id_, health in found.items():
+                ward = self._wards.setdefault(id_, _Ward())
+                if ward.idle.is_set() and self._is_behind(id_, health.version):
+                    ward.health, ward.is_dirty = health, False
+            await asyncio.sleep(0)
 
-    async def _look_at(self, webhook_id: Key, ward: _Ward, health: Health) -> None:
-        now = self._clock.now()
+    def _is_behind(self, webhook_id: Key, version: int) -> bool:
+        ward = self._wards.get(webhook_id)
+        return ward is None or ward.health is None or ward.health.version < version
+
+    async def _look_at(self, webhook_id: Key) -> None:
+        ward = self._wards.get(webhook_id)
+        if ward is None or ward.health is None or not ward.idle.is_set():
+            return
+        health, now = ward.health, self._clock.now()
         target = await self._target(health.organization_id, webhook_id)
         if target is None:
-            self._wards.pop(webhook_id, None)
+            await self.deleted(webhook_id)
+        elif target.is_active and (health.alert(Cause.DISABLED) or health.alert(Cause.PAUSED)):
+            await self._resumed(target)  # who resumed it died before saying so
         elif ward.is_dirty or alerting.told(health, now).is_urgent:
             await self._apply(target, lambda health, _: _counted(alerting.told(health, now)))
         elif not health.is_watched:
@@ -371,15 +382,13 @@ class Alerts:
         assert before is not None
         ward.idle.clear()
         epoch = self._lease.epoch
-        events = self._events_of(target, before, change, at)
+        events = self.teller.events(target, before, change, at)
         write = ChangeHealth(
             epoch=epoch,
             at=at,
             health=_next(change.health),
             alerts=_stored_alerts(change),
-            mails=tuple([self._mail(target, before, tell, change, at) for tell in change.tells])
-            if self._sends_mails
-            else (),
+            mails=self.teller.mails(target, before, change, at),
             events=events,
             webhook=_disabled(target, change.disable, at) if change.disable is not None else None,
         )
@@ -396,8 +405,7 @@ class Alerts:
         return write, done
 
     def _stored(self, target: Target, before: Health, change: Change) -> None:
-        for tell in change.tells:
-            self._log(target, before, tell)
+        self.teller.log(target, before, change)
         if change.disable is not None:
             self._spawn(self._take_out(target))
 
@@ -416,144 +424,6 @@ class Alerts:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    # --- what people and programs are told ---
-
-    def _exhausted(
-        self,
-        target: Target,
-        claim: Claim,
-        verdict: Verdict,
-        failure: LastFailure | None,
-        at: datetime,
-    ) -> tuple[NewEvent, ...]:
-        if verdict.state is not DeliveryState.EXHAUSTED:
-            return ()
-        return self._given_up(target, claim, verdict.reason or "", failure, at)
-
-    def _given_up(
-        self, target: Target, claim: Claim, reason: str, failure: LastFailure | None, at: datetime
-    ) -> tuple[NewEvent, ...]:
-        delivery = claim.owed.delivery
-        if delivery.event_type in OPERATIONAL or claim.cause == "test":
-            return ()  # else what tells of trouble would be trouble to tell of
-        data = exhausted_data(
-            subject_of(target),
-            delivery_id=delivery.id,
-            event_id=message_id(claim.owed),
-            event_type=delivery.event_type,
-            attempts=delivery.attempts_made + (failure is not None),
-            reason=reason,
-            failure=failure,
-        )
-        return (self._owe(target, DELIVERY_EXHAUSTED, data, at),)
-
-    def _events_of(
-        self, target: Target, before: Health, change: Change, at: datetime
-    ) -> tuple[NewEvent, ...]:
-        if change.disable is not None:
-            data = disabled_data(subject_of(target), change.health, change.disable, at)
-            return (self._owe(target, WEBHOOK_DISABLED, data, at),)
-        if change.has_recovered:
-            return (self._owe(target, WEBHOOK_RECOVERED, recovered_data(subject_of(target), before, at), at),)
-        return ()
-
-    def _owe(self, target: Target, type_: str, data: bytes, at: datetime) -> NewEvent:
-        assert self._outbox is not None
-        event = Event(
-            key=new_key(),
-            organization_id=target.organization_id,
-            type=type_,
-            data=data,
-            occurred_at=at,
-            received_at=at,
-        )
-        return self._outbox.owe(event)
-
-    def _mail(self, target: Target, before: Health, tell: Tell, change: Change, at: datetime) -> Mail:
-        alert = tell.alert
-        has_recovered = tell.kind is MailKind.RECOVERED
-        health = before if has_recovered else change.health
-        since = health.failing_since
-        is_failing = tell.kind in (MailKind.FAILING, MailKind.EXHAUSTED)
-        subject = subject_of(target)
-        return Mail(
-            id=new_key(),
-            organization_id=target.organization_id,
-            webhook_id=target.id,
-            alert_id=alert.id,
-            kind=tell.kind,
-            notice=Notice(
-                webhook_id=subject.public_id,
-                webhook_name=subject.name,
-                webhook_url=subject.url,
-                resume_url=f"{self._public_url}/api/v1/webhooks/{subject.public_id}/resume",
-                since=since,
-                failures=health.failures,
-                exhausted=alert.exhausted,
-                reason=alert.reason,
-                failure=health.latest if has_recovered else alert.failure,
-                disable_at=since + self._disable_after if since is not None and is_failing else None,
-                held=alert.held,
-                expires_at=alert.expires_at,
-                retention_days=self._keep_held / timedelta(days=1),
-            ),
-            created_at=at,
-            due_at=at,
-        )
-
-    def _log(self, target: Target, before: Health, tell: Tell) -> None:
-        alert = tell.alert
-        last = alert.failure or before.latest
-        facts = {
-            "webhook": target.public_id,
-            "name": target.webhook.name,
-            "url": plain_url(target.webhook.url),
-            "failures": alert.count,
-            "reason": alert.reason,
-            "error": None if last is None else last.error,
-            "held": alert.held or None,
-            "mail": "owed" if self._sends_mails else "no mail server is set",
-        }
-        _log.warning(_LINES[tell.kind], **{name: value for name, value in facts.items() if value is not None})
-
-
-_LINES: Final = {
-    MailKind.FAILING: "webhook_failing",
-    MailKind.EXHAUSTED: "webhook_gave_up",
-    MailKind.DISABLED: "webhook_disabled",
-    MailKind.HELD: "webhook_held_for_long",
-    MailKind.RECOVERED: "webhook_recovered",
-}
-
-
-def subject_of(target: Target) -> Subject:
-    return Subject(id=target.id, name=target.webhook.name, url=plain_url(target.webhook.url))
-
-
-def _failure_of(
-    claim: Claim,
-    answer: Answer,
-    verdict: Verdict,
-    started_at: datetime,
-    ended_at: datetime,
-    next_attempt_at: datetime | None,
-) -> LastFailure:
-    delivery = claim.owed.delivery
-    is_given_up = verdict.state is DeliveryState.EXHAUSTED
-    return LastFailure(
-        started_at=started_at,
-        at=ended_at,
-        outcome=answer.outcome,
-        status=answer.status,
-        error=answer.error,
-        delivery_id=delivery.id,
-        event_id=message_id(claim.owed),
-        event_type=delivery.event_type,
-        number=delivery.attempts_made + 1,
-        next_attempt_at=next_attempt_at,
-        reason=(verdict.reason or "exhausted") if is_given_up else None,
-    )
 
 
 def _disabled(target: Target, reason: str, at: datetime) -> Any:

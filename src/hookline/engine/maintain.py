@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from hookline.model.configuration import Webhook
-from hookline.model.states import DeliveryState, Origin, WebhookStatus
+from hookline.model.states import DeliveryState, Origin
 from hookline.ports import Once, Shift
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from hookline.engine.alert import Alerts
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
     from hookline.engine.lease import Lease
     from hookline.engine.shrink import Shrinker
-    from hookline.model.configuration import Stored
+    from hookline.engine.target import Target
+    from hookline.model.ids import Key
     from hookline.ports import Clock, Epoch, Store
 
 _log = structlog.get_logger("hookline.maintain")
@@ -59,6 +62,7 @@ class Maintenance:
         self._keep = keep
         self._keep_held = keep_held
         self._alerts = alerts
+        self._teller = alerts.teller
         self._shrinker = shrinker
         self._sweeping = asyncio.Lock()
         self.rows_pruned = 0
@@ -105,38 +109,47 @@ class Maintenance:
 
     async def _expire_held(self, epoch: Epoch) -> None:
         for stored in await self._store.list(Webhook, organization_id=None):
-            await self._warn_of_held(stored)
-            moved = _HELD_AT_ONCE
+            held = await self._store.held_back(stored.id)
+            if held.oldest_at is None:
+                continue
+            age = self._clock.now() - held.oldest_at
+            target = await self._directory.target(stored.id)
+            if target is not None and age >= self._keep_held / 2:
+                await self._warn(target, held.count, held.oldest_at + self._keep_held)
+            moved = _HELD_AT_ONCE if age >= self._keep_held else 0
             while moved == _HELD_AT_ONCE and self._is_ours(epoch):
-                begun, now = self._clock.elapsed(), self._clock.now()
-                result = await self._committer.commit(
-                    Shift(
-                        webhook_id=stored.id,
-                        sources=(DeliveryState.HELD,),
-                        to=DeliveryState.EXHAUSTED,
-                        reason="held_expired",
-                        next_attempt_at=None,
-                        at=now,
-                        limit=_HELD_AT_ONCE,
-                        created_before=now - self._keep_held,
-                    )
-                )
-                assert isinstance(result, int)
-                moved = result
+                begun = self._clock.elapsed()
+                moved = await self._expire(stored.id, target, epoch)
                 self.held_expired += moved
                 await self._rest(begun)
 
-    async def _warn_of_held(self, stored: Stored[Webhook]) -> None:
-        """Tell its owners once its oldest held event has waited for half of its time."""
-        if stored.document.status is WebhookStatus.ACTIVE or stored.document.origin is not Origin.REGISTERED:
-            return
-        held = await self._store.held_back(stored.id)
-        if held.oldest_at is None or self._clock.now() - held.oldest_at < self._keep_held / 2:
-            return
-        target = await self._directory.target(stored.id)
-        if target is not None:
-            expires_at = held.oldest_at + self._keep_held
-            await self._alerts.held_for_long(target, count=held.count, expires_at=expires_at)
+    async def _warn(self, target: Target, count: int, expires_at: datetime) -> None:
+        """Tell its owners, once, that what is held will expire."""
+        if not target.is_active and target.webhook.origin is Origin.REGISTERED:
+            await self._alerts.held_for_long(target, count=count, expires_at=expires_at)
+
+    async def _expire(self, webhook_id: Key, target: Target | None, epoch: Epoch) -> int:
+        """Give up some of what was held for too long, and tell of it in the same transaction."""
+        now = self._clock.now()
+        line = now - self._keep_held
+        events = () if target is None else (self._teller.expired(target, line, now),)
+        moved = await self._committer.commit(
+            Shift(
+                webhook_id=webhook_id,
+                sources=(DeliveryState.HELD,),
+                to=DeliveryState.EXHAUSTED,
+                reason="held_expired",
+                next_attempt_at=None,
+                at=now,
+                limit=_HELD_AT_ONCE,
+                created_before=line,
+                epoch=epoch,
+                events=events,
+            ),
+            after=lambda moved: self._teller.conclude(events, epoch, isinstance(moved, int) and moved > 0),
+        )
+        assert isinstance(moved, int)
+        return moved
 
     def _is_ours(self, epoch: Epoch) -> bool:
         return self._lease.is_held() and self._lease.epoch == epoch

@@ -34,6 +34,7 @@ from hookline.engine.redeliver import Redelivery
 from hookline.engine.robots import Robots
 from hookline.engine.run_limits import RunLimits
 from hookline.engine.scripts import ScriptAgents
+from hookline.engine.telling import Teller
 from hookline.engine.uploads import Uploads
 from hookline.engine.watch import LoggedAttempts, Watch
 from hookline.engine.webhooks import Webhooks
@@ -104,16 +105,20 @@ class Outgoing:
     def __init__(self, ground: Ground, sender: Sender, mailer: Mailer | None) -> None:
         store, committer, directory = ground.store, ground.committer, ground.directory
         lease, clock, limits = ground.lease, ground.clock, ground.limits
+        teller = Teller(
+            disable_after=timedelta(days=limits.disable_after_days),
+            keep_held=timedelta(days=limits.held_retention_days),
+            sends_mails=mailer is not None,
+            public_url=ground.url,
+        )
         self.alerts = Alerts(
             records=store,
             committer=committer,
             directory=directory,
             lease=lease,
             clock=clock,
+            teller=teller,
             disable_after=timedelta(days=limits.disable_after_days),
-            keep_held=timedelta(days=limits.held_retention_days),
-            sends_mails=mailer is not None,
-            public_url=ground.url,
         )
         self.mails = Mails(store=store, committer=committer, lease=lease, clock=clock, mailer=mailer)
         self.payloads = PayloadLinks(vault=ground.vault, clock=clock, url=ground.url)

@@ -38,8 +38,10 @@ class AlertRecords(Protocol):
         """Those that have a record. At most 500 ids."""
         ...
 
-    async def watched(self) -> list[Health]:
-        """Every health that a success or the mere passing of time would change (``Health.is_watched``)."""
+    async def watched(self) -> dict[Key, int]:
+        """Webhook to version of every health that a success, or the mere passing of time, would change
+        (``Health.is_watched``).
+        """
         ...
 
     async def alert(self, id: Key, *, organization_id: Key) -> Alert | None: ...

@@ -375,6 +375,7 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     """Move up to ``limit`` deliveries of a webhook that are in one of ``sources`` to ``to`` (hold on pause, drain
     on resume, cancel on delete). Never touches in-flight ones. Result: how many moved.
 
+    events: inserted if any moved, under ``epoch``.
     created_before: of the ``limit`` oldest, only those created before then; None for whatever age.
     """
 
@@ -386,6 +387,8 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     limit: int = 1000
     created_before: datetime | None = None
+    epoch: Epoch = 0
+    events: tuple[NewEvent, ...] = ()
 
 
 class FanOut(msgspec.Struct, frozen=True, kw_only=True):

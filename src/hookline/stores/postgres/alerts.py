@@ -37,7 +37,7 @@ WHERE id = $1 AND tries = $2 - 1 AND due_at IS NOT NULL RETURNING true
 """
 
 _HEALTH: Final = "SELECT document FROM webhook_health WHERE webhook_id = ANY($1::bytea[])"
-_WATCHED: Final = "SELECT document FROM webhook_health WHERE is_watched"
+_WATCHED: Final = "SELECT webhook_id, version FROM webhook_health WHERE is_watched"
 _ALERT: Final = "SELECT document FROM alerts WHERE id = $1 AND organization_id = $2"
 _ALERTS: Final = """
 SELECT document FROM alerts
@@ -97,8 +97,9 @@ class PostgresAlerts(Connected):
         known = [rows.health_from(document) for document in found]
         return {health.webhook_id: health for health in known}
 
-    async def watched(self) -> list[Health]:
-        return [rows.health_from(document) for document in await self._documents(_WATCHED)]
+    async def watched(self) -> dict[Key, int]:
+        async with self._readers.use() as connection:
+            return {row[0]: row[1] for row in await connection.fetch(_WATCHED)}
 
     async def alert(self, id: Key, *, organization_id: Key) -> Alert | None:
         found = await self._documents(_ALERT, id, organization_id)

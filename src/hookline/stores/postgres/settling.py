@@ -268,6 +268,8 @@ async def shift(connection: Connection, batch: Batch) -> None:
         await order.arrange(connection, write.webhook_id, rows.to_ms(write.at))
         if write.to is DeliveryState.CANCELLED:
             await batches.drop(connection, write.webhook_id)
+        if moved:
+            batch.add_events(write.epoch, write.events)
         if moved and write.to is DeliveryState.PENDING:
             batch.notices.add("deliveries")
 

@@ -37,7 +37,9 @@ _SETTLE_MAIL: Final = """
 """
 
 _HEALTH: Final = "SELECT document FROM webhook_health WHERE webhook_id = ?"
-_WATCHED: Final = "SELECT document FROM webhook_health INDEXED BY webhook_health_watched WHERE is_watched"
+_WATCHED: Final = """
+    SELECT webhook_id, version FROM webhook_health INDEXED BY webhook_health_watched WHERE is_watched
+"""
 _ALERT: Final = "SELECT document FROM alerts WHERE id = ? AND organization_id = ?"
 _DUE: Final = "SELECT document FROM mails WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?"
 _HELD: Final = """
@@ -80,8 +82,8 @@ class SqliteAlerts:
         known = [rows.health_from(row[0]) for row in found if row is not None]
         return {health.webhook_id: health for health in known}
 
-    async def watched(self) -> list[Health]:
-        return [rows.health_from(row[0]) for row in self._db.read(_WATCHED)]
+    async def watched(self) -> dict[Key, int]:
+        return dict(self._db.read(_WATCHED))
 
     async def alert(self, id: Key, *, organization_id: Key) -> Alert | None:
         row = self._db.read_one(_ALERT, (id, organization_id))

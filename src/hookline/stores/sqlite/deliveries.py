@@ -126,6 +126,8 @@ def shift(batch: Batch, write: Shift) -> int:
     due = maybe_ms(write.next_attempt_at)
     batch.cursor.executemany(_SHIFT, [(write.to, write.reason, due, ended_at, rowid) for rowid in found])
     order.arrange(batch, write.webhook_id, to_ms(write.at))
+    if found:
+        batch.add_all(write.events, write.epoch)
     if write.to is DeliveryState.CANCELLED:
         batches.drop(batch, write.webhook_id)
     return len(found)
