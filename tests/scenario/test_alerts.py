@@ -180,6 +180,29 @@ async def test_ten_thousand_failures_are_told_in_four_mails_and_one_recovery(sto
         ]
 
 
+async def test_a_success_that_this_node_has_not_heard_of_keeps_a_webhook(store: Store) -> None:
+    """CONTRACT section 5: days of only failures. What was delivered is asked of the store before it is disabled."""
+    receiver, clock = Receiver(), StandingClock()
+    async with running(store, sender=receiver, clock=clock) as bed:
+        webhook = await bed.webhook(retry_policy=policy(0))
+        receiver.answer = DOWN
+        await bed.publish()
+        await until_ended(bed, 1)
+        clock.move_to(clock.now() + timedelta(days=4))
+        wards, bed.node.alerts._wards = bed.node.alerts._wards, {}
+        receiver.answer = OK
+        await bed.publish()  # as another node would deliver it, which has not yet heard of the failure
+        await until_ended(bed, 2)
+        bed.node.alerts._wards = wards
+        receiver.answer = DOWN
+        clock.move_to(clock.now() + timedelta(days=2))
+        await bed.publish()
+        await until_ended(bed, 3)
+        await asyncio.gather(*bed.node.alerts._tasks)
+
+        assert (await status_of(bed, webhook))[0] == "active"
+
+
 async def _none_open(bed: Bed) -> bool:
     return not await alerts_of(bed, is_open=True)
 
@@ -240,8 +263,8 @@ async def test_five_days_of_only_failures_disable_and_resuming_delivers_all(stor
                 assert (await status_of(bed, webhook))[0] == "active"
                 assert [one.cause for one in await alerts_of(bed, is_open=True)] == ["failing"]
                 clock.move_to(clock.now() + timedelta(days=1))
-        disabled = await status_of(bed, webhook)
         await until(lambda: _is_off(bed, webhook))
+        disabled = await status_of(bed, webhook)
         await publish_many(bed, 1_000)
         held = await bed.node.store.held_back(webhook.id)
         open_while_disabled = [one.cause for one in await alerts_of(bed, is_open=True)]
@@ -508,3 +531,22 @@ async def test_owners_are_told_when_half_the_time_of_held_events_is_over(store: 
         assert box.subjects == ["Webhook w: 3 events held, and they will expire"]
         assert "30 days" in letters[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
         assert await alerts_of(bed, is_open=True) == []
+
+
+async def test_what_was_held_for_too_long_is_given_up_and_told_as_one(store: Store) -> None:
+    """CONTRACT section 5: held_expired; delivery.exhausted goes to those who watch."""
+    receiver, clock = Receiver(), StandingClock()
+    async with running(store, sender=receiver, clock=clock) as bed:
+        await bed.webhook(status=WebhookStatus.PAUSED, events=("order.*",))
+        await bed.webhook(name="watcher", url="http://watcher.test/", events=("delivery.*",))
+        for _ in range(3):
+            await bed.publish()
+        clock.move_to(clock.now() + timedelta(days=30, seconds=1))
+        await bed.node.maintenance.sweep()
+        await receiver.received(1)
+        await bed.node.maintenance.sweep()
+
+        (told,) = receiver.told()
+        assert (told["type"], told["data"]["reason"]) == ("delivery.exhausted", "held_expired")
+        expired = [one for one in await bed.deliveries() if one.event_type == "order.paid"]
+        assert [one.state_reason for one in expired] == ["held_expired"] * 3

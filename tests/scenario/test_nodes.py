@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from engine_bed import ORDERS, running
+from engine_bed import ORDERS, policy, running
+from mail_bed import mailbox
 from world import world
 
 from hookline.engine.clock import SystemClock
+from hookline.engine.manage.organizations import add_member
 from hookline.model.states import DeliveryState
 from hookline.ports.runner import Succeeded
 from hookline.stores.postgres.store import PostgresStore
+from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,3 +107,41 @@ async def test_two_nodes_share_a_backlog_and_send_each_delivery_once(postgres_se
             bodies = [request.body for bed in (first, second) for request in bed.sender.sent]
 
     assert len(bodies) == len(set(bodies)) == 400
+
+
+async def test_two_nodes_that_see_the_same_webhook_fail_tell_of_it_once(
+    postgres_server: PostgresServer,
+) -> None:
+    """Health is shared: one mail for each change of state, whoever saw it; each failure counts."""
+    url = postgres_server.fresh_database()
+    answers = {"now": refused(500)}
+    senders = [FakeSender(lambda _: answers["now"]) for _ in range(2)]
+    async with (
+        mailbox() as box,
+        opened(url) as one,
+        opened(url) as two,
+        running(one, sender=senders[0], mailer=box.mailer()) as first,
+        running(two, sender=senders[1], mailer=box.mailer(), organization_id=first.organization_id) as second,
+    ):
+        now = first.node.clock.now()
+        await add_member(one, first.organization_id, name="Ada", email="ada@team.test", now=now)
+        webhook = await first.webhook(retry_policy=policy(0))
+        await second.node.directory.refresh()
+        await asyncio.gather(*[bed.publish() for bed in (first, second) for _ in range(50)])
+        await first.until_deliveries(lambda found: len(found) == 100 and all(d.ended_at for d in found))
+        await box.received(1)
+        for bed in (first, second, first, second):
+            await bed.node.alerts.look()
+        health = (await one.health([webhook.id]))[webhook.id]
+        answers["now"] = OK
+        await asyncio.gather(*[bed.publish() for bed in (first, second) for _ in range(50)])
+        await first.until_deliveries(lambda found: len(found) == 200 and all(d.ended_at for d in found))
+        await box.received(2)
+        for bed in (first, second):
+            await bed.node.alerts.look()
+            await bed.node.mails.look()
+
+        assert all(sender.sent for sender in senders)
+        assert box.subjects == ["Webhook w: an event could not be delivered", "Webhook w works again"]
+        assert 50 <= health.failures <= 100  # what both counted between two looks may be one node's
+        assert (await two.health([webhook.id]))[webhook.id].failing_since is None

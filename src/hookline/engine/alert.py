@@ -18,6 +18,7 @@ import structlog
 
 from hookline.core import alerting
 from hookline.core.alerting import Change, Policy
+from hookline.core.lifecycle import FAILING_TOO_LONG
 from hookline.engine.telling import failure_of
 from hookline.errors import StorageError
 from hookline.model.health import Cause, Health
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from hookline.engine.telling import Teller
     from hookline.model.configuration import Stored, Webhook
     from hookline.model.health import Alert, LastFailure
-    from hookline.ports import AlertRecords, Clock, NewEvent
+    from hookline.ports import AlertRecords, Clock, Figures, NewEvent
     from hookline.ports.sender import Answer
 
 _log = structlog.get_logger("hookline.alert")
@@ -101,6 +102,7 @@ class Alerts:
         self,
         *,
         records: AlertRecords,
+        figures: Figures,
         committer: Committer,
         directory: Directory,
         lease: Lease,
@@ -109,6 +111,7 @@ class Alerts:
         disable_after: timedelta,
     ) -> None:
         self._records = records
+        self._figures = figures
         self._committer = committer
         self._directory = directory
         self._lease = lease
@@ -175,6 +178,9 @@ class Alerts:
         change = step(ward.health, target)
         if not change.is_urgent:
             self._count(target.id, ward, change)
+            return News(events) if events else NO_NEWS
+        if change.disable == FAILING_TOO_LONG:
+            self._spawn(self._disable_unless_delivered(target, step, ward.health))
             return News(events) if events else NO_NEWS
         write, done = self._begin(ward, target, change, ended_at)
 
@@ -335,8 +341,20 @@ class Alerts:
                 return
             await self._directory.refresh()
 
+    async def _disable_unless_delivered(self, target: Target, step: Step, health: Health) -> None:
+        """Days of only failures: another node's success, which this one has not heard of, would say otherwise."""
+        try:
+            totals = (await self._figures.totals([target.id])).get(target.id)
+        except StorageError:
+            return  # the next failure says it again
+        last = totals.last_delivery_at if totals is not None else None
+        if last is not None and health.failing_since is not None and last > health.failing_since:
+            await self._again(target, lambda health, _: alerting.succeeded(health, started_at=last, at=last))
+        else:
+            await self._again(target, step)
+
     async def _again(self, target: Target, step: Step) -> None:
-        """Judge a happening whose change was not stored."""
+        """Judge a happening whose change was not stored, until it is."""
         pause = 0.1
         while True:
             try:

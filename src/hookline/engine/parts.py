@@ -113,6 +113,7 @@ class Outgoing:
         )
         self.alerts = Alerts(
             records=store,
+            figures=store,
             committer=committer,
             directory=directory,
             lease=lease,
