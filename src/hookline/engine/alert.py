@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from hookline.engine.telling import Teller
     from hookline.model.configuration import Stored, Webhook
     from hookline.model.health import Alert, LastFailure
-    from hookline.ports import AlertRecords, Clock, Figures, NewEvent
+    from hookline.ports import AlertRecords, Clock, NewEvent
     from hookline.ports.sender import Answer
+    from hookline.ports.store import Figures
 
 _log = structlog.get_logger("hookline.alert")
 
