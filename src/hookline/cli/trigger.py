@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
-from hookline.cli.options import Data, Json, read_data
+from hookline.cli.options import Data, Json, read_data, read_verbatim
 from hookline.cli.sheets import show_execution
 
 ENDED: Final = {"succeeded", "failed", "killed", "timed_out", "lost"}
@@ -23,9 +23,11 @@ _ROUTES: Final = {
     "robot": "/api/v1/robots/{id}/runs",
 }
 
+_MOVIE: Final = "movie"
+
 
 def trigger(
-    kind: Literal["workflow", "agent", "script", "robot"],
+    kind: Literal["workflow", "agent", "script", "robot", "render"],
     automation_id: str,
     /,
     *,
@@ -44,6 +46,7 @@ def trigger(
     hookline trigger workflow orders --data '{"order": 17}'
     hookline trigger workflow orders --data @order.json --wait
     hookline trigger agent support --data '{"message": "Where is my parcel?"}' --wait
+    hookline trigger render movie --data @movie.json --wait
     ```
 
     Parameters
@@ -51,16 +54,14 @@ def trigger(
     kind
         Kind of the automation.
     automation_id
-        Its id, as in `@app.workflow("orders")`.
+        Its id, as in `@app.workflow("orders")`; of a render, `movie`.
     wait
         Follow the run to its end; the exit code is 0 only if it succeeded.
     timeout
         Longest wait in seconds; the run goes on after it.
     """
     client = Client.from_environment()
-    given = read_data(data)
-    body = {} if given is None else {"input": given}
-    made = client.post(_ROUTES[kind].format(id=segment(automation_id)), body)
+    made = _started(client, kind, automation_id, data)
     if not wait:
         show.as_json(made) if json else show.sheet(made.items())
         return 0
@@ -70,6 +71,21 @@ def trigger(
     else:
         show_execution(execution)
     return 0 if execution["status"] == "succeeded" else 1
+
+
+def _started(client: Client, kind: str, automation_id: str, data: str | None) -> dict[str, Any]:
+    """Start it; return the server's answer, with an execution's id."""
+    if kind == "render":
+        if automation_id != _MOVIE:
+            raise CommandError(
+                f"there is one render, {_MOVIE!r}: `hookline trigger render {_MOVIE} --data @FILE`"
+            )
+        job: dict[str, Any] = client.post("/api/jobs", read_verbatim(data))
+        return {"execution_id": f"exec_{job['job_id']}", **job}
+    given = read_data(data)
+    body = {} if given is None else {"input": given}
+    made: dict[str, Any] = client.post(_ROUTES[kind].format(id=segment(automation_id)), body)
+    return made
 
 
 def wait_for(client: Client, execution_id: str, *, seconds: float) -> dict[str, Any]:

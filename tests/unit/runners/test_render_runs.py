@@ -143,7 +143,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fetching() -> FetchLimits:
-    return FetchLimits(file_bytes=100_000, seconds=0.5)
+    return FetchLimits(file_bytes=100_000, seconds=20)
 
 
 @pytest_asyncio.fixture
@@ -409,20 +409,29 @@ async def test_a_font_that_is_missing_is_named(studio: Studio) -> None:
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
-        (Reply.hang(), "No answer within 0.5 s."),
-        (Reply.hang_in_body(), "The answer had not ended after 0.5 s."),
         (Reply(status=404), "The receiver answered 404."),
         (Reply(body=b"x" * 100_001), "The file was not taken: it is larger than 100000 bytes."),
         (Reply.endless(), "The file was not taken: it is larger than 100000 bytes."),
     ],
 )
-async def test_a_file_that_does_not_come_fails_the_job_in_time(
-    studio: Studio, reply: Reply, why: str
-) -> None:
+async def test_a_file_that_does_not_come_fails_the_job(studio: Studio, reply: Reply, why: str) -> None:
     async with Receiver(default=reply) as server:
         said = await studio.failed({"type": "image", "src": server.url})
 
     assert said == f"scenes.0.elements.0.src could not be fetched: {why}"
+
+
+@pytest.mark.parametrize("fetching", [FetchLimits(seconds=0.3)])
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [(Reply.hang(), "No answer within 0.3 s."), (Reply.drip(), "The answer had not ended after 0.3 s.")],
+)
+async def test_a_server_that_hangs_fails_the_job_in_time(studio: Studio, reply: Reply, why: str) -> None:
+    async with Receiver(default=reply) as server:
+        said = await studio.failed({"type": "image", "src": server.url})
+
+    assert said.startswith("scenes.0.elements.0.src could not be fetched: ")
+    assert why.partition(" 0.3")[0] in said
 
 
 @pytest.mark.parametrize(

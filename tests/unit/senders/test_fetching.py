@@ -22,7 +22,7 @@ FILE = bytes(range(256)) * 2_000
 
 async def fetched(sender: HttpSender, url: str, **options: Any) -> tuple[Answer, bytes]:
     file = io.BytesIO()
-    bounds: dict[str, Any] = {"most_bytes": 1 << 20, "timeout_seconds": 2.0, **options}
+    bounds: dict[str, Any] = {"most_bytes": 1 << 20, "timeout_seconds": 10.0, **options}
     answer = await sender.fetch(url, file, **bounds)
     return answer, file.getvalue()
 
@@ -110,7 +110,7 @@ async def test_a_disk_that_is_full_is_said_and_not_raised(sender: HttpSender) ->
             raise OSError(28, "No space left on device")
 
     async with Receiver(default=Reply(body=FILE)) as server:
-        answer = await sender.fetch(server.url, Full(), most_bytes=1 << 20, timeout_seconds=2.0)
+        answer = await sender.fetch(server.url, Full(), most_bytes=1 << 20, timeout_seconds=10.0)
 
     assert answer.outcome is Is.BAD_RESPONSE
     assert "No space left" in (answer.error or "")

@@ -80,7 +80,8 @@ class Workshop:
     async def _start(self) -> asyncio.subprocess.Process:
         limits = (str(self._limits.memory_bytes), str(self._limits.file_bytes))
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", _KEEPER, *limits),
+            # Without a virtual environment, of which it needs nothing: it starts sooner.
+            *(os.path.realpath(sys.executable), "-I", "-S", _KEEPER, *limits),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
