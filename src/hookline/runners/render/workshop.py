@@ -26,6 +26,8 @@ MOST_SAID: Final = 64 * 1024
 """Bytes kept of what a command says on standard error: the first ones, since causes come first."""
 
 PREFIX: Final = "hookline-render-"
+_PYTHON: Final = str(Path(sys.executable).resolve())
+"""The interpreter without a virtual environment, of which the keeper needs nothing: it starts sooner."""
 _KEEPER: Final = str(Path(__file__).with_name("keeper.py"))
 
 
@@ -80,8 +82,7 @@ class Workshop:
     async def _start(self) -> asyncio.subprocess.Process:
         limits = (str(self._limits.memory_bytes), str(self._limits.file_bytes))
         return await asyncio.create_subprocess_exec(
-            # Without a virtual environment, of which it needs nothing: it starts sooner.
-            *(os.path.realpath(sys.executable), "-I", "-S", _KEEPER, *limits),
+            *(_PYTHON, "-I", "-S", _KEEPER, *limits),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
