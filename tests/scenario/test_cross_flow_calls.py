@@ -212,8 +212,12 @@ def test_a_flow_gets_the_results_of_those_it_calls_side_by_side(bed: Bed) -> Non
     shown = bed.node.api.call("GET", f"/api/v1/executions/{called[0]['id']}")
     logs = bed.node.api.call("GET", f"/api/v1/executions/{called[0]['id']}/logs")["logs"]
     (caller,) = bed.runs("ask")
+    told = bed.node.api.call("GET", f"/api/v1/executions/{caller['id']}/timeline")["timeline"]
+    calls = [moment for moment in told if moment["what"] == "call"]
 
     assert len(called) == 3
+    assert shown["trigger"]["called_by"] == caller["id"]
+    assert {moment["execution_id"] for moment in calls} == {run["id"] for run in called}
     assert shown["trigger"]["source"] == "flow"
     assert logs[0]["fields"] == {"by": caller["id"], "hops": 1}
 

@@ -28,6 +28,7 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.results import LONGEST_WAIT
+from hookline.core.calling import OP, SOURCE, caller_of, made_of
 from hookline.core.preferences import preferences, whole_seconds
 from hookline.core.times import rfc3339
 from hookline.engine.rerun import again
@@ -134,7 +135,13 @@ async def logs(
 async def timeline(site: AtSite, caller: Reader, execution: Found) -> Response:
     moments = _own_moments(execution)
     moments += [
-        _moment(entry.started_at, entry.op, name=entry.name, duration_ms=entry.duration_ms)
+        _moment(
+            entry.started_at,
+            entry.op,
+            name=entry.name,
+            duration_ms=entry.duration_ms,
+            **({"execution_id": made_of(entry.value)} if entry.op == OP else {}),
+        )
         for entry in await site.services.store.journal(execution.id)
     ]
     for event in await site.services.store.execution_events(execution.id):
@@ -225,6 +232,7 @@ def execution_view(execution: Execution) -> dict[str, Any]:
             "request_id": _public("request", execution.request_id),
             "replay_of": _public("execution", execution.replay_of),
             "conversation_id": _public("conversation", execution.conversation_id),
+            "called_by": _called_by(execution),
         },
         "input": raw(execution.input),
         "output": raw(execution.output),
@@ -238,6 +246,13 @@ def execution_view(execution: Execution) -> dict[str, Any]:
         "credits_used": execution.credits_used,
         "attempt": execution.attempt,
     }
+
+
+def _called_by(execution: Execution) -> str | None:
+    """Return the flow's execution that called this one; None where what triggered it is not loaded, as in lists."""
+    if execution.source != SOURCE or execution.trigger is None:
+        return None
+    return caller_of(execution.trigger).execution_id
 
 
 def _public(word: str, key: bytes | None) -> str | None:

@@ -12,6 +12,9 @@ import msgspec
 
 OP: Final = "call"
 
+SOURCE: Final = "flow"
+"""``Execution.source`` of what was called."""
+
 DEFAULT_SECONDS: Final = 30.0
 """How long a caller waits for the result (PR-20)."""
 
@@ -34,6 +37,33 @@ class CallAnswer(msgspec.Struct, frozen=True):
     output: Any = None
     code: str | None = None
     message: str | None = None
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What the journal keeps of a call once it is made. execution_id: None when there was nothing to call."""
+
+    execution_id: str | None = None
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who called an execution. waits_for: the event that the caller waits for, None when it does not wait."""
+
+    execution_id: str
+    waits_for: str | None = None
+
+
+class _Called(msgspec.Struct):
+    called_by: Caller
+
+
+def caller_of(trigger: bytes) -> Caller:
+    """Return who called an execution whose source is SOURCE. trigger: JSON text of what its ``ctx.trigger`` shows."""
+    return msgspec.json.decode(trigger, type=_Called).called_by
+
+
+def made_of(value: bytes | None) -> str | None:
+    """Return the execution that a call in the journal has started, None when there is none."""
+    return msgspec.json.decode(value or b"{}", type=Made).execution_id
 
 
 def awaited(flow: str, occurrence: int) -> str:

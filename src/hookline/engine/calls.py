@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.core.bodies import carried
-from hookline.core.calling import OP, CallAnswer, FlowCall, awaited
+from hookline.core.calling import OP, SOURCE, CallAnswer, FlowCall, Made, awaited, caller_of, made_of
 from hookline.core.hops import hops_of, shown
 from hookline.core.octets import wrapped
 from hookline.core.times import rfc3339
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from hookline.model.integrations import Flow, Integration
     from hookline.ports import Archive, Clock
 
-SOURCE: Final = "flow"
-"""``Execution.source`` of what was called."""
-
 _ONCE_TIME: Final = timedelta(days=1)
 _JSON: Final = "application/json"
 _LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -57,23 +54,6 @@ class _Of(msgspec.Struct):
     """The part of a stored trigger that names its instance."""
 
     instance: _Named | None = None
-
-
-class _Caller(msgspec.Struct):
-    """Who called an execution. waits_for: the event that the caller waits for, None when it does not wait."""
-
-    execution_id: str
-    waits_for: str | None = None
-
-
-class _Called(msgspec.Struct):
-    called_by: _Caller
-
-
-class _Made(msgspec.Struct):
-    """What the journal keeps of a call. execution_id: None when there was nothing to call."""
-
-    execution_id: str | None = None
 
 
 class FlowCalls:
@@ -116,13 +96,13 @@ class FlowCalls:
             if waits_for is not None:
                 gone = CallAnswer("not_started", code="NOT_FOUND", message="the instance or the flow is gone")
                 await self._tell(caller.organization_id, caller.id, waits_for, gone)
-            return _kept(entry, _Made())
+            return _kept(entry, Made())
         started = await self._start(
             self._start_of(caller, entry, bytes(call.data), waits_for, *place),
             answer=lambda execution: execution.id,
         )
         id_ = started.answer if isinstance(started, Repeat) else started.id
-        return _kept(entry, _Made(public("execution", id_)))
+        return _kept(entry, Made(public("execution", id_)))
 
     def _start_of(
         self,
@@ -175,7 +155,7 @@ class FlowCalls:
         """Tell whoever called this execution and waits for it how it ended. Tried until it is stored."""
         if execution.source != SOURCE or execution.trigger is None:
             return
-        by = msgspec.json.decode(execution.trigger, type=_Called).called_by
+        by = caller_of(execution.trigger)
         caller = parse("execution", by.execution_id)
         if by.waits_for is None or caller is None:
             return
@@ -196,7 +176,7 @@ class FlowCalls:
             name = awaited(entry.name, entry.occurrence)
             if entry.op != OP or name not in waiting:
                 continue
-            made = msgspec.json.decode(entry.value or b"{}", type=_Made).execution_id
+            made = made_of(entry.value)
             id_ = None if made is None else parse("execution", made)
             called = (
                 None
@@ -212,7 +192,7 @@ class FlowCalls:
         await self._resume(organization_id, caller, waits_for, msgspec.json.encode(answer))
 
 
-def _kept(entry: JournalEntry, made: _Made) -> JournalEntry:
+def _kept(entry: JournalEntry, made: Made) -> JournalEntry:
     """Return a call as the journal keeps it: what it was called with is the called execution's input."""
     return msgspec.structs.replace(entry, value=msgspec.json.encode(made))
 
