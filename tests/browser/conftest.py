@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from browser_bed import SCRIPT, Visitor
@@ -35,7 +36,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         one.webhook("/bad", ["*"], name="Bad", dialect="phantombuster")
         one.ended(one.start("orders", {"order_id": SCRIPT, "amount": 3}))
         one("POST", "/api/v1/events", {"type": "order.paid", "data": {"html": SCRIPT}})
+        made = one.trigger("orders", name=f"In {SCRIPT}", profile="native")
+        one("POST", urlsplit(made["url"]).path, {"html": SCRIPT}, key="wrong")
         until(lambda: one.get("/api/v1/deliveries?state=exhausted")["deliveries"])
+        until(lambda: one.get("/api/v1/requests?refused=true")["requests"])
         yield one
 
 

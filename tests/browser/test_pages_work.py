@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,63 @@ def test_a_delivery_shows_both_sides_and_is_sent_again(site: World, visitor: Vis
 
     expect(page.get_by_text("It is sent again now.")).to_be_visible()
     until(lambda: len(site.inbox.at("/bad")) > before)
+
+
+def test_a_trigger_is_made_tried_out_and_its_requests_are_shown(site: World, visitor: Visitor) -> None:
+    """The credential is shown once; a request without it is refused, kept and explained; one with it starts a run."""
+    page = visitor.go("/ui/triggers/new")
+    page.get_by_label("Starts").select_option("workflow orders")
+    page.get_by_role("button", name="Make the trigger").click()
+    token = page.locator(".note .secret code").inner_text()
+    page.get_by_role("link", name="To the trigger").click()
+    assert token not in page.content()
+
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_text("Answered 401")).to_be_visible()
+    page.get_by_label("Headers (JSON)").fill(json.dumps({"Authorization": f"Bearer {token}"}))
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_text("Answered 202")).to_be_visible()
+
+    page.get_by_role("row").filter(has_text="401").get_by_role("link").click()
+    expect(page.get_by_role("heading", name="What is wrong with it")).to_be_visible()
+
+
+def test_a_replay_is_counted_begun_and_ends(site: World, visitor: Visitor) -> None:
+    """The number first, then the deed; its progress is live."""
+    page = visitor.go("/ui/replays")
+    page.get_by_label("Webhook", exact=True).select_option(label="Bad")
+    page.get_by_label("Since (UTC)").fill("2020-01-01T00:00")
+    before = len(site.inbox.at("/bad"))
+    page.get_by_role("button", name="Count").click()
+    expect(page.get_by_text("would be sent again")).to_be_visible()
+    assert len(site.inbox.at("/bad")) == before
+
+    page.get_by_role("button", name="Begin").click()
+
+    expect(page.get_by_role("row").nth(1)).to_contain_text("completed", timeout=15_000)
+    until(lambda: len(site.inbox.at("/bad")) > before)
+
+
+def test_settings_make_keys_members_and_links(site: World, visitor: Visitor) -> None:
+    page = visitor.go("/ui/settings")
+    page.get_by_label("Name of a new key").fill("from the page")
+    page.get_by_role("button", name="Make the key").click()
+    key = page.locator(".note .secret code").inner_text()
+    assert site("GET", "/api/v1/webhooks", key=key).status == 200
+
+    page.get_by_label("Name", exact=True).fill("Ada")
+    page.get_by_label("E-mail", exact=True).fill("ada@example.com")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_text("ada@example.com")).to_be_visible()
+
+    page.get_by_role("button", name="Make a link").click()
+    assert "/sign-in?link=" in page.locator(".note .secret code").inner_text()
+
+
+def test_an_event_tells_what_became_of_it(site: World, visitor: Visitor) -> None:
+    page = visitor.go("/ui/events")
+    page.get_by_role("row").filter(has_text="order.paid").get_by_role("link").first.click()
+    expect(page.get_by_role("row").filter(has_text="Bad")).to_contain_text("exhausted")
 
 
 def test_pages_work_without_scripts(browser: Browser, visitor: Visitor) -> None:

@@ -57,6 +57,9 @@ def paths_of(site: World) -> dict[str, str]:
     exhausted: dict[str, Any] = site.get("/api/v1/deliveries?state=exhausted")["deliveries"][0]
     execution = site.get("/api/v1/executions")["executions"][0]
     webhook = site.get("/api/v1/webhooks")["webhooks"][0]
+    event = site.get("/api/v1/events")["events"][-1]
+    trigger = site.get("/api/v1/triggers")["triggers"][0]
+    request = site.get("/api/v1/requests?refused=true")["requests"][0]
     return {
         "overview": "/",
         "executions": "/ui/executions",
@@ -66,5 +69,15 @@ def paths_of(site: World) -> dict[str, str]:
         "webhooks": "/ui/webhooks",
         "webhook": f"/ui/webhooks/{webhook['id']}",
         "webhook-new": "/ui/webhooks/new",
+        "events": "/ui/events",
+        "event": f"/ui/events/{event['id']}",
+        "replays": "/ui/replays",
+        "triggers": "/ui/triggers",
+        "trigger": f"/ui/triggers/{trigger['id']}",
+        "trigger-new": "/ui/triggers/new",
+        "requests": "/ui/requests",
+        "request": f"/ui/requests/{request['id']}",
+        "instances": "/ui/instances",
+        "settings": "/ui/settings",
         "webhook-edit": f"/ui/webhooks/{webhook['id']}/edit",
     }

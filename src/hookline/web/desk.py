@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
@@ -13,7 +13,7 @@ from hookline.api.remember import capture
 
 if TYPE_CHECKING:
     from hookline.api.identity import Caller
-    from hookline.api.inbound import AsgiApp
+    from hookline.api.inbound import AsgiApp, Receive, Scope
 
 
 class Refusal(Exception):  # noqa: N818 -- it is an answer, not a fault
@@ -50,40 +50,56 @@ class Desk:
         """Return what the API answers, None without a body. Raises Refusal."""
         return await self._call(method, path, b"", b"" if body is None else msgspec.json.encode(body))
 
+    async def knock(
+        self, method: str, url: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Send a request as a stranger would, such as one to a trigger. Returns status, headers and body."""
+        path, _, query = url.partition("?")
+        sent = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        answer = await capture(
+            self._app, self._scope(method, path, query.encode(), sent, len(body)), _given(body)
+        )
+        told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
+        return answer.status, [("content-type", answer.content_type.decode("latin-1")), *told], answer.body
+
     async def _call(self, method: str, path: str, query: bytes, body: bytes) -> Any:
-        scope = {
+        headers = [(b"content-type", b"application/json")]
+        scope = self._scope(method, path, query, headers, len(body)) | {CALLER: self._caller}
+        answer = await capture(self._app, scope, _given(body))
+        told = json.loads(answer.body) if answer.body else None
+        if answer.status >= 400:
+            raise Refusal(answer.status, (told or {}).get("error", {}))
+        return told
+
+    def _scope(
+        self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]], size: int
+    ) -> Scope:
+        return {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode(),
             "query_string": query,
             "root_path": "",
-            "headers": [
-                (b"host", b"localhost"),
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-            ],
+            "headers": [(b"host", b"localhost"), *headers, (b"content-length", b"%d" % size)],
             "client": self._client,
             "server": None,
-            CALLER: self._caller,
         }
-        is_read = False
 
-        async def receive() -> dict[str, Any]:
-            nonlocal is_read
-            if is_read:
-                return {"type": "http.disconnect"}
-            is_read = True
-            return {"type": "http.request", "body": body, "more_body": False}
 
-        answer = await capture(self._app, scope, receive)
-        told = json.loads(answer.body) if answer.body else None
-        if answer.status >= 400:
-            raise Refusal(answer.status, (told or {}).get("error", {}))
-        return told
+def _given(body: bytes) -> Receive:
+    """Give a body, once; then the caller is gone."""
+    left = [body]
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": left.pop(), "more_body": False}
+
+    return receive
 
 
 def path_of(*parts: str) -> str:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hookline.web.pages import deliveries, executions, overview, webhooks
+from hookline.web.pages import (
+    deliveries,
+    events,
+    executions,
+    instances,
+    overview,
+    replays,
+    settings,
+    triggers,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from hookline.web.pages.base import Page
@@ -14,4 +24,9 @@ PAGES: Final[tuple[Page, ...]] = (
     *executions.PAGES,
     *deliveries.PAGES,
     *webhooks.PAGES,
+    *events.PAGES,
+    *replays.PAGES,
+    *triggers.PAGES,
+    *instances.PAGES,
+    *settings.PAGES,
 )

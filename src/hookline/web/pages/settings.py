@@ -1,0 +1,95 @@
+"""Settings: keys, members and the mails that they get, alerts, and a link that lets a customer in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hookline.model.states import Scope
+from hookline.web.desk import Refusal, path_of
+from hookline.web.pages.base import Page
+from hookline.web.visit import Away, View
+
+if TYPE_CHECKING:
+    from hookline.web.visit import Visit
+
+SCOPES: Final = ("read", "trigger", "write", "admin")
+
+
+async def settings(visit: Visit) -> View:
+    return await _shown(visit)
+
+
+async def _shown(visit: Visit, **more: Any) -> View:
+    """Each part is shown to whoever may ask for it: the API says who that is."""
+    context: dict[str, Any] = {"meta": await visit.desk.get("/api/v1/meta"), "scopes": SCOPES}
+    for word, path in (("keys", "keys"), ("members", "members"), ("alerts", "alerts")):
+        try:
+            context[word] = (await visit.desk.get(path_of(path), limit=100))[word]
+        except Refusal as refusal:
+            if refusal.status != 403:
+                raise
+            context[word] = None
+    told = {"made": None, "link": None, "mail": None, "refusal": None}
+    return View(template="settings.html", context=context | told | more)
+
+
+async def make_key(visit: Visit) -> View:
+    scopes = [scope for scope in SCOPES if visit.fields.get(scope) == "on"]
+    try:
+        made = await visit.desk.post("/api/v1/keys", {"name": visit.fields.get("name", ""), "scopes": scopes})
+    except Refusal as refusal:
+        return await _shown(visit, refusal=refusal)
+    return await _shown(visit, made=made)
+
+
+async def revoke_key(visit: Visit) -> Away:
+    await visit.desk.send("DELETE", path_of("keys", visit.part("id")))
+    return Away(to="/ui/settings", word="deleted")
+
+
+async def add_member(visit: Visit) -> View | Away:
+    body = {"name": visit.fields.get("name", ""), "email": visit.fields.get("email", "")}
+    try:
+        await visit.desk.post("/api/v1/members", body)
+    except Refusal as refusal:
+        return await _shown(visit, refusal=refusal)
+    return Away(to="/ui/settings", word="saved")
+
+
+async def remove_member(visit: Visit) -> Away:
+    await visit.desk.send("DELETE", path_of("members", visit.part("id")))
+    return Away(to="/ui/settings", word="deleted")
+
+
+async def snooze(visit: Visit) -> Away:
+    visit.need(Scope.WRITE)
+    await visit.desk.post(f"{path_of('alerts', visit.part('id'))}/snooze")
+    return Away(to="/ui/settings", word="snoozed")
+
+
+async def try_mail(visit: Visit) -> View:
+    try:
+        told = await visit.desk.post("/api/v1/settings/smtp-test", {"to": visit.fields.get("to", "")})
+    except Refusal as refusal:
+        return await _shown(visit, refusal=refusal)
+    return await _shown(visit, mail=told)
+
+
+async def make_link(visit: Visit) -> View:
+    try:
+        link = await visit.desk.post("/api/v1/sign-in-links", {"role": visit.fields.get("role", "viewer")})
+    except Refusal as refusal:
+        return await _shown(visit, refusal=refusal)
+    return await _shown(visit, link=link)
+
+
+PAGES: Final = (
+    Page("/ui/settings", settings),
+    Page("/ui/settings/keys", make_key, ("POST",)),
+    Page("/ui/settings/keys/{id}/revoke", revoke_key, ("POST",)),
+    Page("/ui/settings/members", add_member, ("POST",)),
+    Page("/ui/settings/members/{id}/remove", remove_member, ("POST",)),
+    Page("/ui/settings/alerts/{id}/snooze", snooze, ("POST",)),
+    Page("/ui/settings/mail", try_mail, ("POST",)),
+    Page("/ui/settings/link", make_link, ("POST",)),
+)
