@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from world import until
 
-from hookline.runners.robot.host import find_chromium
+from hookline.runners.robot.checks import find_chromium
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bucket import bucket, objects
 from robot_site import Site, robot_site
 from world import call, terminal_events, until, world
 
-from hookline.runners.robot.host import find_chromium
+from hookline.runners.robot.checks import find_chromium
 from hookline.runners.robot.processes import processes
 
 if TYPE_CHECKING:
@@ -103,15 +103,18 @@ def like(found: Any, wanted: Any, place: str = "") -> None:
             )
 
 
-def test_a_real_run_is_told_as_the_seed_has_it(one: World, site: Site) -> None:
-    """MX-2 to MX-4, MX-12, MX-X5, and MX-X4: never both captures and an error."""
+@pytest.fixture(scope="module")
+def execution(one: World, site: Site) -> dict[str, Any]:
+    """One run that has succeeded, with a webhook in each of Maxun's dialects."""
     robot_id = robot(one, shop(site))
     only = {"kind": "robot", "id": robot_id}
     one.webhook("/maxun", ["robot.*"], dialect="maxun", automation=only)
     one.webhook("/maxun-src", ["robot.*"], dialect="maxun-src", automation=only)
+    return one.ended(run(one, robot_id), within=60)
 
-    execution = one.ended(run(one, robot_id), within=60)
 
+def test_a_real_run_is_told_as_the_seed_has_it(one: World, execution: dict[str, Any]) -> None:
+    """MX-2 to MX-4, MX-12, MX-X5, and MX-X4: never both captures and an error."""
     assert execution["status"] == "succeeded", execution
     (seed,) = one.inbox.wait("/maxun")
     body = json.loads(seed.body)
@@ -163,9 +166,10 @@ def test_a_real_failure_is_told_as_the_seed_has_it(one: World, site: Site) -> No
     assert json.loads(source.body)["data"]["partial_data_extracted"] is True
 
 
-def test_screenshots_are_files_of_the_run_and_progress_is_in_its_log(one: World, site: Site) -> None:
-    id_ = run(one, robot(one, shop(site)))
-    one.ended(id_, within=60)
+def test_screenshots_are_files_of_the_run_and_progress_is_in_its_log(
+    one: World, execution: dict[str, Any]
+) -> None:
+    id_ = execution["id"]
 
     (artifact,) = one.get(f"/api/v1/executions/{id_}/artifacts")["artifacts"]
     assert (artifact["name"], artifact["content_type"]) == ("The-list.png", "image/png")

@@ -24,10 +24,9 @@ _HEAD: Final = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCon
 
 def missing() -> str | None:
     """Say what to do before a robot can run here, None for nothing."""
-    from hookline.runners.robot.host import RobotRunner, RobotSettings
+    from hookline.runners.robot.checks import look
 
-    remedies = [check.remedy for check in RobotRunner(RobotSettings()).look() if check.remedy is not None]
-    return "; ".join(remedies) or None
+    return "; ".join(check.remedy for check in look(None) if check.remedy is not None) or None
 
 
 async def show(demo: Demo) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
-import tempfile
 from datetime import UTC, datetime
 from enum import Enum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,9 +20,11 @@ from hookline.model.executions import Failure, RobotFacts
 from hookline.model.robots import RobotDefinition
 from hookline.ports.runner import Check, Failed, Killed, LogDraft, Lost, Succeeded, TimedOut
 from hookline.runners.environment import clean_environment
+from hookline.runners.robot.checks import find_chromium, look, look_at_sandbox
 from hookline.runners.robot.folders import sweep
 from hookline.runners.robot.messages import Begin, Broken, Done, Moved, Ready, Setup, Shot, Told, Unready
 from hookline.runners.robot.process import RobotProcess
+from hookline.runners.sandbox.cell import free_uid
 
 if TYPE_CHECKING:
     from hookline.model.ids import Key
@@ -33,19 +32,6 @@ if TYPE_CHECKING:
     from hookline.runners.robot.messages import ToNode
 
 _log = structlog.get_logger("hookline.robots")
-
-HOW_TO_GET_PLAYWRIGHT: Final = "pip install 'hookline[robot]'"
-HOW_TO_GET_CHROMIUM: Final = (
-    "apt-get install chromium, or playwright install chromium, or name one in HOOKLINE_CHROMIUM"
-)
-
-_PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-"""Looked for in this order; then Playwright's own."""
-
-_FIRST_USER: Final = 61_200
-"""Where we are root, browsers become users of their own from this number on, one for each run under way. The range is
-above those of people and below that of ``nobody``; no account needs to exist.
-"""
 
 _START_SECONDS: Final = 60.0
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
@@ -99,7 +85,6 @@ class RobotRunner:
         self._settings = settings
         self._environment = clean_environment(os.environ)
         self._chromium: str | None = None
-        self._users = {_FIRST_USER + number for number in range(settings.max_running)}
         self._room = asyncio.Semaphore(settings.max_running)
         self._runs: dict[Key, _Run] = {}
         self._is_closed = False
@@ -109,39 +94,14 @@ class RobotRunner:
         return f"<RobotRunner: {len(self._runs)} runs>"
 
     async def start(self) -> None:
-        for check in await self.check():
+        for check in look(self._settings.chromium):
             if check.remedy is not None:
                 raise SettingError(f"Robots cannot run: {check.told}. {check.remedy}")
         self._chromium = find_chromium(self._settings.chromium)
         await asyncio.to_thread(sweep)
 
     async def check(self) -> list[Check]:
-        return self.look()
-
-    def look(self) -> list[Check]:
-        """What ``check`` says, for who has no event loop: a few looks at the file system."""
-        chromium = find_chromium(self._settings.chromium)
-        has_playwright = find_spec("playwright") is not None
-        checks = [
-            Check(
-                name="playwright",
-                told="installed" if has_playwright else "not installed",
-                remedy=None if has_playwright else HOW_TO_GET_PLAYWRIGHT,
-            )
-        ]
-        if chromium is None:
-            return [
-                *checks,
-                Check(name="chromium", told="Chromium was not found", remedy=HOW_TO_GET_CHROMIUM),
-            ]
-        if os.geteuid() == 0 and not _is_open_to_all(Path(chromium)):
-            told = f"{chromium} cannot be read by other users, and as root Hookline runs it as one"
-            return [*checks, Check(name="chromium", told=told, remedy=HOW_TO_GET_CHROMIUM)]
-        folder = tempfile.gettempdir()
-        if os.geteuid() == 0 and not _is_open_to_all(Path(folder)):
-            told = f"other users cannot enter {folder}, and as root Hookline runs the browser as one"
-            return [*checks, Check(name="chromium", told=told, remedy="Let TMPDIR name a folder like /tmp")]
-        return [*checks, Check(name="chromium", told=chromium)]
+        return [*look(self._settings.chromium), look_at_sandbox(self._settings.chromium)]
 
     async def close(self, grace: float) -> None:
         self._is_closed = True
@@ -178,7 +138,7 @@ class RobotRunner:
                 assert run.verdict is not None
                 return _outcome(run.verdict, run, has_started=False)
             try:
-                return await self._run_as_someone(run, job, listener)
+                return await self._run(run, job, listener)
             finally:
                 self._room.release()
         finally:
@@ -201,15 +161,7 @@ class RobotRunner:
             self._room.release()
         return has_room and run.verdict is None
 
-    async def _run_as_someone(self, run: _Run, job: RunJob, listener: RunListener) -> Outcome:
-        user = self._users.pop() if os.geteuid() == 0 else None
-        try:
-            return await self._run(run, job, listener, user)
-        finally:
-            if user is not None:
-                self._users.add(user)
-
-    async def _run(self, run: _Run, job: RunJob, listener: RunListener, user: int | None) -> Outcome:
+    async def _run(self, run: _Run, job: RunJob, listener: RunListener) -> Outcome:
         try:
             begin = _begin(job)
         except (InputError, msgspec.MsgspecError) as exc:
@@ -221,6 +173,7 @@ class RobotRunner:
             return Failed(
                 failure=Failure(code="FAILED", message=message, type="InputError"), facts=run.facts()
             )
+        user = free_uid()
         try:
             run.process = RobotProcess(self._environment, user)
         except OSError as exc:
@@ -364,28 +317,6 @@ def _parameters(job: RunJob) -> dict[str, Any]:
 async def _note(listener: RunListener, level: str, text: str) -> None:
     draft = LogDraft(at=datetime.now(UTC), stream="log", level=level, text=text)
     await listener.recorded((), (draft,), 0.0, ())
-
-
-def find_chromium(named: str | None) -> str | None:
-    """The operator's, the system's or Playwright's own browser, in this order; None when there is none."""
-    if named is not None:
-        return shutil.which(named)
-    found = (shutil.which(name) for name in _PROGRAMS)
-    return next((path for path in found if path is not None), None) or _own_of_playwright()
-
-
-def _own_of_playwright() -> str | None:
-    """What ``playwright install chromium`` has put there."""
-    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
-    return next(
-        (str(path) for path in sorted(folder.glob("chromium-*/chrome-linux*/chrome"), reverse=True)), None
-    )
-
-
-def _is_open_to_all(path: Path) -> bool:
-    """Say whether any user may run it: it and every folder on the way."""
-    real = path.resolve()
-    return all(each.stat().st_mode & 0o001 for each in (real, *real.parents))
 
 
 def file_name(name: str, taken: set[str]) -> str:

@@ -60,13 +60,13 @@ class RobotProcess:
         end_sessions({self._process.pid} | self.sessions)
 
     async def close(self) -> None:
-        """End it, wait for that, and take its folder away."""
-        self.kill()
+        """End it, wait for that, and take its folder away. Looking at every process takes a while: not on the loop."""
+        await asyncio.to_thread(self.kill)
         pause = 0.001
         while self._process.poll() is None:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.2)
-        self.kill()
+        await asyncio.to_thread(self.kill)
         if self._writer is None:
             self._socket.close()
         else:

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from robot_site import Site, robot_site
 
-from hookline.runners.robot.host import RobotRunner, RobotSettings, find_chromium
+from hookline.runners.robot.checks import find_chromium
+from hookline.runners.robot.host import RobotRunner, RobotSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
