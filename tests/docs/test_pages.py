@@ -14,6 +14,7 @@ import pytest
 from hookline import __version__
 from hookline.cli import COMMANDS, EVERY, build
 from hookline.config import Settings, variable_of
+from hookline.model.health import Cause
 from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus, ReplayStatus, WebhookStatus
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,7 @@ def test_every_setting_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "states", [ExecutionStatus, DeliveryState, WebhookStatus, ReplayStatus, AttemptOutcome]
+    "states", [ExecutionStatus, DeliveryState, WebhookStatus, ReplayStatus, AttemptOutcome, Cause]
 )
 def test_every_state_is_documented(states: type[ExecutionStatus]) -> None:
     page = prose(ROOT / "docs" / "reference" / "states.md")

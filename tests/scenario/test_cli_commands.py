@@ -48,6 +48,7 @@ def hookline(node: NodeProcess) -> Hookline:
 
 
 PAGES = (
+    "know-when-a-webhook-fails",
     "getting-started",
     "receive",
     "publish",
