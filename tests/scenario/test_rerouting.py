@@ -15,8 +15,10 @@ from instance_bed import ACME_ORDERS, ALL, Instances, integrated
 from instance_bed import SHARED as WITH_SETUP
 
 from hookline.blobs.files import FileBlobs
+from hookline.core.inbound import PRESETS, sign
 from hookline.core.octets import BLOB, BYTES
-from hookline.model.integrations import Handler, Security
+from hookline.engine.clock import SystemClock
+from hookline.model.integrations import FlowSignature, Handler, Security, Variable
 from hookline.ports.runner import Succeeded
 
 if TYPE_CHECKING:
@@ -224,3 +226,24 @@ async def test_a_large_body_that_is_gone_is_refused_with_the_reason(store: Store
 
     assert (answer.status, answer.code) == (409, "BODY_GONE")
     assert shown.json["explain"]["reason"] == "body_gone"
+
+
+async def test_a_flow_that_asks_for_a_signature_gets_one_when_it_is_routed_again(store: Store) -> None:
+    """PR-17, PR-X8: checked with the secret of the instance that it is for, by the time of its arrival."""
+    by = FlowSignature(definition={"preset": "github"}, secrets=("secret",))
+    first, *others = SHARED.flows
+    flows = (msgspec.structs.replace(first, signature=by, handlers=()), *others)
+    variables = (Variable(name="secret", is_secret=True),)
+    signing = msgspec.structs.replace(SHARED, flows=flows, variables=variables)
+    async with integrated(store, signing) as acme:
+        made = await acme.made("c-1", config={"secret": "of one"})
+        for secret in ("of one", "of two"):
+            request = sign(PRESETS["github"], secret, now=SystemClock().now(), body=b"{}", message_id=secret)
+            await send(acme, made, b"{}", **dict(request.headers))
+        good, bad = await unroutable(acme)
+        answers = [await reroute(acme, one, instance_id=made["id"], flow="orders") for one in (good, bad)]
+        runs = await acme.runs()
+
+    assert [(one.status, one.json.get("status")) for one in answers] == [(202, "queued"), (409, None)]
+    assert answers[1].code == "SIGNATURE_INVALID"
+    assert len(runs) == 1

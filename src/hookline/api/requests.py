@@ -42,7 +42,13 @@ from hookline.api.reply import (
 from hookline.api.services import Site
 from hookline.api.why import explanation
 from hookline.engine.routing import Chosen
-from hookline.errors import ConflictError, HooklineError, StorageError, UnroutableError
+from hookline.errors import (
+    ConflictError,
+    HooklineError,
+    StorageError,
+    UnroutableError,
+    VerificationError,
+)
 from hookline.model.configuration import Replay, Stored, Trigger
 from hookline.model.executions import TriggerRequest
 from hookline.model.ids import Key, public
@@ -273,6 +279,10 @@ async def reroute(site: AtSite, caller: Writer, request_id: str, body: Reroute |
             started = await start_again(site, call, spooled, chosen=chosen)
     except UnroutableError as error:
         raise ConflictError(f"It still cannot be routed: {error.why}.", code=error.code) from error
+    except VerificationError as error:  # it is the request's, not that of whoever asks
+        raise ConflictError(
+            f"Its signature does not fit the flow's secret: {error.message}", code=error.code
+        ) from error
     answer: dict[str, Any] = {"request_id": public("request", kept.id), "execution_id": None}
     if started is None:
         return reply(answer | {"status": "answered"}, 200)

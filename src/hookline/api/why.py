@@ -19,6 +19,7 @@ from hookline.api.again import (
     trigger_of,
 )
 from hookline.api.call import check_address
+from hookline.api.spool import HELD_BYTES
 from hookline.api.trigger_auth import findings
 from hookline.errors import ForbiddenError, HooklineError, StorageError, UnroutableError, VerificationError
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from hookline.api.services import Site
     from hookline.model.executions import TriggerRequest
 
+_TOO_LARGE: Final = (
+    "Whether it could be routed now is not looked at: its body is large. Route it again to see."
+)
 _FITS: Final = "It fits today's secret, judged by the time of its arrival: check it again and it runs."
 
 
@@ -70,6 +74,8 @@ async def _verified(site: Site, kept: TriggerRequest) -> dict[str, Any]:
 
 async def _routed(site: Site, kept: TriggerRequest) -> dict[str, Any]:
     found = await trigger_of(site, kept)
+    if (kept.body_size or 0) > HELD_BYTES:
+        return _told(UNROUTABLE, (kept.reason or "").partition(": ")[2], _TOO_LARGE)
     async with reopened(site, found, kept) as call:
         spooled = await take_in_again(site, call, kept)
         try:

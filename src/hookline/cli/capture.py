@@ -11,7 +11,10 @@ from typing import Any, Final
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
 
-_PLAIN: Final = '''"""Request {id} of {received_at}, written by `hookline capture`: change it as you like."""
+_PLAIN: Final = '''"""A request that came in at {received_at}, as `hookline capture` found it: {id}.
+
+Change it as you like.
+"""
 
 from pathlib import Path
 
@@ -22,7 +25,7 @@ def test_{name}(hookline_captured):
     request = hookline_captured(HERE)
 
     # Call what you want to test with request.method, request.headers and request.body.
-    assert request.method == {method!r}
+    assert request.method == "{method}"
     assert len(request.body) == {size}
 '''
 

@@ -205,8 +205,8 @@ class Client:
         timeout_seconds: float,
     ) -> Iterator[http.client.HTTPResponse]:
         sent = {**self._headers, **(headers or {})}
-        if payload is not None:
-            sent.setdefault("Content-Type", "application/json")
+        if payload is not None and not any(name.lower() == "content-type" for name in sent):
+            sent["Content-Type"] = "application/json"
         connection = self._connection(timeout_seconds)
         try:
             connection.request(method, self._parts.path.rstrip("/") + path, body=payload, headers=sent)

@@ -55,7 +55,7 @@ def list_(
     }
     found = Client.from_environment().pages(path, "requests", limit=limit, since=since, until=until, **flags)
     show.listing(
-        found,
+        found if json else [one | {"why": (one["reason"] or "").partition(". ")[0]} for one in found],
         show.columns(
             "id",
             ("received_at", "came"),
@@ -64,7 +64,7 @@ def list_(
             ("body_size", "bytes"),
             ("remote_address", "from"),
             ("execution_id", "execution"),
-            "reason",
+            "why",
         ),
         json=json,
         spare=("body_size", "remote_address", "method", "execution_id"),

@@ -348,7 +348,8 @@ def reverify(
         return
     outcome = "fit now" if dry_run else f"fit: {told['started']} started, {told['repeats']} had run before"
     show.line(f"{told['good']} of {told['requests']} refused requests {outcome}", "green")
-    show.sheet((f"{count} refused", reason) for reason, count in told["refused"].items())
+    if told["refused"]:
+        show.sheet((f"{count} refused", reason) for reason, count in told["refused"].items())
 
 
 def _reverified(client: Client, trigger_id: str, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,38 @@ def test_every_preset(preset, hookline_signed):
     assert request.secret not in repr(request) or PRESETS[preset].algorithm == "equality"
 
 
+SCHEMES = [
+    *({"preset": preset} for preset in PRESETS),
+    {"header": "X-Sig", "secret_transform": "hex"},
+    {"header": "X-Sig", "secret_transform": "base64"},
+    {"header": "X-Sig", "template": "{id}{timestamp}{url}{body}", "timestamp": "header:x-time", "id": "header:x-id"},
+]
+
+
+@pytest.mark.parametrize("definition", SCHEMES, ids=str)
+def test_every_captured_request_is_signed_anew(definition, hookline_signed, hookline_captured, tmp_path):
+    came = hookline_signed(definition)
+    meta = {
+        "received_at": "2026-01-15T12:00:00.000Z", "method": came.method, "url": came.url, "scheme": definition,
+        "headers": [["Host", "here"], *came.headers.items()],
+    }
+    (tmp_path / "request.json").write_text(json.dumps(meta))
+    (tmp_path / "body").write_bytes(came.body)
+
+    captured = hookline_captured(tmp_path)
+    later = came.now + timedelta(days=30)
+    request = hookline_signed(
+        captured.scheme, body=captured.body, url=captured.url, method=captured.method,
+        headers=captured.unsigned_headers, now=later,
+    )
+
+    assert "host" not in request.headers
+    assert verify(
+        scheme_from(definition), [request.secret], method=request.method, url=request.url,
+        headers=request.headers, body=request.body, now=later,
+    ).secret_index == 0
+
+
 def test_an_own_scheme_secret_and_url(hookline_signed):
     definition = {"header": "X-Sig", "template": "{url}{body}"}
     request = hookline_signed(definition, body="text", secret="own", url="https://example.com/x", method="PUT")
@@ -102,14 +134,14 @@ def test_users_test_their_handlers_with_the_fixture(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(PRESETS) + 4} passed" in done.stdout
+    assert f"{2 * len(PRESETS) + 7} passed" in done.stdout
 
 
 def test_the_plugin_is_declared_for_pytest() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
 
     plugin = import_module(declared["pytest11"]["hookline"])
-    assert {"hookline_now", "hookline_signed"} <= set(vars(plugin))
+    assert {"hookline_now", "hookline_signed", "hookline_captured"} <= set(vars(plugin))
 
 
 @pytest.mark.parametrize(
