@@ -263,8 +263,10 @@ def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[]
 
     def scripts() -> DataRunner:
         from hookline.runners.script.runner import ScriptRunner
+        from hookline.senders.relay import PageRelay
 
-        return ScriptRunner()
+        policy, proxy = AddressPolicy(settings.allow_networks), _proxy(settings)
+        return ScriptRunner(lambda: PageRelay(policy, proxy))
 
     return {Kind.RENDER: renders, Kind.ROBOT: robots, Kind.SCRIPT: scripts}
 

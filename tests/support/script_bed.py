@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hookline.model.executions import Artifact, JournalEntry
     from hookline.ports.runner import EmitDraft, LogDraft, Outcome
+    from hookline.runners.sandbox.way_out import Relay
     from hookline.runners.script.runner import ScriptRunner
 
 
@@ -79,6 +80,10 @@ class Ran:
             return await self.task
 
 
+def no_way_out() -> Relay:
+    raise AssertionError("this script was not to have a network")
+
+
 def launch(
     runner: ScriptRunner,
     source: str,
@@ -88,6 +93,7 @@ def launch(
     seconds: float = 20.0,
     limit: str = "agent",
     must_isolate: bool = True,
+    network: bool = False,
     **limits: int,
 ) -> Ran:
     definition = ScriptDefinition(
@@ -97,6 +103,7 @@ def launch(
         source=source,
         limits=ScriptLimits(**limits),
         must_isolate=must_isolate,
+        network=network,
     )
     job = RunJob(
         execution_id=new_key(),

@@ -69,8 +69,8 @@ class LimitsBody(Body):
 
 
 class AgentFields(Body):
-    """argument: any JSON value, for launches that bring none.  webhook: a URL that is told of each end, as
-    PhantomBuster does.
+    """argument: any JSON value, for launches that bring none.  network: whether it may reach public addresses, by a
+    proxy that refuses all others.  webhook: a URL that is told of each end, as PhantomBuster does.
     """
 
     name: str | None = None
@@ -78,6 +78,7 @@ class AgentFields(Body):
     branch: str | None = None
     argument: Any = None
     limits: LimitsBody | None = None
+    network: bool | None = None
     max_parallelism: int | None = Field(None, ge=1, le=MOST_PARALLELISM)
     webhook: str | None = None
 
@@ -303,6 +304,7 @@ async def agent_view(site: Site, stored: Stored[ScriptAgent], secret: str | None
             "disk_mb": limits.disk_mb,
             "processes": limits.processes,
         },
+        "network": agent.network,
         "max_parallelism": agent.max_parallelism,
         "webhook": shown,
         "created_at": when(stored.created_at),

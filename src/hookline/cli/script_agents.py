@@ -180,6 +180,7 @@ def _one(agent: dict[str, Any], *, json: bool) -> None:
                 "limits",
                 f"{limits['time_seconds']} s, {limits['memory_mb']} MiB, {limits['processes']} processes",
             ),
+            ("network", "public addresses, by the guard" if agent["network"] else "none"),
             ("at once", agent["max_parallelism"]),
             ("webhook", webhook.get("url")),
             ("secret", webhook.get("secret")),

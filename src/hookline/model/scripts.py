@@ -42,6 +42,7 @@ class ScriptAgent(Document, frozen=True, kw_only=True):
 
     number: 16 digits, below 2^53, stable and unique; its public id.  script, branch: which source, by its name, always
     as it is now.  argument: JSON text of the argument of a launch that brings none, or None.
+    network: whether it may reach public addresses.
     webhook_id: the webhook of its own that was made with it, or None.  max_parallelism: runs at once on one node.
     """
 

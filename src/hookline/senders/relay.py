@@ -1,4 +1,4 @@
-"""The proxy through which a robot's browser reaches the network: each of its connections is dialled by the guard.
+"""The proxy through which a robot's browser or a script reaches the network: the guard dials each connection.
 
 A browser resolves names and follows redirects by itself, so checking the URLs that it is told to open would check
 nothing. It is started with this as its only way out: names are resolved here, every address is judged and dialled by
@@ -22,6 +22,8 @@ from hookline.senders.guard import AddressRefusedError, ExhaustedError, Guard
 from hookline.senders.proxy import Tunnels
 
 if TYPE_CHECKING:
+    import socket
+
     from hookline.senders.guard import AddressRule
     from hookline.senders.proxy import EgressProxy
 
@@ -68,6 +70,14 @@ class PageRelay:
         """Listen; return the port."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_HEAD_BYTES)
         return int(self._server.sockets[0].getsockname()[1])
+
+    async def adopt(self, near: socket.socket) -> None:
+        """Serve a connection that somebody else accepted, such as one out of another network namespace."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_HEAD_BYTES, loop=loop)
+        await loop.connect_accepted_socket(
+            lambda: asyncio.StreamReaderProtocol(reader, self._accept, loop=loop), near
+        )
 
     async def close(self) -> None:
         if self._server is not None:

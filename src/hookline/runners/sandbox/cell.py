@@ -19,8 +19,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from hookline.runners.sandbox.way_out import WayOut
+
 if TYPE_CHECKING:
     import asyncio
+
+    from hookline.runners.sandbox.way_out import Relay
 
 ENTER: Final = Path(__file__).with_name("enter.py")
 
@@ -44,7 +48,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
     argv, environment, folder: paths as the view has them.  files: their text by name, in ``/hookline``.  binds: what is
     shown of the machine beside the system's programs, at the same paths, for reading.  limits: names as in ``init.py``.
-    network: the machine's own instead of none.  tcp: whether it may use TCP where only Landlock can forbid it.
+    network: a proxy as its way out, named by the usual variables, instead of no network.  handing: the descriptor on
+    which its connections are given to the node.
     uid: None to stay who the node is.  root: an empty folder of its own, taken away in the end.
     """
 
@@ -56,7 +61,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 1 << 28
     disk_bytes: int = 1 << 26
     network: bool = False
-    tcp: bool = False
+    handing: int | None = None
     namespaces: bool = True
     must_isolate: bool = True
     uid: int | None = None
@@ -106,19 +111,32 @@ class Cell:
     """A program under way. Raises OSError when it cannot be started."""
 
     def __init__(
-        self, spec: Spec, owner: CellOwner, loop: asyncio.AbstractEventLoop, *, channel: str
+        self,
+        spec: Spec,
+        owner: CellOwner,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        channel: str,
+        relay: Relay | None = None,
     ) -> None:
-        """channel: the variable that tells the program which descriptor is its channel to the node."""
+        """channel: the variable that tells the program which descriptor is its channel to the node.
+
+        relay: what serves its connections where ``spec.network`` is set, None elsewhere. It ends with the program.
+        """
         self._owner, self._loop = owner, loop
         self._root = tempfile.mkdtemp(prefix="hookline-cell-")
         self._is_ended = False
-        self._status = b""
         self._readers: dict[int, str] = {}
+        self._way_out = None if relay is None else WayOut(relay, loop)
+        if self._way_out is not None:
+            spec = msgspec.structs.replace(spec, handing=self._way_out.handing.fileno())
         try:
             self._process, self._lifeline, self._status_fd, pipes = _launch(spec, self._root, channel)
         except BaseException:
-            shutil.rmtree(self._root, ignore_errors=True)
+            self._leave_nothing()
             raise
+        if self._way_out is not None:
+            self._way_out.handing.close()
         self._ended = os.pidfd_open(self._process.pid)
         for fd, name in pipes.items():
             os.set_blocking(fd, False)
@@ -186,8 +204,13 @@ class Cell:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
-        shutil.rmtree(self._root, ignore_errors=True)
+        self._leave_nothing()
         self._owner.gone(end)
+
+    def _leave_nothing(self) -> None:
+        if self._way_out is not None:
+            self._way_out.close()
+        shutil.rmtree(self._root, ignore_errors=True)
 
 
 def _launch(
@@ -214,7 +237,7 @@ def _launch(
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=(given, tells, lifeline, writing),
+            pass_fds=(given, tells, lifeline, writing, *(() if spec.handing is None else (spec.handing,))),
             start_new_session=True,
         )
         ours.pop_all()

@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 
+import doors  # type: ignore[import-not-found, unused-ignore]  # beside this file
 import init  # type: ignore[import-not-found, unused-ignore]  # beside this file
 import view  # type: ignore[import-not-found, unused-ignore]
 from kernel import (  # type: ignore[import-not-found, unused-ignore]
@@ -65,8 +66,8 @@ def _leave(spec: dict[str, Any]) -> list[str]:
     """Leave the machine's namespaces; return which walls that gives, none where the kernel does not allow it."""
     if not spec["namespaces"]:
         return []
-    flags = NEW_MOUNTS | NEW_PID | NEW_IPC | NEW_UTS | (0 if spec["network"] else NEW_NET)
-    names = ["mount", "pid", "ipc"] + ([] if spec["network"] else ["net"])
+    flags = NEW_MOUNTS | NEW_PID | NEW_IPC | NEW_UTS | NEW_NET
+    names = ["mount", "pid", "ipc", "net"]
     uid, gid = os.getuid(), os.getgid()
     try:
         unshare(flags)
@@ -91,8 +92,13 @@ def _leave(spec: dict[str, Any]) -> list[str]:
 
 def _go_in(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) -> None:
     """Be the first process inside. Never returns."""
+    door = None
     try:
         if "mount" in walls:
+            _raise_loopback()
+            if spec["network"]:
+                door = doors.Door(spec["handing"])
+                spec["environment"].update(door.variables)
             view.build(
                 spec["root"],
                 binds=spec["binds"],
@@ -100,10 +106,9 @@ def _go_in(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) -
                 uid=spec["uid"] or 65_534,
                 disk_bytes=spec["disk_bytes"],
             )
-            _raise_loopback()
         else:
             _settle(spec)
-        init.watch(spec, walls, status, lifeline)
+        init.watch(spec, walls, status, lifeline, door)
     except BaseException as exc:  # noqa: BLE001 -- a fork of ours must not go on in the parent's code
         init.tell(status, error=f"the sandbox cannot be made: {exc}")
     os._exit(1)
@@ -111,6 +116,8 @@ def _go_in(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) -
 
 def _settle(spec: dict[str, Any]) -> None:
     """Put the program's files into its folder, which is all it may use where there is no view of its own."""
+    if spec["network"]:
+        raise OSError("a way to the network needs a network namespace, which this machine does not give")
     if spec["uid"] is not None and not all(_is_open_to_all(path) for path in (spec["argv"][0], spec["root"])):
         spec["uid"] = None  # another user could not reach what it is to run
     code = spec["root"] + "/code"

@@ -58,8 +58,8 @@ def tell(status: int, **what: object) -> None:
         os.write(status, json.dumps(what).encode() + b"\n")
 
 
-def watch(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) -> None:
-    """Run the program and end with it. Never returns."""
+def watch(spec: dict[str, Any], walls: list[str], status: int, lifeline: int, door: Any) -> None:
+    """Run the program and end with it. Never returns. door: its way out (``doors.Door``), or None."""
     prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if "pid" not in walls:
         prctl(SET_CHILD_SUBREAPER, 1)
@@ -78,6 +78,8 @@ def watch(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) ->
     waiting = select.poll()
     waiting.register(woken, select.POLLIN)
     waiting.register(lifeline, 0)  # hang-ups are always told
+    if door is not None:
+        waiting.register(door.fileno(), select.POLLIN)
     while True:
         ended = _reap(program)
         if ended is not None:
@@ -85,6 +87,8 @@ def watch(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) ->
         for fd, _ in waiting.poll(_LOOK_SECONDS * 1000):
             if fd == woken:
                 os.read(woken, 4096)
+            elif door is not None and fd == door.fileno():
+                door.hand_over()
             else:  # the node is gone, or wants an end
                 os.kill(program, signal.SIGKILL)
         if reason is None and _memory(program, walls) > spec["memory_bytes"]:
@@ -211,7 +215,7 @@ def _wall_in(spec: dict[str, Any], walls: list[str]) -> None:
     else:
         look = [*view.SYSTEM, *spec["binds"], spec["code"]]
         use = [spec["folder"], *(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom"))]
-    version = landlock.restrict(look=look, use=use, tcp=spec["tcp"] or "net" in walls)
+    version = landlock.restrict(look=look, use=use, tcp="net" in walls)
     if version:
         walls.append(f"landlock {version}")
     try:

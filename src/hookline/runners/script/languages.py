@@ -71,7 +71,6 @@ def spec_of(
         memory_bytes=limits.memory_mb * _MIB,
         disk_bytes=limits.disk_mb * _MIB,
         network=definition.network,
-        tcp=definition.network,
         namespaces=namespaces,
         must_isolate=definition.must_isolate,
     )
@@ -94,11 +93,15 @@ def _node(definition: ScriptDefinition) -> tuple[tuple[str, ...], set[str], dict
             "Scripts in JavaScript need Node.js 18 or newer: install it so that `node` is found."
         )
     heap = f"--max-old-space-size={max(16, definition.limits.memory_mb * 3 // 4)}"
-    argv = (program, heap, f"{_CODE}/script/{definition.slug}")
     files = {
         "node_modules/hookline_agent/index.js": _helper("hookline_agent.js"),
         f"script/{definition.slug}": definition.source,
     }
+    before: tuple[str, ...] = ()
+    if definition.network:
+        before = ("--require", f"{_CODE}/network.js")
+        files["network.js"] = _helper("network.js")
+    argv = (program, heap, *before, f"{_CODE}/script/{definition.slug}")
     return argv, {str(Path(program).parent.parent)}, files
 
 

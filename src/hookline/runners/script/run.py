@@ -16,8 +16,11 @@ from hookline.runners.script.languages import CHANNEL, spec_of
 from hookline.runners.script.outcomes import not_started, outcome_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookline.model.scripts import ScriptDefinition
     from hookline.ports.runner import LogDraft, Outcome, RunJob, RunListener
+    from hookline.runners.sandbox.way_out import Relay
 
 _MOST_TOLD: Final = 64 * 1024 * 1024
 """Bytes that a run may tell through its channel; what follows is dropped, because no helper of ours writes as much."""
@@ -42,7 +45,14 @@ class _Line(msgspec.Struct):
 class ScriptRun:
     """One run of a script: the owner of its cell."""
 
-    def __init__(self, job: RunJob, definition: ScriptDefinition, listener: RunListener) -> None:
+    def __init__(
+        self,
+        job: RunJob,
+        definition: ScriptDefinition,
+        listener: RunListener,
+        relay: Callable[[], Relay],
+    ) -> None:
+        self._new_relay = relay
         self._job, self._definition, self._listener = job, definition, listener
         self._loop = asyncio.get_running_loop()
         self._cell: Cell | None = None
@@ -88,7 +98,8 @@ class ScriptRun:
         if self._verdict is not None:
             return self.outcome()
         try:
-            self._cell = Cell(spec, self, self._loop, channel=CHANNEL)
+            relay = self._new_relay() if spec.network else None
+            self._cell = Cell(spec, self, self._loop, channel=CHANNEL, relay=relay)
         except OSError as exc:
             return not_started(self._definition, f"Its process could not be started: {exc.strerror}.")
         self._timers.append(self._loop.call_later(seconds, self.end, Verdict.TIMED_OUT))

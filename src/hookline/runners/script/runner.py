@@ -15,17 +15,21 @@ from hookline.runners.script.outcomes import STOPPED
 from hookline.runners.script.run import ScriptRun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookline.model.ids import Key
     from hookline.ports.runner import Outcome, RunJob, RunListener
+    from hookline.runners.sandbox.way_out import Relay
 
 _MOST_AT_ONCE: Final = 32
 """Processes of scripts on one node; further runs wait for one of them to end."""
 
 
 class ScriptRunner:
-    """``ports.runner.DataRunner``."""
+    """``ports.runner.DataRunner``. relay: makes the way to the network of one run."""
 
-    def __init__(self, *, most_at_once: int = _MOST_AT_ONCE) -> None:
+    def __init__(self, relay: Callable[[], Relay], *, most_at_once: int = _MOST_AT_ONCE) -> None:
+        self._relay = relay
         self._room = asyncio.Semaphore(most_at_once)
         self._runs: dict[Key, ScriptRun] = {}
         self._is_closed = False
@@ -61,7 +65,7 @@ class ScriptRunner:
             return Lost(failure=STOPPED, has_started=False)
         assert job.definition is not None
         definition = msgspec.json.decode(job.definition, type=ScriptDefinition)
-        run = self._runs[job.execution_id] = ScriptRun(job, definition, listener)
+        run = self._runs[job.execution_id] = ScriptRun(job, definition, listener, self._relay)
         try:
             if not await run.waits_for(self._room):
                 return run.outcome()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 import pytest_asyncio
-from script_bed import Ran, launch
+from script_bed import Ran, launch, no_way_out
 
 from hookline.ports.runner import Failed, Succeeded
 from hookline.runners.sandbox import cell
@@ -37,7 +37,7 @@ SECRET = "whsec_that_no_script_may_read"
 
 @pytest_asyncio.fixture
 async def runner() -> AsyncIterator[ScriptRunner]:
-    runner = ScriptRunner()
+    runner = ScriptRunner(no_way_out)
     yield runner
     await runner.close(0)
 

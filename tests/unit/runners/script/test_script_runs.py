@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 import pytest_asyncio
-from script_bed import launch, processes_with, until_gone
+from script_bed import launch, no_way_out, processes_with, until_gone
 
 from hookline.model.executions import ScriptFacts
 from hookline.ports.runner import Failed, Killed, Lost, Succeeded, TimedOut
@@ -49,7 +49,7 @@ setResultObject({ last: [1, 'zw\\u00f6lf', null] })
 async def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptRunner]:
     """One that must leave no file behind."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    runner = ScriptRunner()
+    runner = ScriptRunner(no_way_out)
     yield runner
     await runner.close(0)
     assert os.listdir(tmp_path) == []  # noqa: PTH208 -- pathlib's would have to leave the loop
@@ -213,7 +213,7 @@ async def test_a_stop_of_the_node_ends_what_runs(runner: ScriptRunner) -> None:
 
 
 async def test_one_that_waits_for_room_can_be_ended(runner: ScriptRunner) -> None:
-    narrow = ScriptRunner(most_at_once=1)
+    narrow = ScriptRunner(no_way_out, most_at_once=1)
     first = launch(narrow, "import time\nprint('ready')\ntime.sleep(60)")
     await first.listener.said("ready")
     second = launch(narrow, "print('never')")
