@@ -319,6 +319,8 @@ async def test_a_bad_field_is_named_with_what_was_expected(
 
     for answer in (created, updated):
         assert (answer.status, answer.details["field"]) == (400, field), answer
+        assert answer.details["expected"], answer
+        assert answer.details["received"], answer
     assert (await api.admin("GET", f"{URL}/{webhook['id']}")).json["updated_at"] == webhook["updated_at"]
 
 

@@ -197,5 +197,11 @@ def wrong_type(field: str, expected: str, received: str) -> InputError:
     )
 
 
-def unknown_field(field: str) -> InputError:
-    return InputError(f"There is no field '{field}' here", code="UNKNOWN_FIELD", field=field)
+def unknown_field(field: str, received: str = "a value") -> InputError:
+    return InputError(
+        f"There is no field '{field}' here",
+        code="UNKNOWN_FIELD",
+        field=field,
+        expected="left out",
+        received=received,
+    )

@@ -47,7 +47,7 @@ def explain(error: RequestValidationError, route: Any = None) -> InputError:
     if kind == "missing":
         return InputError("The request body is missing", expected="object", received="null")
     if kind == "extra_forbidden" and field is not None:
-        return unknown_field(field)
+        return unknown_field(field, type_name(problem.get("input")))
     value = problem.get("input")
     received = type_name(value) if place[0] == "body" else "string"
     expected = _EXPECTED.get(kind) or _limits(kind, problem.get("ctx") or {}, problem["msg"])

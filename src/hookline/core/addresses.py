@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 import msgspec
 
+from hookline.core.canonical import type_name
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def parse_target(url: Any, *, field: str = "url") -> Target:
     non-canonical hosts, IPv6 zones, ports outside 1 to 65535, metadata services by name or literal address.
     """
     if not isinstance(url, str) or not url:
-        raise _bad("The URL is empty or not a string.", field)
+        raise _bad("The URL is empty or not a string.", field, "empty" if url == "" else type_name(url))
     if len(url) > _LONGEST_URL:
         raise _bad(f"The URL is longer than {_LONGEST_URL} characters.", field)
     if "\\" in url or not _is_visible(url):
@@ -191,8 +192,10 @@ def _path(rest: str) -> str:
     return rest if rest.startswith("/") else "/" + rest
 
 
-def _bad(message: str, field: str) -> InputError:
-    return InputError(message, code="INVALID_URL", field=field, expected="http or https URL")
+def _bad(message: str, field: str, received: str = "string") -> InputError:
+    return InputError(
+        message, code="INVALID_URL", field=field, expected="http or https URL", received=received
+    )
 
 
 # --- addresses ----------------------------------------------------------------------------------------------

@@ -166,6 +166,8 @@ def _only(given: Mapping[str, Any], known: set[str]) -> None:
                 f"There is no field 'authentication.{name[:40]}' here",
                 code="UNKNOWN_FIELD",
                 field=f"authentication.{name[:40]}",
+                expected=" ".join(sorted(known)),
+                received=type_name(given[name]),
             )
 
 
@@ -191,4 +193,5 @@ def check_header_name(name: str, field: str) -> None:
             code="HEADER_REFUSED",
             field=field,
             expected="a header of your own",
+            received=lower[:64],
         )
