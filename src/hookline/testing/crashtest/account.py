@@ -22,20 +22,31 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS: Final = 0.1
 _QUIET_SECONDS: Final = 2.5
+_MOST_PATIENCE: Final = 5
+"""Times the wait for something to move: what goes on for longer than that is as good as stuck."""
+
 _PAGE: Final = 500
 _OPEN_DELIVERIES: Final = ("pending", "in_flight", "held")
 _PLAIN: Final = {"outcome": "delivered", "cause": "live"}
 _OPEN_EXECUTIONS: Final = ("queued", "running", "waiting")
 
 
-def quiesce(api: Api, *, seconds: float, told: Callable[[str], None]) -> float:
-    """Wait until nothing is owed and nothing runs, at most so long. Returns the seconds it took.
+def quiesce(
+    api: Api, *, seconds: float, told: Callable[[str], None], progress: Callable[[], int] = int
+) -> float:
+    """Wait until nothing is owed and nothing runs, as long as ``progress`` goes on and so long after it last did.
+    Returns the seconds it took.
 
     It does not raise when the time is over: what is still open then is counted as stuck. Events that wait for a batch
     are no deliveries yet, so it must stay quiet for longer than a node takes to find what another left behind.
+    progress: any number that changes while receivers are still served: a busy machine is slow, and that is not stuck.
     """
-    began = quiet_since = time.monotonic()
-    while (took := time.monotonic() - began) < seconds:
+    began = quiet_since = moved_at = time.monotonic()
+    reached = progress()
+    while time.monotonic() - moved_at < seconds and time.monotonic() - began < _MOST_PATIENCE * seconds:
+        took = time.monotonic() - began
+        if (now_reached := progress()) != reached:
+            reached, moved_at = now_reached, time.monotonic()
         is_open = _first_open(api)
         if is_open is None:
             if time.monotonic() - quiet_since > _QUIET_SECONDS:
@@ -45,7 +56,7 @@ def quiesce(api: Api, *, seconds: float, told: Callable[[str], None]) -> float:
         quiet_since = time.monotonic()
         told(f"quiesce: {is_open}")
         time.sleep(_POLL_SECONDS)
-    return seconds
+    return time.monotonic() - began
 
 
 def _first_open(api: Api) -> str | None:

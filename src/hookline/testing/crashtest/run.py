@@ -334,7 +334,13 @@ class _Run:
         for node in self._nodes:
             node.wait_ready()
         api = self._nodes[0].api
-        quiesce(api, seconds=self._order.quiesce_seconds, told=lambda words: self._told(words, self._done))
+        ledger = self._place.folder / "receiver.jsonl"
+        quiesce(
+            api,
+            seconds=self._order.quiesce_seconds,
+            told=lambda words: self._told(words, self._done),
+            progress=lambda: ledger.stat().st_size,
+        )
         self._told("read what the engine says", self._done)
         sent = ledgers.read(self._place.folder / "producer.jsonl", ledgers.Sent)
         receipts = ledgers.read(self._place.folder / "receiver.jsonl", ledgers.Receipt)
