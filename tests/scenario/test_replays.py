@@ -40,7 +40,7 @@ async def delivered(api: Api, count: int, *, types: tuple[str, ...] = ("order.pa
 
 
 async def until_status(client: Client, id: str, *statuses: str) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):  # another node waits for the lease of one that was killed
         while True:
             shown: dict[str, Any] = (await client("GET", f"{URL}/{id}")).json
             if shown["status"] in statuses:
@@ -50,7 +50,9 @@ async def until_status(client: Client, id: str, *statuses: str) -> dict[str, Any
 
 async def replays_of(api: Api) -> list[list[Attempt]]:
     """The attempts of every delivery that a replay made and that arrived, once none is under way."""
-    found = await api.bed.until_deliveries(lambda found: all(one.state == "succeeded" for one in found))
+    found = await api.bed.until_deliveries(
+        lambda found: all(one.state == "succeeded" for one in found), within=20
+    )
     store = api.bed.node.store
     return [
         [one for one in await store.attempts(delivery.id) if one.cause == "replay" and one.status == 200]

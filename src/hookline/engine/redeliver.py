@@ -11,7 +11,6 @@ event for one webhook, so these need no note beforehand.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,6 +19,7 @@ from hookline.core.matching import compile_patterns
 from hookline.engine.publish import new_delivery, waiter, waits
 from hookline.errors import ConflictError
 from hookline.model.configuration import Replay, Stored
+from hookline.model.events import Delivery
 from hookline.model.states import DeliveryState, Lane, ReplayStatus
 from hookline.ports import LEAVE_THE_CURSOR, DeliveryFilter, FanOut, Reopen
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.replay import Pace
     from hookline.engine.target import Target
-    from hookline.model.events import Delivery, Event
+    from hookline.model.events import Event
     from hookline.model.ids import Key
     from hookline.ports import Clock, Epoch, Store
 
@@ -172,32 +172,32 @@ class Redelivery:
         return any(one.cause == "replay" and one.started_at >= job.batch_at for one in attempts)
 
     async def _reopen(self, stored: Stored[Replay], ids: Sequence[Key], pace: Pace) -> None:
-        """Make deliveries due, a few at a time, no faster than the rate."""
-        rate = stored.document.rate_per_second
-        size = max(1, round(rate * _SLICE_SECONDS))
-        reached: Counter[Key] = Counter()
-        for start in range(0, len(ids), size):
-            slice_ = ids[start : start + size]
+        """Make deliveries due, a few at a time, no faster than the rate. A commit may take longer than a few have, so
+        the next do not wait for it.
+        """
+        rate, organization_id = stored.document.rate_per_second, stored.organization_id
+        reopening: list[asyncio.Task[Key | None]] = []
+        while len(reopening) < len(ids):
+            start = len(reopening)
+            slice_ = ids[start : start + _slice_of(rate, pace)]
             await pace.wait(len(slice_) / rate)
-            now = self._clock.now()
-            results = await asyncio.gather(
-                *(
-                    self._committer.commit(
-                        Reopen(
-                            organization_id=stored.organization_id, delivery_id=id, lane=Lane.REPLAY, at=now
-                        )
-                    )
-                    for id in slice_
-                )
-            )
-            for delivery in results:
-                if delivery is not None and delivery.state is DeliveryState.PENDING:  # type: ignore[attr-defined]
-                    reached[delivery.webhook_id] += 1  # type: ignore[attr-defined]
-                    self._deliverer.expect(delivery.webhook_id, Lane.REPLAY, now)  # type: ignore[attr-defined]
-        for webhook_id in reached:
-            target = self._directory.known_target(stored.organization_id, webhook_id)
+            reopening += [asyncio.create_task(self._reopen_one(organization_id, id)) for id in slice_]
+        for webhook_id in set(await asyncio.gather(*reopening)) - {None}:
+            assert webhook_id is not None
+            target = self._directory.known_target(organization_id, webhook_id)
             if target is not None and not target.is_active:
                 await self._hold(target)
+
+    async def _reopen_one(self, organization_id: Key, id: Key) -> Key | None:
+        """Make one delivery due. Returns its webhook, None when it was not reopened."""
+        now = self._clock.now()
+        delivery = await self._committer.commit(
+            Reopen(organization_id=organization_id, delivery_id=id, lane=Lane.REPLAY, at=now)
+        )
+        if not isinstance(delivery, Delivery) or delivery.state is not DeliveryState.PENDING:
+            return None
+        self._deliverer.expect(delivery.webhook_id, Lane.REPLAY, now)
+        return delivery.webhook_id
 
     # --- what was never owed ---
 
@@ -217,13 +217,15 @@ class Redelivery:
 
     async def _owe_rest(self, stored: Stored[Replay], pace: Pace, epoch: Epoch) -> None:
         """Page after page until the end, a pause, or the loss of the lease."""
+        rate = stored.document.rate_per_second
         async for page in self._never_owed(stored.organization_id, stored.document):
-            size = max(1, round(stored.document.rate_per_second * _SLICE_SECONDS))
-            for start in range(0, len(page), size):
-                slice_ = page[start : start + size]
+            start = 0
+            while start < len(page):
+                slice_ = page[start : start + _slice_of(rate, pace)]
+                start += len(slice_)
                 if not self._lease.is_held() or self._lease.epoch != epoch:
                     return
-                await pace.wait(len(slice_) / stored.document.rate_per_second)
+                await pace.wait(len(slice_) / rate)
                 added = await self._owe(stored, slice_)
                 if await self._advance(stored.id, cursor=slice_[-1].key, added=added) is not True:
                     return
@@ -266,6 +268,11 @@ class Redelivery:
             except ConflictError:
                 continue
             return job.status is ReplayStatus.RUNNING
+
+
+def _slice_of(rate: float, pace: Pace) -> int:
+    """How many go at once: what the rate allows in a slice, or has allowed while a slow store kept us."""
+    return max(1, round(rate * max(_SLICE_SECONDS, pace.behind)))
 
 
 def never_owed(target: Target, event: Event, now: datetime, epoch: Epoch) -> FanOut:

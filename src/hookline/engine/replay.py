@@ -150,6 +150,11 @@ class Pace:
     def __repr__(self) -> str:
         return f"Pace(free_at={self._free_at:.3f})"
 
+    @property
+    def behind(self) -> float:
+        """Seconds by which what was done is behind the pace, 0.0 for none."""
+        return max(0.0, min(self._clock.elapsed() - self._free_at, _LATE_SECONDS))
+
     async def wait(self, seconds: float) -> None:
         """Wait for the turn of a piece that takes ``seconds`` of the pace."""
         now = self._clock.elapsed()
