@@ -17,6 +17,7 @@ import pytest_asyncio
 from films import Picture, clip, data_url, is_near, loudness, pictures, png, run_ffmpeg, tone
 
 from hookline.core.addresses import AddressPolicy
+from hookline.errors import SettingError
 from hookline.model.executions import Artifact
 from hookline.model.ids import new_key
 from hookline.model.states import Kind
@@ -257,6 +258,20 @@ async def test_a_picture_is_placed_sized_and_laid_over_what_is_below(studio: Stu
     assert is_near(picture.at(10, 60), BLACK)
     assert is_near(picture.at(70, 60), BLACK)
     assert is_near(picture.at(25, 40), BLACK)
+
+
+async def test_an_image_stays_although_its_file_moves(studio: Studio) -> None:
+    """Of a GIF, or of a film that is used as an image, the first picture is shown to the end."""
+    gif = run_ffmpeg("-f", "lavfi", "-i", "color=c=blue:s=16x16:r=10:d=0.2", "-f", "gif", "pipe:1")
+    shown = await studio.seen(
+        {"type": "image", "src": data_url(gif, "image/gif"), "position": "left", "size": {"width": 60}},
+        {"type": "image", "src": data_url(clip(), "video/mp4"), "position": "right", "size": {"width": 60}},
+        duration=2,
+    )
+
+    # A GIF without a palette of its own has few blues.
+    assert [is_near(shown[place].at(30, 45), BLUE, by=50) for place in (0, 10, 19)] == [True] * 3
+    assert [is_near(shown[place].at(130, 45), BLUE) for place in (0, 10, 19)] == [True] * 3
 
 
 async def test_opacity_and_fades_let_through_what_is_below(studio: Studio) -> None:
@@ -634,6 +649,13 @@ async def test_a_command_cannot_write_elsewhere_or_grow_a_file_without_end() -> 
     assert not outside.exists()
     assert endless.status != 0
     assert found.status == 127
+
+
+async def test_without_ffmpeg_it_does_not_start_and_says_what_to_do() -> None:
+    runner = RenderRunner(Programs(ffmpeg="/no/such/ffmpeg"), HttpSender(AddressPolicy(())), parallel=1)
+
+    with pytest.raises(SettingError, match=r"hookline\[render\]"):
+        await runner.start()
 
 
 async def test_checks_say_what_is_here(studio: Studio) -> None:

@@ -128,7 +128,7 @@ class Text(Visible, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
 
 class Image(Visible, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="image", tag_field="type"):
-    """A picture. Without a size it keeps its own, made smaller when the movie is."""
+    """A picture; of a moving one the first. Without a size it keeps its own, made smaller when the movie is."""
 
     src: Source
     size: Size | None = None

@@ -75,6 +75,7 @@ class Assets:
         finally:
             for each in coming:
                 each.cancel()
+            await asyncio.gather(*coming, return_exceptions=True)
         return {
             path: await self._looked_at(path, element, names[element.src]) for path, element in self._elements
         }

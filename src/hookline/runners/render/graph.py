@@ -175,14 +175,16 @@ class _Drawing:
 
     def _picture(self, element: Image | Video, path: str, seconds: float) -> str:
         file, movie = self._media[path], self._movie
+        # An image stays what its first picture shows, whatever its file has besides.
+        is_still = isinstance(element, Image) or file.format.is_picture
         chain = f"[{self._inputs[path]}:v:0]"
-        if file.format.is_picture:
+        if is_still:
             chain += "trim=end_frame=1,"
         else:
             chain += f"setpts=PTS-STARTPTS,fps={movie.fps},trim=duration={_number(seconds)},"
             seconds = seconds if file.seconds is None else min(seconds, file.seconds)
         chain += f"{self._scaled(element)},setsar=1,format=rgba"
-        return self._shown(chain, element, seconds, opacity=element.opacity, is_still=file.format.is_picture)
+        return self._shown(chain, element, seconds, opacity=element.opacity, is_still=is_still)
 
     def _scaled(self, element: Image | Video) -> str:
         """The filters that give a picture its size."""
