@@ -57,7 +57,8 @@ def test_every_sealed_field_is_known() -> None:
     }
 
     assert sealed <= set(FIELDS)
-    assert set(FIELDS.values()) | {contexts.ANSWER} == named
+    # A session is in its browser's cookie alone: whoever has an old one signs in again.
+    assert set(FIELDS.values()) | {contexts.ANSWER, contexts.SESSION} == named
 
 
 @pytest.mark.asyncio
@@ -168,6 +169,27 @@ def test_the_command_changes_the_key_beside_a_stopped_sqlite_server(tmp_path: Pa
     assert not (tmp_path / "hookline.db.key.previous").exists()
     assert verify(request.body, request.headers, secret)["event"] == "a"
     assert "HOOKLINE_SECRET_KEY_PREVIOUS" in refused
+
+
+def test_the_command_works_while_a_server_runs_with_both_keys(tmp_path: Path) -> None:
+    """As a user with a key of their own does it: both keys, the command, the new key alone."""
+    with world(f"sqlite:///{tmp_path}/hookline.db", tmp_path, nodes=0) as one:
+        node = one.add_node(HOOKLINE_SECRET_KEY=OLD)
+        secret = one.webhook("/in", ["*"])["secret"]
+        node.stop()
+        one.nodes.clear()
+        node = one.add_node(HOOKLINE_SECRET_KEY=NEW, HOOKLINE_SECRET_KEY_PREVIOUS=OLD)
+        said = _run(one)
+        again = _run(one)
+        node.stop()
+        one.nodes.clear()
+        one.add_node(HOOKLINE_SECRET_KEY=NEW)
+        one("POST", "/api/v1/events", {"type": "a", "data": {}})
+        (request,) = one.inbox.wait("/in")
+
+    assert json.loads(said)["rows_resealed"] > 0
+    assert (json.loads(again)["rows_resealed"], json.loads(again)["unreadable"]) == (0, 0)
+    assert verify(request.body, request.headers, secret)["event"] == "a"
 
 
 def _run(one: World, *without: str, code: int = 0, **more: str) -> str:

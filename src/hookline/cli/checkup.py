@@ -10,6 +10,7 @@ import os
 import platform
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -255,11 +256,25 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
         yield Finding("targets", "warn", f"webhooks may go to {allowed}", "keep this list short")
     else:
         yield Finding("targets", "ok", "public addresses only")
+    if settings.egress_proxy is not None:
+        yield _egress_proxy(settings.egress_proxy.get_secret_value())
     is_open = settings.host not in {"127.0.0.1", "localhost", "::1"}
     if is_open and settings.public_url is None:
         yield Finding(
             "public url", "warn", f"listening on {settings.host} without one", "set HOOKLINE_PUBLIC_URL"
         )
+
+
+def _egress_proxy(url: str) -> Finding:
+    from hookline.senders.proxy import parse_proxy
+
+    proxy = parse_proxy(url)
+    try:
+        socket.create_connection((proxy.host, proxy.port), timeout=3).close()
+    except OSError as error:
+        mend = "start it, or mend HOOKLINE_EGRESS_PROXY: deliveries wait for it"
+        return Finding("egress proxy", "fail", f"{proxy.host}:{proxy.port}: {error}", mend)
+    return Finding("egress proxy", "ok", f"{proxy.host}:{proxy.port} accepts connections")
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:
