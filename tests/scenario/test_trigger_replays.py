@@ -178,7 +178,7 @@ async def test_a_rate_is_held_and_a_pause_rests(store: Store) -> None:
     assert took > 11 / 12
 
 
-@pytest.mark.parametrize("passing", range(1, 7))
+@pytest.mark.parametrize("passing", [1, 4, 5, 6])
 @pytest.mark.parametrize("is_done", [False, True])
 async def test_a_store_that_goes_away_anywhere_neither_loses_nor_doubles_a_run(
     store: Store, passing: int, is_done: bool
