@@ -131,8 +131,10 @@ def _truncate(context: Context, value: Any, length: Any = 200) -> str:
 def _join(context: Context, value: Any, between: Any = "") -> str:
     if not isinstance(value, list):
         return _charge(context, _text(value))
-    context[_BUDGET].take(len(value))
-    return _charge(context, _text(between).join([_charge(context, _text(item)) for item in value]))
+    joint = _text(between)
+    # Paid for before it is made: a long text between many items would fill the memory.
+    context[_BUDGET].take(len(value) * (1 + len(joint) // _CHARACTERS_OF_A_STEP))
+    return joint.join([_charge(context, _text(item)) for item in value])
 
 
 @pass_context

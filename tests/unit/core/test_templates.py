@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import jinja2
@@ -211,3 +212,18 @@ def test_no_text_breaks_the_parser(text: str) -> None:
             Template(around.format(text))
         except InputError as exc:
             assert exc.code == "TEMPLATE_INVALID"  # noqa: PT017 -- what matters is that no other comes
+
+
+def test_what_a_template_would_take_is_refused_before_it_is_taken() -> None:
+    """A long text between thousands of items is paid for before it is joined."""
+    data = {"rows": list(range(3000)), "text": "y" * 100_000}
+    template = Template("{{ data.rows | join(data.text) }}")
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(TemplateFailedError):
+            template.render(event=EVENT, data=data, webhook={})
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5_000_000  # joined, it would be 300 MB
