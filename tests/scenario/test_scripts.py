@@ -206,6 +206,21 @@ def test_a_trigger_launches_an_agent_too(one: World) -> None:
     assert (answer.status, answer.json) == (200, {"got": {"order": 7}})
 
 
+def test_a_caller_is_called_back_when_a_script_has_ended(one: World) -> None:
+    """`callback_url` of a trigger works for scripts as for workflows: the terminal event, signed."""
+    agent = Agent(one, "calls_back.py", "import hookline_agent as a; a.set_result_object(a.get_argument())")
+    made = one.trigger(agent.view["id"], "script", profile="native", callbacks=True)
+    path = "/" + made["url"].split("/", 3)[3]
+    callback = one.inbox.origin + "/called-back"
+    answer = one("POST", path, {"n": 1}, key=made["token"], Hookline_Callback=callback)
+    (request,) = one.inbox.wait("/called-back", within=20)
+    data = json.loads(request.body)["data"]
+
+    assert answer.status == 202
+    assert (data["execution_id"], data["output_data"]) == (answer.json["execution_id"], {"n": 1})
+    assert (data["script"], data["exit_code"]) == ("calls_back.py", 0)
+
+
 def test_another_organization_sees_neither_script_nor_agent(one: World) -> None:
     """P14: foreign and missing look the same; the same slug is free there."""
     agent = Agent(one, "mine.py", "print(1)")
