@@ -46,6 +46,11 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "recording": {"workflow": [{"where": {}, "what": [{"action": "reload"}]}]},
     },
     ("PUT", "/api/v1/robots/{robot_id}"): {"name": "Changed"},
+    ("POST", "/api/v1/scripts"): {"slug": "new.py", "source": "print()"},
+    ("PUT", "/api/v1/scripts/{script_id}"): {"source": "print(1)"},
+    ("POST", "/api/v1/script-agents"): {"script": "theirs.py"},
+    ("PUT", "/api/v1/script-agents/{agent_id}"): {"name": "Changed"},
+    ("POST", "/api/v1/triggers/{trigger_id}/replay"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
     ("POST", "/api/v1/webhooks"): {"url": "https://example.com/", "events": ["*"]},
     ("POST", "/api/v1/replays"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
     ("POST", "/api/v1/triggers/{trigger_id}/replay"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
@@ -91,6 +96,7 @@ PREFIXES = {
     "replay_id": "rpl_",
     "job_id": "",
     "robot_id": "rob_",
+    "script_id": "scr_",
     "name": "file-",
     "alert_id": "alr_",
 }
@@ -110,13 +116,15 @@ ROUTES = [
     if isinstance(route, APIRoute)
     for method in sorted(route.methods or ())
 ]
+NO_AGENT = "1000000000000000"
+"""An id of a script agent that nobody has."""
 FILES = ("/artifacts/{name}", "/output")
 """Runs that made none have none."""
 GUARDED = [(method, path, scope) for method, path, scope in ROUTES if path not in OPEN]
 BY_ID = [
     (method, path, scope)
     for method, path, scope in GUARDED
-    if any(f"{{{name}}}" in path for name in PREFIXES)
+    if any(f"{{{name}}}" in path for name in PREFIXES) or "/script-agents/{" in path
 ]
 
 
@@ -132,7 +140,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 def with_ids(path: str, ids: dict[str, str]) -> str:
     return path.format_map(
         {name: ids.get(name, prefix + bare(new_key())) for name, prefix in PREFIXES.items()}
-        | {"workflow_id": "orders", "agent_id": "support", "integration_id": "acme"}
+        | {"workflow_id": "orders", "agent_id": "support", "integration_id": "acme", "version": "1"}
+        | ({"agent_id": ids.get("script_agent_id", NO_AGENT)} if "script-agents" in path else {})
     )
 
 
@@ -156,6 +165,9 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
     instance = await owner("POST", "/api/v1/instances", new)
     job = await owner("POST", "/api/jobs", BODIES["POST", "/api/jobs"])
     robot = await owner("POST", "/api/v1/robots", BODIES["POST", "/api/v1/robots"])
+    source = {"slug": "theirs.py", "source": "print()"}
+    script = await owner("POST", "/api/v1/scripts", source)
+    script_agent = await owner("POST", "/api/v1/script-agents", {"script": script.json["slug"]})
     replay = await owner("POST", "/api/v1/replays", {"since": "2026-01-01T00:00:00Z", "state": "held"})
     quiet = await api.webhook(owner, events=["quiet"])
     await owner("POST", f"/api/v1/webhooks/{quiet['id']}/pause")
@@ -175,6 +187,8 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
         "job_id": job.json["job_id"],
         "alert_id": alerts.json["alerts"][0]["id"],
         "robot_id": robot.json["id"],
+        "script_id": script.json["id"],
+        "script_agent_id": script_agent.json["id"],
     }
 
 
@@ -301,8 +315,8 @@ async def test_no_bad_body_is_ever_our_fault(api: Api) -> None:
         for body in BAD_BODIES:
             answer = await api.admin(method, with_ids(path, {}), body)
             # A body may be left out where nothing in it is required, and null is as good as none.
-            allowed = {202, 400, 404} if body == b"null" else {400, 404}
-            if answer.status not in allowed or (answer.status != 202 and "error" not in answer.json):
+            allowed = {201, 202, 400, 404, 409} if body == b"null" else {400, 404}
+            if answer.status not in allowed or (answer.status >= 400 and "error" not in answer.json):
                 wrong.append((method, path, body[:30], answer.status, answer.body[:200]))
 
     assert wrong == []
@@ -317,7 +331,7 @@ async def test_no_id_in_a_path_is_ever_our_fault(api: Api, junk: str) -> None:
         for name in PREFIXES:
             url = url.replace(f"{{{name}}}", junk)
         answer = await api.admin(
-            method, url.format(workflow_id="x", agent_id="x"), BODIES.get((method, path), b"")
+            method, url.format(workflow_id="x", agent_id="x", version="1"), BODIES.get((method, path), b"")
         )
         assert answer.status in (400, 404, 405), (method, url[:80], answer)
 
