@@ -53,7 +53,6 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/triggers/{trigger_id}/replay"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
     ("POST", "/api/v1/webhooks"): {"url": "https://example.com/", "events": ["*"]},
     ("POST", "/api/v1/replays"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
-    ("POST", "/api/v1/triggers/{trigger_id}/replay"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
     ("POST", "/api/v1/settings/smtp-test"): {"to": "ada@example.com"},
     ("POST", "/api/v1/executions/{execution_id}/resume"): {"name": "approval", "data": 1},
     ("POST", "/api/v1/backup"): {"target": "relative"},
