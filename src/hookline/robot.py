@@ -151,11 +151,14 @@ async def _run(setup: Setup, begin: Begin, context: BrowserContext, wire: Wire) 
 
 
 async def _within_memory(run: object, sessions: list[int], most: int, wire: Wire) -> None:
-    """Wait for the run's end and tell it; end it when its browser takes more memory than it may."""
+    """Wait for the run's end and tell it; end it when it takes more memory than it may, this process's counted, too:
+    what a page answers has to be held here.
+    """
     assert asyncio.iscoroutine(run)
+    counted = [*sessions, os.getsid(0)]
     task = asyncio.create_task(run)
     while not (await asyncio.wait({task}, timeout=_MEMORY_SECONDS))[0]:
-        if private_bytes(sessions) > most:
+        if private_bytes(counted) > most:
             task.cancel()
             end_sessions(sessions)
             message = f"The browser used more than {most >> 20} MB."

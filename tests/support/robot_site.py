@@ -106,6 +106,16 @@ setInterval(() => { for (let i = 0; i < 4; i++) kept.push(new Uint8Array(1 << 24
 </script>"""
 
 
+_WEBRTC = """<h1>Calls</h1><p id="done"></p><script>
+const peer = new RTCPeerConnection({{iceServers: [{{urls: "stun:127.0.0.1:{port}"}}]}});
+peer.createDataChannel("x");
+peer.onicegatheringstatechange = () => {{
+  if (peer.iceGatheringState === "complete") document.getElementById("done").textContent = "gathered";
+}};
+peer.createOffer().then((offer) => peer.setLocalDescription(offer));</script>"""
+
+_WINDOWS = "<h1>Windows</h1><script>setInterval(() => window.open('/list'), 5)</script>"
+
 _HOSTILE = """<ul><li class="item">1</li></ul><script>
 Object.fromEntries = () => ({constructor: {}, Name: 7});
 </script>"""
@@ -144,9 +154,9 @@ class _Site(BaseHTTPRequestHandler):
             "/upwards": lambda: _UPWARDS.format(first),
             "/memory": lambda: _MEMORY,
             "/probe": lambda: _PROBE.format(urls=msgspec.json.encode(query.get("urls", "").split()).decode()),
-            "/hostile": lambda: (
-                "<ul><li class=item>1</li></ul><script>Object.fromEntries=()=>({constructor:{}})</script>"
-            ),
+            "/hostile": lambda: _HOSTILE,
+            "/windows": lambda: _WINDOWS,
+            "/webrtc": lambda: _WEBRTC.format(port=query.get("port", "")),
         }
         make = pages.get(path)
         return None if make is None else f"<!doctype html><title>{html.escape(path)}</title>{_STYLE}{make()}"

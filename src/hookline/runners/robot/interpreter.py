@@ -33,6 +33,9 @@ _GOTO_MS: Final = 15_000
 _MOST_ROUNDS: Final = 1_000
 _MOST_SCREENSHOTS: Final = 100
 
+_MOST_WINDOWS: Final = 50
+"""That a page may open in one run; each is closed at once."""
+
 _MATCH_SECONDS: Final = 5.0
 """How long a page may take until a pair's ``where`` holds."""
 
@@ -85,6 +88,7 @@ class Interpreter:
         self._page: Page
         self._done: set[str] = set()
         self._actions_done = 0
+        self._windows = 0
         self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.captured = Captured()
 
@@ -259,15 +263,13 @@ class Interpreter:
     def _check_place(self, action: Action) -> None:
         """A page must not lead the robot to what is no page of the web."""
         scheme = urlsplit(self._page.url).scheme
-        if scheme not in _SCHEMES:
-            raise RunFailedError(
-                Failure(
-                    code="FAILED",
-                    message=f"The page went to a {scheme}: address, which a robot may not visit.",
-                    type="Error",
-                    stack=f"Error: {scheme}: is not allowed\n    at {action.place}",
-                )
-            )
+        if scheme in _SCHEMES:
+            return
+        told = f"The page went to a {scheme}: address, which a robot may not visit."
+        if scheme == "chrome-error":
+            told = "A page that was led to could not be opened."
+        stack = f"Error: {told}\n    at {action.place}"
+        raise RunFailedError(Failure(code="FAILED", message=told, type="Error", stack=stack))
 
     def _failure(self, error: PlaywrightError, place: str, name: str | None = None) -> Failure:
         kind = "TimeoutError" if isinstance(error, PlaywrightTimeoutError) else "Error"
@@ -290,6 +292,10 @@ class Interpreter:
     async def _close_window(self, page: Page) -> None:
         """A robot has one window; what a page opens beside it is closed."""
         if page is not self._page:
+            self._windows += 1
+            if self._windows > _MOST_WINDOWS:
+                self._end("The page opens windows without end.")
+                return
             self._reports.tell("info", f"a window that the page opened was closed: {page.url[:200]}")
             await page.close()
 

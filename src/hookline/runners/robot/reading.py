@@ -42,7 +42,7 @@ async def read_schema(page: Page, fields: Mapping[str, FieldRule]) -> Record:
     """Return one record; fields that do not come are null. Raises TimeoutError when none of them comes."""
     record: Record = {}
     async for _ in _looks(Patience.element):
-        record = (await _evaluated(page, _READ_DOCUMENT, fields))[0]
+        record = await _evaluated(page, _READ_DOCUMENT, fields)
         if all(value is not None for value in record.values()):
             return record
     if all(value is None for value in record.values()):
@@ -114,29 +114,30 @@ async def _elements(page: Page, rule: ListRule) -> list[Record]:
         if _is_navigating(exc):
             return []
         raise
-    return _records(found)
+    return _records(found, rule.fields)
 
 
-async def _evaluated(page: Page, script: str, fields: Mapping[str, FieldRule]) -> list[Record]:
+async def _evaluated(page: Page, script: str, fields: Mapping[str, FieldRule]) -> Record:
     try:
-        return _records(await page.evaluate(script, _rules(fields)))
+        found = _records(await page.evaluate(script, _rules(fields)), fields)
     except PlaywrightError as exc:
-        if _is_navigating(exc):
-            return [dict.fromkeys(fields)]
-        raise
+        if not _is_navigating(exc):
+            raise
+        found = []
+    return found[0] if found else dict.fromkeys(fields)
 
 
 def _rules(fields: Mapping[str, FieldRule]) -> list[list[str]]:
     return [[name, rule.selector, rule.attribute] for name, rule in fields.items()]
 
 
-def _records(found: Any) -> list[Record]:
-    """What a page says it has: it may have changed what we call, so only the shape we asked for is taken."""
+def _records(found: Any, fields: Mapping[str, FieldRule]) -> list[Record]:
+    """What a page says it has: it may have changed what we call, so only the shape that we asked for is taken."""
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         return []
     return [
-        {str(name): value if isinstance(value, str) else None for name, value in record.items()}
-        for record in found
+        {name: value if isinstance(value := each.get(name), str) else None for name in fields}
+        for each in found
     ]
 
 

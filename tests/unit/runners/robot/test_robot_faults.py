@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -138,6 +139,30 @@ async def test_neither_redirects_nor_pages_lead_to_what_is_not_allowed(
     assert len(refused) == 3
 
 
+async def test_calls_of_a_page_send_nothing_past_the_relay(runner: RobotRunner, site: Site) -> None:
+    """WebRTC opens sockets of its own, to addresses of the page's choice."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stun:
+        stun.bind(("127.0.0.1", 0))
+        stun.setblocking(False)
+        page = goto(f"{site.url}/webrtc?port={stun.getsockname()[1]}")
+        gathered = {"action": "waitForSelector", "args": ["text=gathered", {"timeout": 20_000}]}
+
+        outcome = await runner.run(job([page, gathered]), Heard())
+
+        assert isinstance(outcome, Succeeded), outcome
+        with pytest.raises(BlockingIOError):
+            stun.recv(100)
+
+
+async def test_a_page_that_opens_windows_without_end_ends_its_run(runner: RobotRunner, site: Site) -> None:
+    heard = Heard()
+    outcome = await runner.run(job([goto(f"{site.url}/windows"), HANGS]), heard)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.message == "The page opens windows without end."
+    assert len(heard.texts("info")) < 60
+
+
 async def test_downloads_are_off(runner: RobotRunner, site: Site) -> None:
     outcome = await runner.run(job(goto(f"{site.url}/download")), Heard())
 
@@ -146,15 +171,15 @@ async def test_downloads_are_off(runner: RobotRunner, site: Site) -> None:
 
 
 async def test_a_hostile_page_gives_text_and_nothing_else(runner: RobotRunner, site: Site) -> None:
-    rule = {"listSelector": ".item", "fields": {"Name": "."}}
+    """It has replaced what the reader calls: only the shape that was asked for is taken from it."""
+    rule = {"listSelector": ".item", "fields": {"Name": "b"}}
     outcome = await runner.run(
-        job(goto(f"{site.url}/hostile"), {"action": "scrapeList", "args": [rule]}), Heard()
+        job([goto(f"{site.url}/hostile"), {"action": "scrapeList", "args": [rule]}]), Heard()
     )
 
-    assert isinstance(outcome, Failed | Succeeded)
-    if isinstance(outcome, Succeeded):
-        rows = msgspec.json.decode(outcome.output)["captured_lists"]["list_0"]
-        assert all(value is None or isinstance(value, str) for row in rows for value in row.values())
+    assert isinstance(outcome, Succeeded)
+    rows = msgspec.json.decode(outcome.output)["captured_lists"]["list_0"]
+    assert rows == [{"Name": None}]
 
 
 async def test_no_setting_of_the_node_reaches_a_robot_and_its_browser_is_nobody(
