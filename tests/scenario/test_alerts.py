@@ -21,8 +21,12 @@ from hookline.model.states import AttemptOutcome, DeliveryState, WebhookStatus
 from hookline.ports import AlertFilter, DeliveryFilter
 from hookline.ports.sender import Answer, Outgoing
 from hookline.testing.fakes import OK, FakeSender, refused
+from hookline.testing.nodes import NodeProcess
+from hookline.testing.processes import free_port
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hookline.model.configuration import Stored
     from hookline.model.health import Alert, Health
     from hookline.ports import Store
@@ -550,3 +554,39 @@ async def test_what_was_held_for_too_long_is_given_up_and_told_as_one(store: Sto
         assert (told["type"], told["data"]["reason"]) == ("delivery.exhausted", "held_expired")
         expired = [one for one in await bed.deliveries() if one.event_type == "order.paid"]
         assert [one.state_reason for one in expired] == ["held_expired"] * 3
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_a_node_that_is_killed_while_it_sends_a_mail_loses_none(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A mail is owed until the server took it over; kill -9 in the middle of that."""
+    database = f"sqlite:///{tmp_path}/killed.db"
+    if kind == "postgres":
+        database = request.getfixturevalue("postgres_server").fresh_database()
+    async with mailbox() as box:
+        box.answers.clear()
+        settings = {"HOOKLINE_SMTP_URL": box.url, "HOOKLINE_LEASE_SECONDS": "3"}
+        node = NodeProcess(database=database, folder=tmp_path, settings=settings)
+
+        async def call(method: str, path: str, body: object = None) -> Any:
+            return await asyncio.to_thread(node.api.call, method, path, body)
+
+        try:
+            await asyncio.to_thread(node.start)
+            await call("POST", "/api/v1/members", {"name": "Ada", "email": "ada@team.test"})
+            nowhere = f"http://127.0.0.1:{free_port()}/"
+            await call("POST", "/api/v1/webhooks", {"name": "w", "url": nowhere, "events": ["*"]})
+            await call("POST", "/api/v1/events", {"type": "order.paid", "data": {}})
+            await asyncio.wait_for(box.asked.wait(), 20)
+            node.kill()
+            box.answers.set()
+            await asyncio.to_thread(node.start)
+            await box.received(1, within=20)
+            alerts = await call("GET", "/api/v1/alerts?state=open")
+        finally:
+            await asyncio.to_thread(node.kill)
+
+    assert box.subjects[0] == "Webhook w is failing: connect failed"
+    assert len({letter["Message-ID"] for letter in box.letters}) == 1
+    assert [alert["cause"] for alert in alerts["alerts"]] == ["failing"]

@@ -23,7 +23,9 @@ PASSWORD = "p%ss w:rd"
 
 
 class Mailbox:
-    """letters: what was taken over, in order. refuse: an SMTP answer for a recipient, or None to take it."""
+    """letters: what was taken over, in order.  refuse: an SMTP answer for a recipient, or None to take it.
+    answers: while it is clear, recipients wait for their answer.  asked: set once there was one.
+    """
 
     def __init__(self) -> None:
         self.letters: list[EmailMessage] = []
@@ -31,6 +33,9 @@ class Mailbox:
         self.logins: list[bytes] = []
         self.was_encrypted: list[bool] = []
         self.port = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.asked = asyncio.Event()
         self._arrived = asyncio.Event()
 
     @property
@@ -58,6 +63,8 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
     ) -> str:
+        self.asked.set()
+        await self.answers.wait()
         refusal = self.refuse(address)
         if refusal is not None:
             return refusal

@@ -170,19 +170,20 @@ class Alerts:
         events: tuple[NewEvent, ...] = ()
         if verdict.state is DeliveryState.EXHAUSTED:
             events = self.teller.given_up(target, claim, verdict.reason or "", failure, ended_at)
+        only_events = News(events) if events else NO_NEWS
         step = self._step(claim, verdict, failure, started_at, ended_at)
         ward = self._wards.get(target.id)
         if step is None or target.webhook.origin is not Origin.REGISTERED:
-            return News(events) if events else NO_NEWS
+            return only_events
         if ward is None or ward.health is None or not ward.idle.is_set():
-            return News(events) if events else NO_NEWS
+            return only_events  # it is not ready, because the store is away
         change = step(ward.health, target)
         if not change.is_urgent:
             self._count(target.id, ward, change)
-            return News(events) if events else NO_NEWS
+            return only_events
         if change.disable == FAILING_TOO_LONG:
             self._spawn(self._disable_unless_delivered(target, step, ward.health))
-            return News(events) if events else NO_NEWS
+            return only_events
         write, done = self._begin(ward, target, change, ended_at)
 
         def told(result: object) -> None:
@@ -209,6 +210,8 @@ class Alerts:
         ended_at: datetime,
     ) -> Step | None:
         """How an outcome is judged; None when it says nothing of the receiver."""
+        if verdict.state is DeliveryState.CANCELLED:
+            return None  # the webhook was deleted meanwhile
         if failure is None:
             return lambda health, _: alerting.succeeded(health, started_at=started_at, at=ended_at)
         if not verdict.counts_as_failure or claim.owed.delivery.url is not None:

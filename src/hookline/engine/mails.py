@@ -13,9 +13,10 @@ import msgspec
 import structlog
 
 from hookline.core.mails import Words, trial, word
+from hookline.engine.alone import alone
 from hookline.model.configuration import Member, Organization
 from hookline.model.ids import bare, new_key
-from hookline.ports import Letter, MailError, Once, SettleMail
+from hookline.ports import Letter, MailError, SettleMail
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,8 +34,6 @@ _FIRST_WAIT: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(hours=1)
 _GIVEN_UP: Final = timedelta(days=3)
 """Older news of a webhook would only confuse; the alert itself stays visible."""
-
-_NOBODY: Final = bytes(16)
 
 
 class Mails:
@@ -57,24 +56,13 @@ class Mails:
         """Try the mails that are due, unless another node is at it. Raises StorageError."""
         if self._mailer is None or not await self._store.due_mails(self._clock.now(), limit=1):
             return
-        epoch = self._lease.epoch
-        lock = Once(
-            scope=_NOBODY,
-            name="mails",
-            digest=b"",
-            answer=b"",
-            expires_at=self._clock.now() + timedelta(days=1),
-        )
-        if not self._lease.is_held() or await self._store.reserve(lock, epoch) is not True:
-            return
-        try:
-            for mail in await self._store.due_mails(self._clock.now(), limit=_AT_ONCE):
+        async with alone("mails", onces=self._store, lease=self._lease, clock=self._clock) as epoch:
+            due = await self._store.due_mails(self._clock.now(), limit=_AT_ONCE) if epoch is not None else []
+            for mail in due:
                 if not self._lease.is_held() or self._lease.epoch != epoch:
                     return
                 if not await self._try(self._mailer, mail):
                     return  # the server has a trouble of its own: one try a round is enough to see its end
-        finally:
-            await self._store.forget(lock, epoch)
 
     async def test(self, address: str) -> str:
         """Send a mail at once, to try the settings; returns what the server said. Raises MailError."""

@@ -8,17 +8,17 @@ of what the database can do. What waits is never deleted, however old it is (P16
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from hookline.engine.alone import alone
 from hookline.model.configuration import Webhook
 from hookline.model.states import DeliveryState, Origin
-from hookline.ports import Once, Shift
+from hookline.ports import Shift
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from hookline.engine.alert import Alerts
     from hookline.engine.commit import Committer
@@ -33,9 +33,6 @@ _log = structlog.get_logger("hookline.maintain")
 
 _EVENTS_AT_ONCE: Final = 500
 _HELD_AT_ONCE: Final = 500
-
-_NOBODY: Final = bytes(16)
-"""The scope of a reservation that is of no organization."""
 
 
 class Maintenance:
@@ -77,22 +74,11 @@ class Maintenance:
             await self._sweep()
 
     async def _sweep(self) -> None:
-        epoch = self._lease.epoch
-        lock = Once(
-            scope=_NOBODY,
-            name="maintenance",
-            digest=b"",
-            answer=b"",
-            expires_at=self._clock.now() + timedelta(days=1),
-        )
-        if not self._lease.is_held() or await self._store.reserve(lock, epoch) is not True:
-            return
-        try:
-            await self._expire_held(epoch)
-            await self._prune(epoch)
-            await self._shrinker.shrink(lambda: self._is_ours(epoch))
-        finally:
-            await self._store.forget(lock, epoch)
+        async with alone("maintenance", onces=self._store, lease=self._lease, clock=self._clock) as epoch:
+            if epoch is not None:
+                await self._expire_held(epoch)
+                await self._prune(epoch)
+                await self._shrinker.shrink(lambda: self._is_ours(epoch))
 
     async def _prune(self, epoch: Epoch) -> None:
         total = 0
