@@ -104,7 +104,7 @@ def measure(folder: Path, runs: int) -> tuple[list[Cost], list[Cost]]:
 def prepare(folder: Path) -> list[str]:
     """Lay the movie's files out as a render does; return its command."""
     programs = Programs()
-    ffmpeg, font = programs.find_ffmpeg(), programs.find_font(None)
+    ffmpeg, font = programs.choose_ffmpeg().place, programs.find_font(None)
     if ffmpeg is None or font is None:
         raise SystemExit("pip install 'hookline[render]'")
     movie = read_movie(json.dumps(MOVIE).encode())

@@ -21,9 +21,9 @@ RGB = tuple[int, int, int]
 @cache
 def ffmpeg() -> str:
     """The FFmpeg that renders use."""
-    found = Programs().find_ffmpeg()
-    assert found is not None, "pip install 'hookline[render]'"
-    return found
+    found = Programs().choose_ffmpeg()
+    assert found.place is not None, "pip install 'hookline[render]'"
+    return found.place
 
 
 def run_ffmpeg(*arguments: str) -> bytes:

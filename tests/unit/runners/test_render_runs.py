@@ -668,3 +668,19 @@ async def test_checks_say_what_is_here(studio: Studio) -> None:
     assert [(one.name, one.is_met) for one in checks] == [("ffmpeg", True), ("font", True)]
     assert [(one.name, one.is_met) for one in missing] == [("ffmpeg", False), ("font", False)]
     assert "hookline[render]" in str(missing[0].remedy)
+
+
+async def test_a_systems_ffmpeg_that_cannot_write_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are built without fonts; the operator's own choice is never replaced."""
+    poor = tmp_path / "ffmpeg"
+    poor.write_text("#!/bin/sh\necho overlay xfade amix loop geq libx264 aac\n")
+    poor.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    found, own = Programs().choose_ffmpeg(), Programs(ffmpeg=str(poor)).choose_ffmpeg()
+
+    assert found.place != str(poor)
+    assert found.lack is None
+    assert (own.place, own.lack) == (str(poor), "it was built without drawtext")

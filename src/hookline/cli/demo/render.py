@@ -43,11 +43,10 @@ MOVIE: Final[dict[str, Any]] = {
 
 def missing() -> str | None:
     """Say what to do before a movie can be rendered here, None for nothing."""
-    from hookline.runners.render.programs import HOW_TO_GET, HOW_TO_GET_FONTS, Programs, lacking
+    from hookline.runners.render.programs import HOW_TO_GET, HOW_TO_GET_FONTS, Programs
 
     programs = Programs()
-    ffmpeg = programs.find_ffmpeg()
-    if ffmpeg is None or lacking(ffmpeg) is not None:
+    if programs.choose_ffmpeg().lack is not None:
         return HOW_TO_GET
     return HOW_TO_GET_FONTS if programs.find_font(None) is None else None
 

@@ -41,6 +41,7 @@ PROGRAMS = [
     "/bin",
     "/etc/ld.so.cache",
     "/etc/alternatives",
+    "/nix/store",
     "/dev/null",
     "/dev/urandom",
 ]
@@ -80,6 +81,12 @@ def leave_network() -> None:
                 file.write(text)
 
 
+def parts_of(program: str) -> list[str]:
+    """What a program outside of the system's folders needs: itself, and the libraries that came with it."""
+    place = os.path.realpath(program)
+    return [place, os.path.join(os.path.dirname(os.path.dirname(place)), "lib")]  # noqa: PTH118, PTH120
+
+
 def start(command: list[str], folder: str) -> int:
     """Start a command behind what walls there are; return its process id."""
     keeper = os.getpid()
@@ -96,7 +103,7 @@ def start(command: list[str], folder: str) -> int:
         if os.getppid() != keeper:
             os._exit(NOT_RUN)
         with suppress(OSError):
-            landlock.restrict(look=[*PROGRAMS, os.path.realpath(command[0])], use=[folder], tcp=False)
+            landlock.restrict(look=[*PROGRAMS, *parts_of(command[0])], use=[folder], tcp=False)
         with suppress(OSError):
             seccomp.restrict()
         os.execv(command[0], command)  # noqa: S606 -- the node's own arguments, no shell

@@ -26,17 +26,35 @@ _NEEDED: Final = {
 }
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """An FFmpeg. place: None when there is none.  lack: why it is of no use here, None when it is of use."""
+
+    place: str | None
+    lack: str | None
+
+
 class Programs(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator named, None for what is found: ``HOOKLINE_FFMPEG`` and ``HOOKLINE_FONT``."""
 
     ffmpeg: str | None = None
     font: str | None = None
 
-    def find_ffmpeg(self) -> str | None:
-        """The operator's, the system's, or that of the extra, in this order; None when there is none."""
-        if self.ffmpeg is not None:
-            return shutil.which(self.ffmpeg)
-        return shutil.which("ffmpeg") or _packaged_ffmpeg()
+    def choose_ffmpeg(self) -> Choice:
+        """Return the operator's FFmpeg or, when none is named, the first of the system's and the extra's that can do
+        what renders need: some systems' are built without fonts. Runs them, so it is nothing for the hot path.
+        """
+        places = (
+            [shutil.which("ffmpeg"), _packaged_ffmpeg()]
+            if self.ffmpeg is None
+            else [shutil.which(self.ffmpeg)]
+        )
+        choice = Choice(None, "it was not found")
+        for place in places:
+            if place is not None:
+                choice = Choice(place, lacking(place))
+                if choice.lack is None:
+                    break
+        return choice
 
     def find_font(self, family: str | None) -> Path | None:
         """The file of a font by its name, or the default one for None; None when there is none."""
@@ -90,7 +108,7 @@ def _plain(name: str) -> str:
 
 
 def lacking(ffmpeg: str) -> str | None:
-    """Say what this FFmpeg cannot do that renders need; None when it can do all. Runs it, so not on the hot path."""
+    """Say what this FFmpeg cannot do that renders need; None when it can do all."""
     for asked, names in _NEEDED.items():
         try:
             said = subprocess.run(  # noqa: S603 -- the operator's own program, no shell

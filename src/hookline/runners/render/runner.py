@@ -22,7 +22,7 @@ from hookline.ports.runner import Check, Failed, Killed, Lost, Succeeded, TimedO
 from hookline.runners.render.assets import Assets, FetchLimits, RenderFailedError, bring_fonts
 from hookline.runners.render.command import CONTENT_TYPE, OUTPUT, render_command
 from hookline.runners.render.graph import draw
-from hookline.runners.render.programs import HOW_TO_GET, HOW_TO_GET_FONTS, Programs, lacking
+from hookline.runners.render.programs import HOW_TO_GET, HOW_TO_GET_FONTS, Programs
 from hookline.runners.render.progress import ProgressReader, cause_of
 from hookline.runners.render.workshop import Limits, Workshop
 
@@ -99,13 +99,10 @@ class RenderRunner:
         return f"<RenderRunner: {len(self._runs)} runs>"
 
     async def start(self) -> None:
-        ffmpeg = self._programs.find_ffmpeg()
-        if ffmpeg is None:
-            raise SettingError(f"Renders need FFmpeg, which was not found: {HOW_TO_GET}.")
-        lack = await asyncio.to_thread(lacking, ffmpeg)
-        if lack is not None:
-            raise SettingError(f"Renders cannot use the FFmpeg that was found ({lack}): {HOW_TO_GET}.")
-        self._ffmpeg = ffmpeg
+        found = await asyncio.to_thread(self._programs.choose_ffmpeg)
+        if found.place is None or found.lack is not None:
+            raise SettingError(f"Renders need FFmpeg, but {found.lack}: {HOW_TO_GET}.")
+        self._ffmpeg = found.place
 
     async def close(self, grace: float) -> None:
         self._is_closed = True
@@ -150,16 +147,17 @@ class RenderRunner:
             self._idle.set()
 
     async def check(self) -> list[Check]:
-        ffmpeg = self._programs.find_ffmpeg()
-        if ffmpeg is None:
-            found = Check(name="ffmpeg", told="not found", remedy=HOW_TO_GET)
+        found = await asyncio.to_thread(self._programs.choose_ffmpeg)
+        told = found.place or "not found"
+        if found.place is None or found.lack is not None:
+            told = told if found.place is None else f"{told}: {found.lack}"
+            ffmpeg = Check(name="ffmpeg", told=told, remedy=HOW_TO_GET)
         else:
-            lack = await asyncio.to_thread(lacking, ffmpeg)
-            found = Check(name="ffmpeg", told=lack or ffmpeg, remedy=None if lack is None else HOW_TO_GET)
+            ffmpeg = Check(name="ffmpeg", told=told)
         font = self._programs.find_font(None)
         if font is None:
-            return [found, Check(name="font", told="not found", remedy=HOW_TO_GET_FONTS)]
-        return [found, Check(name="font", told=str(font))]
+            return [ffmpeg, Check(name="font", told="not found", remedy=HOW_TO_GET_FONTS)]
+        return [ffmpeg, Check(name="font", told=str(font))]
 
     # --- one job ----------------------------------------------------------------------------------------------
 
