@@ -9,8 +9,10 @@ A test compares the pages with what this writes, so they cannot go stale.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from hookline.cli import EVERY, build
 from hookline.config import FILE_VARIABLE, Settings, expected_of, variable_of
@@ -48,7 +50,8 @@ def settings_page() -> str:
 
 def cli_page() -> str:
     """Return docs/reference/cli.md."""
-    text: str = build(EVERY).generate_docs()
+    with patch.object(sys, "argv", ["hookline"]):  # usages are worded by how the process was called
+        text: str = build(EVERY).generate_docs()
     # The table of contents repeats what the first lists already link to.
     text = re.sub(r"## Table of Contents\n.*?\n\n(?=\*\*)", "", text, flags=re.DOTALL)
     text = text.replace("(#hookline-install-completion)", "(#hookline---install-completion)")
