@@ -30,6 +30,9 @@ from kernel import (  # type: ignore[import-not-found, unused-ignore]
     NEW_PID,
     NEW_USER,
     NEW_UTS,
+    PRIVATE,
+    RECURSIVE,
+    mount,
     unshare,
 )
 
@@ -63,7 +66,10 @@ def main() -> None:
 
 
 def _leave(spec: dict[str, Any]) -> list[str]:
-    """Leave the machine's namespaces; return which walls that gives, none where the kernel does not allow it."""
+    """Leave the machine's namespaces; return which walls that gives, none where the kernel does not allow it.
+
+    Some systems allow namespaces and no mounts in them (AppArmor): then the files are Landlock's alone to guard.
+    """
     if not spec["namespaces"]:
         return []
     flags = NEW_MOUNTS | NEW_PID | NEW_IPC | NEW_UTS | NEW_NET
@@ -86,7 +92,11 @@ def _leave(spec: dict[str, Any]) -> list[str]:
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
                 file.write(text)
         spec["uid"] = None
-        return ["user namespace", *names]
+        names.insert(0, "user namespace")
+    try:
+        mount(None, "/", None, RECURSIVE | PRIVATE)
+    except OSError:
+        names.remove("mount")
     return names
 
 

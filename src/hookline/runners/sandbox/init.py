@@ -46,8 +46,8 @@ def is_isolated(walls: list[str]) -> bool:
     """Say whether these walls keep a program from files, processes and networks that are not its own."""
     landlock_abi = max([int(wall.split()[1]) for wall in walls if wall.startswith("landlock ")], default=0)
     files = "mount" in walls or landlock_abi > 0
-    # Root's number of processes has no limit.
-    processes = "pid" in walls or "user" in walls or (landlock_abi >= 6 and os.getuid() != 0)
+    # Root's number of processes has no limit, so for root only another user will do.
+    processes = "user" in walls or (os.getuid() != 0 and ("pid" in walls or landlock_abi >= 6))
     network = "net" in walls or landlock_abi >= 4
     return files and processes and network
 
@@ -146,6 +146,8 @@ def _children(pid: int) -> list[int]:
 
 def _memory(program: int, walls: list[str]) -> int:
     """Return the bytes of memory that the program and all it started have for themselves."""
+    if "pid" in walls and "mount" not in walls:
+        return 0  # what is mounted at /proc numbers processes as the machine does
     if "pid" in walls:
         try:
             pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]  # noqa: PTH208

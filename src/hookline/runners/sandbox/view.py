@@ -14,7 +14,6 @@ from kernel import (  # type: ignore[import-not-found, unused-ignore]  # beside 
     NO_DEV,
     NO_EXEC,
     NO_SUID,
-    PRIVATE,
     READ_ONLY,
     RECURSIVE,
     REMOUNT,
@@ -43,11 +42,11 @@ _ETC = {
 
 
 def build(root: str, *, binds: list[str], files: dict[str, str], uid: int, disk_bytes: int) -> None:
-    """Make the view in an empty folder and move into it. Raises OSError; then nothing of it may be used.
+    """Make the view in an empty folder and move into it. Raises OSError; then nothing of it may be used. Mounts are
+    private already.
 
     binds: what is shown beside SYSTEM.  files: by name in CODE, their text.
     """
-    mount(None, "/", None, RECURSIVE | PRIVATE)
     mount("hookline", root, "tmpfs", NO_SUID | NO_DEV, "size=16m,mode=755")
     _mount_memory(root, "tmp", disk_bytes)
     for path in sorted({*SYSTEM, *binds}):

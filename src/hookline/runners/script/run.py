@@ -134,12 +134,15 @@ class ScriptRun:
         else:
             self._cell.kill()
 
-    def abandon(self) -> None:
-        """Leave nothing of a run that nobody follows any more."""
+    async def over(self) -> None:
+        """Leave nothing of a run that nobody follows any more: returns when its process is gone."""
         for timer in self._timers:
             timer.cancel()
         if self._cell is not None and self._ended is None:
             self._cell.kill()
+            while self._ended is None:
+                self._wake.clear()
+                await self._wake.wait()
 
     # --- what the cell tells ---
 

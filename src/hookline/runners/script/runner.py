@@ -74,7 +74,7 @@ class ScriptRunner:
             finally:
                 self._room.release()
         finally:
-            run.abandon()
+            await run.over()
             del self._runs[job.execution_id]
             if not self._runs:
                 self._emptied.set()

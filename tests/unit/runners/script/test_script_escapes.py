@@ -42,9 +42,17 @@ async def runner() -> AsyncIterator[ScriptRunner]:
     await runner.close(0)
 
 
-@pytest.fixture(params=["namespaces", "landlock"])
-def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of walling in: with namespaces, and where a container engine forbids these."""
+@pytest.fixture(params=["namespaces", "no mounts", "landlock"])
+def walls(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """All ways: with namespaces, with such that allow no mounts (AppArmor), and with none (containers)."""
+    if request.param == "no mounts":
+        broken = {"enter.py": ("        mount(None", "        raise OSError\n        mount(None")}
+        folder = tmp_path_factory.mktemp("sandbox")
+        monkeypatch.setattr(cell, "ENTER", _changed(folder, broken))
+        made = cell.Spec
+        monkeypatch.setattr(languages, "Spec", lambda **fields: made(**{**fields, "must_isolate": False}))
     if request.param == "landlock":
         # Root's interpreter may lie where no other user can reach it; then the walls are too few for strangers.
         _forbid_namespaces(monkeypatch, must_isolate=False)
@@ -315,11 +323,12 @@ net.connect(port, '127.0.0.1')
 
 
 async def test_without_walls_scripts_of_many_organizations_are_refused(
-    runner: ScriptRunner, monkeypatch: pytest.MonkeyPatch
+    runner: ScriptRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """And run for one that has the machine to itself, or whose operator says so."""
     _forbid_namespaces(monkeypatch)
-    monkeypatch.setattr(cell, "ENTER", _without_landlock(Path(tempfile.mkdtemp(dir="/tmp"))))
+    without = {"landlock.py": ("    version = abi()\n", "    version = 0\n")}
+    monkeypatch.setattr(cell, "ENTER", _changed(tmp_path, without))
     refused = await launch(runner, "print(1)").ended()
     alone = await launch(runner, "print(1)", must_isolate=False).ended()
 
@@ -329,11 +338,12 @@ async def test_without_walls_scripts_of_many_organizations_are_refused(
     assert isinstance(alone, Succeeded)
 
 
-def _without_landlock(folder: Path) -> Path:
-    """A copy of the sandbox on a kernel that has none: its version is asked for and is nothing."""
+def _changed(folder: Path, changes: dict[str, tuple[str, str]]) -> Path:
+    """A copy of the sandbox for a kernel that lacks something. changes: by file, a text and what stands instead."""
     for file in cell.ENTER.parent.glob("*.py"):
         text = file.read_text("utf-8")
-        if file.name == "landlock.py":
-            text = text.replace("    version = abi()\n", "    version = 0\n")
+        if file.name in changes:
+            assert text.count(changes[file.name][0]) == 1
+            text = text.replace(*changes[file.name])
         (folder / file.name).write_text(text, "utf-8")
     return folder / "enter.py"
