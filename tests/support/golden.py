@@ -178,7 +178,8 @@ def bodies() -> dict[str, bytes]:
 
 def _templated() -> dict[str, bytes]:
     """What the ready-made templates make of some events, by chat."""
-    cases = TYPED | {"published-list": ENDINGS["published-list"], "published-null": ENDINGS["published-null"]}
+    cases = TYPED | {name: ENDINGS[name] for name in ("published-list", "published-null")}
+    cases["published-empty"] = Case(published(b"{}"))
     to = Recipient(webhook_id=WEBHOOK_ID)
     return {
         f"templates/{chat}/{name}.{'txt' if chat == 'ntfy' else 'json'}": BodyTemplate(chat).body(

@@ -35,7 +35,7 @@ _SLACK: Final = """\
 
 {% endfor %}
   ]},
-{% elif data is not none %}
+{% elif data is not none and data | json != "{}" %}
   {"type": "section", "text": {"type": "mrkdwn", "text": {{ data | truncate(500) | slack | json }}}},
 {% endif %}
   {"type": "context", "elements": [{"type": "mrkdwn", "text": {{ event.id | slack | json }}}]}
@@ -57,7 +57,7 @@ _DISCORD: Final = """\
 
 {% endfor %}
   ],
-{% else %}
+{% elif data | json != "{}" %}
   "description": {{ data | truncate(2000) | json }},
 {% endif %}
   "footer": {"text": {{ event.id | json }}}
@@ -81,7 +81,7 @@ _TEAMS: Final = """\
 
 {% endfor %}
       ]},
-{% else %}
+{% elif data | json != "{}" %}
       {"type": "TextBlock", "wrap": true, "text": {{ data | truncate(2000) | json }}},
 {% endif %}
       {"type": "TextBlock", "size": "Small", "isSubtle": true, "wrap": true,
@@ -97,8 +97,10 @@ _NTFY: Final = """\
 {% for name, value in data | items | take(15) %}
 {{ name | truncate(60) }}: {{ value | truncate(150) }}
 {% endfor %}
-{% else %}
+{% elif data | json != "{}" %}
 {{ data | truncate(800) | default("-") }}
+{% else %}
+-
 {% endif %}
 """
 
