@@ -67,13 +67,13 @@ class Wire:
         self._writer.write(line(message))
 
     def tell(self, level: str, text: str) -> None:
-        self.send(Told(level, text[:2000]))
+        self.send(Told(level, _storable(text[:2000])))
 
     def move(self, percent: int, label: str) -> None:
         self.send(Moved(percent, label))
 
     def shot(self, file: str, name: str) -> None:
-        self.send(Shot(file, name[:200]))
+        self.send(Shot(file, _storable(name[:200])))
 
     def why(self, host: str) -> str | None:
         return self._relay.why(host)
@@ -142,12 +142,22 @@ async def _run(setup: Setup, begin: Begin, context: BrowserContext, wire: Wire) 
     try:
         await interpreter.run()
     except RunFailedError as exc:
-        return Broken(exc.failure, not interpreter.captured.is_empty)
+        failure = msgspec.structs.replace(
+            exc.failure,
+            message=_storable(exc.failure.message),
+            stack=None if exc.failure.stack is None else _storable(exc.failure.stack),
+        )
+        return Broken(failure, not interpreter.captured.is_empty)
     output = msgspec.json.encode(interpreter.captured.output())
     if len(output) > _MOST_OUTPUT_BYTES:
         message = f"The robot captured {len(output)} bytes; a run may capture {_MOST_OUTPUT_BYTES}."
         return Broken(Failure(code="FAILED", message=message, type="Error"), True)
     return Done(msgspec.Raw(output))
+
+
+def _storable(text: str) -> str:
+    """Words that a page may have a part in, as every store can hold them."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 async def _within_memory(run: object, sessions: list[int], most: int, wire: Wire) -> None:

@@ -154,6 +154,9 @@ class _Site(BaseHTTPRequestHandler):
             "/upwards": lambda: _UPWARDS.format(first),
             "/memory": lambda: _MEMORY,
             "/probe": lambda: _PROBE.format(urls=msgspec.json.encode(query.get("urls", "").split()).decode()),
+            "/broken-text": lambda: (
+                "<li></li><script>document.querySelector('li').textContent='\\ud800half'</script>"
+            ),
             "/hostile": lambda: _HOSTILE,
             "/windows": lambda: _WINDOWS,
             "/webrtc": lambda: _WEBRTC.format(port=query.get("port", "")),

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from hookline.core.octets import unwrapped
-from hookline.core.robots.recording import bind
+from hookline.core.robots.recording import bind, parse_recording
 from hookline.errors import InputError, SettingError
 from hookline.model.executions import Failure, RobotFacts
 from hookline.model.robots import RobotDefinition
@@ -289,9 +289,10 @@ def _begin(job: RunJob) -> Begin:
     if job.definition is None:
         raise InputError("There is no such robot any more.")
     definition = msgspec.json.decode(job.definition, type=RobotDefinition)
-    parameters = _parameters(job) if b'"$param"' in bytes(definition.recording) else {}
+    recording = msgspec.json.decode(definition.recording)
+    parameters = _parameters(job) if parse_recording(recording).parameters else {}
     # The robot reads it again; what cannot run is said here, before a browser is started for it.
-    bind(msgspec.json.decode(definition.recording), parameters)
+    bind(recording, parameters)
     return Begin(
         recording=definition.recording,
         parameters=parameters,

@@ -135,10 +135,12 @@ def _records(found: Any, fields: Mapping[str, FieldRule]) -> list[Record]:
     """What a page says it has: it may have changed what we call, so only the shape that we asked for is taken."""
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         return []
-    return [
-        {name: value if isinstance(value := each.get(name), str) else None for name in fields}
-        for each in found
-    ]
+    return [{name: _text(each.get(name)) for name in fields} for each in found]
+
+
+def _text(value: Any) -> str | None:
+    """A text as JSON can hold it: pages may have halves of characters."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def _is_navigating(error: PlaywrightError) -> bool:

@@ -182,6 +182,14 @@ async def test_a_hostile_page_gives_text_and_nothing_else(runner: RobotRunner, s
     assert rows == [{"Name": None}]
 
 
+async def test_halves_of_characters_are_text_that_can_be_kept(runner: RobotRunner, site: Site) -> None:
+    schema = {"action": "scrapeSchema", "args": [{"Half": "li"}]}
+    outcome = await runner.run(job([goto(f"{site.url}/broken-text"), schema]), Heard())
+
+    assert isinstance(outcome, Succeeded)
+    assert msgspec.json.decode(outcome.output)["captured_texts"] == {"Texts": [{"Half": "?half"}]}
+
+
 async def test_no_setting_of_the_node_reaches_a_robot_and_its_browser_is_nobody(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
