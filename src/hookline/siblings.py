@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.core.calling import CallAnswer
+from hookline.core.content import as_returned
 from hookline.core.hops import MOST_HOPS
 
 if TYPE_CHECKING:
@@ -55,6 +56,6 @@ def result_of(flow: str, answer: Any, seconds: float) -> Any:
         raise FlowCallError(f"flow {flow!r} has not ended within {seconds:g} s: it goes on", code=LATE)
     told = msgspec.convert(answer, CallAnswer)
     if told.status == "succeeded":
-        return told.output
+        return as_returned(told.output)
     message = f"flow {flow!r}: {told.message or told.status}"
     raise FlowCallError(message, code=told.code or "FAILED", execution_id=told.execution_id)

@@ -120,6 +120,23 @@ def count(ctx):
     return "counted"
 
 
+@acme.flow("ask_oddly")
+def ask_oddly(ctx):
+    odd = {"big": 10**400, "$base64": 1, "none": None, "text": "\\u2028\\U0001f600"}
+    image = ctx.call_flow("picture", {"$base64": "no bytes"})
+    return [ctx.call_flow("same", odd) == odd, image["data"] == bytes(range(256)), image["given"]]
+
+
+@acme.flow("same")
+def same(ctx):
+    return ctx.input
+
+
+@acme.flow("picture")
+def picture(ctx):
+    return {"data": bytes(range(256)), "content_type": "image/png", "given": ctx.input}
+
+
 @app.workflow("alone")
 async def alone(ctx):
     try:
@@ -230,6 +247,10 @@ def test_the_caller_of_a_plain_synchronous_flow_gets_what_comes_of_its_calls(bed
     """PR-4, PR-13b: an answer that is made of two flows' answers."""
     with urllib.request.urlopen(bed.made["webhook_urls"]["ask_plain"], b"{}", timeout=30) as answer:
         assert answer.read() == b"20"
+
+
+def test_what_is_called_gets_any_json_as_it_is_and_gives_bytes_as_bytes(bed: Bed) -> None:
+    assert bed.output("ask_oddly") == [True, True, {"$base64": "no bytes"}]
 
 
 def test_a_failure_is_told_with_its_code_and_its_execution(bed: Bed) -> None:

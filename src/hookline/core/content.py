@@ -53,11 +53,21 @@ def _own(value: Any) -> Content | None:
         return None
     if isinstance(data, str):
         return Content(data.encode("utf-8", "surrogatepass"), kind)
-    octets = _octets(data)
+    octets = octets_in(data)
     return None if octets is None else Content(octets, kind)
 
 
-def _octets(value: Any) -> bytes | None:
+def as_returned(output: Any) -> Any:
+    """Return a result as its function returned it, with bytes as bytes. output: the JSON value that is stored."""
+    alone = octets_in(output)
+    if alone is not None:
+        return alone
+    data = octets_in(output.get("data")) if isinstance(output, dict) else None
+    return output if data is None else output | {"data": data}
+
+
+def octets_in(value: Any) -> bytes | None:
+    """Return the bytes that a JSON value stands for, None when it stands for none."""
     if not isinstance(value, dict) or value.keys() != {"$base64"} or not isinstance(value["$base64"], str):
         return None
     try:
