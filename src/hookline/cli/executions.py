@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from cyclopts import App
 
@@ -102,9 +102,21 @@ def logs(execution_id: str, /, *, limit: Limit = 500, json: Json = False) -> Non
         return
     for entry in page["logs"]:
         at = entry.get("at") or entry.get("timestamp")
-        show.line(f"{at} {entry.get('level', ''):<7} {entry.get('text', '')}")
+        show.line(f"{at} {entry.get('level', ''):<7} {_told(entry)}")
     if not page["logs"]:
         show.line("it has logged nothing", "dim")
+
+
+def _told(entry: dict[str, Any]) -> str:
+    """A line's text; of progress, which has none, how far the run is and what it does."""
+    fields = entry.get("fields")
+    if entry.get("stream") != "progress" or not isinstance(fields, dict):
+        return str(entry.get("text", ""))
+    percent, label = fields.get("percent"), fields.get("label")
+    words = [] if percent is None else [f"{percent} %"]
+    words += [str(label)] if label else []
+    words += [f"{name} {value}" for name, value in fields.items() if name not in {"percent", "label"}]
+    return ", ".join(words)
 
 
 @app.command
