@@ -1,4 +1,4 @@
-"""docs/how-to/run-a-script-agent.md and the tables of docs/reference/scripts.md: run, and compared with the code."""
+"""docs/how-to/run-a-script-agent.md and follow-a-run.md, run; docs/reference/scripts.md, compared with the code."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "how-to" / "run-a-script-agent.md").read_text(encoding="utf-8")
+FOLLOWING = (DOCS / "how-to" / "follow-a-run.md").read_text(encoding="utf-8")
+LAUNCHED = """
+hookline script-agents launch "$AGENT" --data '["Zoë", "Ada"]' --json > run.json
+export RUN=$(python -c 'import json; print(json.load(open("run.json"))["execution_id"])')
+echo launched
+"""
 REFERENCE = (DOCS / "reference" / "scripts.md").read_text(encoding="utf-8")
 
 
@@ -28,6 +34,10 @@ def test_the_tutorial_works_as_it_is_printed(tmp_path: Path) -> None:
     )
     (tmp_path / name).write_text(source, encoding="utf-8")
     commands = re.findall(r"^<!-- run -->\n```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    commands += [
+        LAUNCHED,
+        *re.findall(r"^<!-- run -->\n```sh\n(.*?)^```", FOLLOWING, re.MULTILINE | re.DOTALL),
+    ]
     node = NodeProcess(database=f"sqlite:///{tmp_path}/page.db", folder=tmp_path, app=None)
     node.start()
     try:
@@ -51,7 +61,11 @@ def test_the_tutorial_works_as_it_is_printed(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert '{"greeted": 2}' in done.stdout
-    assert done.stdout.endswith('{"greeted": 1}')
+    before, _, after = done.stdout.partition("launched\n")
+    assert before.endswith('{"greeted": 1}')
+    whole, rest, files = after.split('event: end\ndata: {"status":"succeeded"}\n')
+    assert whole.count("event: stdout") == rest.count("event: stdout") + 1 == 2
+    assert files.strip() == '{"artifacts":[]}'
 
 
 @pytest.mark.parametrize("name", LIMITS)

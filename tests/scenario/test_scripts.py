@@ -27,13 +27,13 @@ SLEEPS = "import time\nprint('ready')\ntime.sleep(60)"
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A running node over each store, whose processes may run for four seconds."""
+    """A running node over each store, whose processes may run for eight seconds."""
     folder = tmp_path_factory.mktemp("scripts")
     database = f"sqlite:///{folder}/scripts.db"
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         database = server.fresh_database()
-    with world(database, folder, HOOKLINE_MAX_RUN_SECONDS="4") as found:
+    with world(database, folder, HOOKLINE_MAX_RUN_SECONDS="8") as found:
         yield found
 
 

@@ -59,10 +59,10 @@ class Listener:
     def texts(self, stream: str = "stdout") -> list[str]:
         return [line.text for line in self.logs if line.stream == stream]
 
-    async def said(self, text: str, *, within: float = 20.0) -> None:
+    async def said(self, text: str, stream: str = "stdout", *, within: float = 20.0) -> None:
         """Wait until the script printed a line."""
         async with asyncio.timeout(within):
-            while text not in self.texts():
+            while text not in self.texts(stream):
                 self.told.clear()
                 await self.told.wait()
 
