@@ -72,8 +72,8 @@ class Gatekeeper:
                 f"This URL takes {rate:g} requests a second.", retry_after_seconds=max(1, int(wait + 0.999))
             )
 
-    def may_keep(self, source: Key, size: int, now: float) -> int | None:
-        """Return how many bytes are kept of the body of one more refused request, None when it is not kept.
+    def room_for(self, source: Key, size: int, now: float) -> Room | None:
+        """Return what is kept of one more refused request, None for nothing.
 
         source: the trigger, empty for unknown callers.  size: bytes of the body.
         """
@@ -85,11 +85,21 @@ class Gatekeeper:
             known = self._keeping[source] = _Keeping(
                 Allowance(_KEPT_PER_SECOND, at_once),
                 Allowance(_KEPT_PER_SECOND * FEWEST_KEPT_BYTES, _MOST_SAVED_BYTES if source else 0),
+                Allowance(_KEPT_PER_SECOND, _KEPT_PER_SECOND),
             )
         if not known.requests.take(1, now):
             return None
         is_whole = FEWEST_KEPT_BYTES < size <= MOST_KEPT_BYTES and known.bytes_.take(size, now)
-        return size if is_whole else min(size, FEWEST_KEPT_BYTES)
+        return Room(size if is_whole else min(size, FEWEST_KEPT_BYTES), known.explained.take(1, now))
+
+
+class Room(NamedTuple):
+    """What is kept of a refused request. body_bytes: of its body.  is_explained: whether its reason may take time to
+    find; else it is found when somebody asks for it.
+    """
+
+    body_bytes: int
+    is_explained: bool
 
 
 class _Keeping(NamedTuple):
@@ -97,6 +107,7 @@ class _Keeping(NamedTuple):
 
     requests: Allowance
     bytes_: Allowance
+    explained: Allowance
 
 
 class Call:

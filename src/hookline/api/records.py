@@ -76,13 +76,13 @@ async def keep_refused(
 ) -> None:
     """Keep a refused request with its reason, if there is room for one more.
 
-    explain: says more than the error's message, at a cost that is paid for kept ones only.
+    explain: says more than the error's message, at a cost that is paid for a few kept ones only.
     """
     if isinstance(error, StorageError | UnroutableError) or not _keeps_refused(call):
         return  # nothing can be kept now, and the caller was told to come again; or it is kept already
     trigger = call.trigger
     source = b"" if trigger is None else trigger.id
-    room = gatekeeper.may_keep(source, len(call.body), site.services.clock.elapsed())
+    room = gatekeeper.room_for(source, len(call.body), site.services.clock.elapsed())
     if room is None:
         return
     if trigger is not None:
@@ -90,8 +90,11 @@ async def keep_refused(
     else:
         organization_id = await default_organization(site.services.store)
     if organization_id is not None:
-        reason = f"{error.code}: {error.message if explain is None else await explain()}"
-        record = record_of(call, organization_id, status=status_of(error), reason=reason, most_bytes=room)
+        words = await explain() if explain is not None and room.is_explained else error.message
+        reason = f"{error.code}: {words}"
+        record = record_of(
+            call, organization_id, status=status_of(error), reason=reason, most_bytes=room.body_bytes
+        )
         await site.services.keep_request(record)
 
 

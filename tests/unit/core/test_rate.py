@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.core.rate import Gcra, SlidingWindow
+from hookline.core.rate import Allowance, Gcra, SlidingWindow
 
 
 def test_a_rate_lets_a_burst_pass_and_then_paces() -> None:
@@ -60,3 +60,22 @@ def test_a_rate_of_nothing_is_our_bug(make: object) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match="lets something pass"):
         make()
+
+
+def test_an_allowance_is_saved_up_and_taken_whole() -> None:
+    """P19: what is kept of refused requests is bounded, and the first of an incident are all kept."""
+    allowance = Allowance(per_second=2, most=10)
+
+    assert [allowance.take(4, 0.0) for _ in range(3)] == [True, True, False]
+    assert allowance.take(2, 0.0)
+    assert not allowance.take(1, 0.4)
+    assert allowance.take(1, 0.5)
+    assert not allowance.take(11, 1_000.0)
+    assert allowance.take(10, 1_000.0)
+    assert not Allowance(per_second=1, most=0).take(1, 5.0)
+
+
+@pytest.mark.parametrize(("per_second", "most"), [(0, 1), (-1, 1), (1, -1)])
+def test_an_allowance_that_gives_nothing_is_a_mistake(per_second: float, most: float) -> None:
+    with pytest.raises(ValueError, match="allowance"):
+        Allowance(per_second, most)
