@@ -34,6 +34,9 @@ _START_MS: Final = 30_000
 _WIDTH, _HEIGHT = 1280, 720
 """Of the window, in pixels."""
 
+_NO_SANDBOX: Final = ("No usable sandbox!", "without --no-sandbox is not supported")
+"""What Chromium says where the kernel gives it no user namespaces, or it is root and cannot be anybody else."""
+
 _SWITCHES: Final = (
     "--disable-quic",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
@@ -86,7 +89,7 @@ async def _launch(chromium: BrowserType, setup: Setup, port: int) -> tuple[Brows
         try:
             return await _start(chromium, setup, port, program, sandbox=True), True
         except PlaywrightError as exc:
-            if "sandbox" not in exc.message.lower():
+            if not any(words in exc.message for words in _NO_SANDBOX):
                 raise
         return await _start(chromium, setup, port, program, sandbox=False), False
     except (PlaywrightError, OSError) as exc:
