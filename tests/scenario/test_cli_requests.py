@@ -120,9 +120,11 @@ def test_what_was_refused_is_explained_and_run_and_run_again(hookline: Hookline,
     count = hookline("triggers", "replay", id, "--since", LONG_AGO, "--dry-run")
     job = hookline.json("triggers", "replay", id, "--since", LONG_AGO, "--rate", "100", "--yes")
     runs = executions(hookline, id, 6)
+    one = hookline.json("executions", "replay", firsts[0]["id"])
     shown = hookline("requests", "show", refused[0]["id"])
 
     assert len(refused) == 3
+    assert one["replay_of"] == firsts[0]["id"]
     assert "signature_mismatch" in before
     assert f"hookline triggers reverify {id}" in rotated
     assert "fits today's secret" in after
