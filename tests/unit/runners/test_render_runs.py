@@ -18,7 +18,7 @@ from films import Picture, clip, data_url, is_near, loudness, pictures, png, run
 
 from hookline.core.addresses import AddressPolicy
 from hookline.errors import SettingError
-from hookline.model.executions import Artifact
+from hookline.model.executions import Artifact, JournalEntry
 from hookline.model.ids import new_key
 from hookline.model.states import Kind
 from hookline.ports.runner import Failed, Killed, Lost, RunJob, Succeeded, TimedOut
@@ -59,6 +59,7 @@ class Watching:
         self._folder = folder
         self.video = folder / "kept.mp4"
         self.credits = 0.0
+        self.journal: list[JournalEntry] = []
         self.progress: list[dict[str, Any]] = []
         self.began = asyncio.Event()
         self.moved = asyncio.Event()
@@ -68,7 +69,8 @@ class Watching:
         self.began.set()
 
     async def recorded(self, entries: Any, logs: Any, credits: float, emits: Any) -> None:  # noqa: A002
-        assert not [*entries, *logs, *emits]
+        assert not [*logs, *emits]
+        self.journal += entries
         self.credits += credits
 
     async def progressed(self, fields: bytes) -> None:
@@ -352,6 +354,16 @@ async def test_a_transition_takes_over_from_the_last_picture_and_adds_no_time(st
     assert is_near(shown[13].at(5, 45), RED)
     assert is_near(shown[13].at(155, 45), BLUE)
     assert is_near(shown[19].at(5, 45), BLUE)
+
+
+async def test_a_video_that_is_rendered_again_is_charged_once(studio: Studio) -> None:
+    """A node may die between the credits and the end: the next process finds them in the journal."""
+    first = await studio.render(small())
+    again = await studio.render(small(), journal=tuple(studio.watching.journal), attempt=2)
+
+    assert isinstance(first, Succeeded)
+    assert isinstance(again, Succeeded)
+    assert studio.watching.credits == 1
 
 
 async def test_progress_rises_to_a_hundred_percent(studio: Studio) -> None:

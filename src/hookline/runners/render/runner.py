@@ -17,7 +17,7 @@ import msgspec
 from hookline.core.movie import read_movie
 from hookline.core.movie.read import metadata_of
 from hookline.errors import InputError, SettingError
-from hookline.model.executions import Failure, RenderFacts
+from hookline.model.executions import Failure, JournalEntry, RenderFacts
 from hookline.ports.runner import Check, Failed, Killed, Lost, Succeeded, TimedOut
 from hookline.runners.render.assets import Assets, FetchLimits, RenderFailedError, bring_fonts
 from hookline.runners.render.command import CONTENT_TYPE, OUTPUT, render_command
@@ -192,8 +192,7 @@ class RenderRunner:
                 artifact = await listener.produced(video, OUTPUT, CONTENT_TYPE)
         except OSError as exc:
             raise RenderFailedError(f"The render's files could not be written: {exc.strerror}.") from exc
-        # By what was asked for, not by what came out: a job costs what its answer said it would.
-        await listener.recorded((), (), float(math.ceil(movie.seconds)), ())
+        await _charge(run.job, movie, listener)
         seconds = round(frames / movie.fps, 3)
         output = {
             "file": artifact.name,
@@ -232,6 +231,17 @@ class RenderRunner:
             cause = cause_of(ended.said, {file.name: f"{path}.src" for path, file in media.items()})
             raise RenderFailedError(f"{ended.sentence}: {cause}")
         return progress.last_frame
+
+
+async def _charge(job: RunJob, movie: Movie, listener: RunListener) -> None:
+    """Write down the credits, once: an earlier process may have come this far before its node died.
+
+    By what was asked for, not by what came out: a job costs what its answer said it would (PF-X3).
+    """
+    if any(entry.op == "credits" for entry in job.journal):
+        return
+    entry = JournalEntry(op="credits", name="", occurrence=0, value=None, started_at=datetime.now(UTC))
+    await listener.recorded((entry,), (), float(math.ceil(movie.seconds)), ())
 
 
 def _movie_of(job: RunJob) -> Movie:
