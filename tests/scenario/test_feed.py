@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from api_bed import Api, serving
 from engine_bed import running
+from opened import opened
 
-from hookline.engine.clock import SystemClock
 from hookline.engine.publish import EventDraft
 from hookline.model.configuration import Webhook
-from hookline.stores.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from engine_bed import Bed
 
@@ -77,16 +75,6 @@ async def test_a_follower_misses_nothing_of_32_writers(store: Store) -> None:
         writing = asyncio.gather(*[write(api.bed, writer) for writer in range(WRITERS)])
         seen = await follow(api, writing)
         check(seen, await writing)
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(url, clock=SystemClock())
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def test_a_follower_of_one_node_misses_nothing_that_two_nodes_write(

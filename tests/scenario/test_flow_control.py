@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from engine_bed import running
+from opened import opened
 
-from hookline.engine.clock import SystemClock
 from hookline.engine.manage.webhooks import set_status
 from hookline.model.configuration import Webhook
 from hookline.model.states import DeliveryState, Lane, WebhookStatus
 from hookline.ports import Reopen
-from hookline.stores.postgres.store import PostgresStore
 from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from engine_bed import Bed
 
@@ -177,16 +175,6 @@ async def test_what_was_held_is_let_out_slowly_at_first(store: Store) -> None:
         await bed.until_deliveries(ended(31))
 
     assert times[30] - times[1] > 0.8
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(url, clock=SystemClock())
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def test_a_rate_holds_over_two_nodes_together(postgres_server: PostgresServer) -> None:

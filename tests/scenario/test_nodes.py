@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from engine_bed import ORDERS, policy, running
 from mail_bed import mailbox
+from opened import opened
 from world import world
 
-from hookline.engine.clock import SystemClock
 from hookline.engine.manage.organizations import add_member
 from hookline.model.states import DeliveryState
 from hookline.ports.runner import Succeeded
-from hookline.stores.postgres.store import PostgresStore
 from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from hookline.ports.runner import Outcome, RunJob, RunListener
@@ -30,16 +27,6 @@ pytestmark = pytest.mark.asyncio
 
 async def succeed(_: RunJob, __: RunListener) -> Outcome:
     return Succeeded(output=b"1")
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(url, clock=SystemClock())
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def test_each_role_leaves_the_other_work_to_the_nodes_that_have_it(
