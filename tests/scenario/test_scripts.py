@@ -176,6 +176,19 @@ def test_the_quota_of_an_organization_ends_a_run_and_then_refuses_the_next(one: 
     assert second["started_at"] is None
 
 
+def test_what_was_read_can_be_written_back_and_a_script_named_by_its_id(one: World) -> None:
+    agent = Agent(one, "round.py", "print(1)")
+    script = agent.call("GET", f"/api/v1/scripts/{agent.script['id']}").json
+    same = agent.call("PUT", f"/api/v1/scripts/{agent.script['id']}", script)
+    shown = agent.call("GET", agent.place).json
+    again = agent.call("PUT", agent.place, shown)
+    by_id = agent.call("POST", "/api/v1/script-agents", {"script": agent.script["id"]})
+
+    assert (same.status, same.json["version"]) == (200, 1)
+    assert (again.status, again.json) == (200, shown)
+    assert (by_id.json["script"], by_id.json["branch"]) == ("round.py", "main")
+
+
 def test_a_replay_runs_the_newest_version_with_the_same_argument(one: World) -> None:
     agent = Agent(
         one, "versions.py", "import hookline_agent as a; a.set_result_object(['old', a.get_argument()])"

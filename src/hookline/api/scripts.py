@@ -58,7 +58,18 @@ class NewScript(Body):
 
 
 class ScriptVersion(Body):
+    """What an answer adds is let through unread, so that what was read can be written back."""
+
     source: str
+    id: Any = None
+    slug: Any = None
+    org: Any = None
+    branch: Any = None
+    version: Any = None
+    size: Any = None
+    sha256: Any = None
+    created_at: Any = None
+    updated_at: Any = None
 
 
 class LimitsBody(Body):
@@ -68,9 +79,18 @@ class LimitsBody(Body):
     processes: int | None = None
 
 
+class WebhookBody(Body):
+    """As it is shown: only the URL can be changed here."""
+
+    url: str
+    id: Any = None
+
+
 class AgentFields(Body):
-    """argument: any JSON value, for launches that bring none.  network: whether it may reach public addresses, by a
-    proxy that refuses all others.  webhook: a URL that is told of each end, as PhantomBuster does.
+    """script: its slug on the branch, or its id.  argument: any JSON value, for launches that bring none.
+
+    network: whether it may reach public addresses, by a proxy that refuses all others.  webhook: a URL that is told of
+    each end, as PhantomBuster does.
     """
 
     name: str | None = None
@@ -80,7 +100,15 @@ class AgentFields(Body):
     limits: LimitsBody | None = None
     network: bool | None = None
     max_parallelism: int | None = Field(None, ge=1, le=MOST_PARALLELISM)
-    webhook: str | None = None
+    webhook: str | WebhookBody | None = None
+
+
+class AgentChange(AgentFields):
+    """What an answer adds is let through unread, so that what was read can be written back."""
+
+    id: Any = None
+    created_at: Any = None
+    updated_at: Any = None
 
 
 class NewAgent(AgentFields):
@@ -234,7 +262,7 @@ async def show_agent(site: AtSite, caller: Reader, agent_id: str) -> Response:
 
 @router.put("/script-agents/{agent_id}", summary="Change a script agent; fields left out stay")
 async def change_agent(
-    site: AtSite, caller: Writer, agent_id: str, body: AgentFields, raw_body: RawBody
+    site: AtSite, caller: Writer, agent_id: str, body: AgentChange, raw_body: RawBody
 ) -> Response:
     stored, secret = await update_agent(
         site.services.store,
@@ -314,7 +342,9 @@ async def agent_view(site: Site, stored: Stored[ScriptAgent], secret: str | None
 
 def _fields(body: AgentFields, raw_body: bytes) -> dict[str, Any]:
     """What was given, with the argument as it was written."""
-    fields = body.model_dump(exclude_unset=True)
+    fields = body.model_dump(exclude_unset=True, exclude={"id", "created_at", "updated_at"})
+    if isinstance(body.webhook, WebhookBody):
+        fields["webhook"] = body.webhook.url
     if "argument" in fields:
         text = member(raw_body, "argument")
         fields["argument"] = None if text == b"null" else text

@@ -12,7 +12,7 @@ from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.webhooks import create_webhook, delete_webhook, update_webhook
 from hookline.errors import ConflictError, InputError, MissingError
 from hookline.model.configuration import Organization
-from hookline.model.ids import Key, new_key
+from hookline.model.ids import Key, new_key, parse
 from hookline.model.scripts import Script, ScriptAgent, ScriptLimits
 from hookline.model.states import Kind
 
@@ -161,6 +161,7 @@ async def create_agent(
     """
     id = new_key()
     blank = ScriptAgent(number=agent_number(id), name="", script="", branch="main")
+    fields = await _by_slug(registry, organization_id, fields)
     agent = _changed(blank, fields)
     await _check_script(registry, organization_id, agent)
     secret = None
@@ -193,6 +194,7 @@ async def update_agent(
     Raises MissingError, InputError or ConflictError.
     """
     found = await get_agent(registry, organization_id, number)
+    fields = await _by_slug(registry, organization_id, fields)
     await _check_script(registry, organization_id, _changed(found.document, fields))
     secret = None
     webhook_id = found.document.webhook_id
@@ -227,6 +229,17 @@ async def get_agent(registry: Registry, organization_id: Key, number: str) -> St
     if stored is None or stored.organization_id != organization_id:
         raise MissingError("There is no such script agent.")
     return stored
+
+
+async def _by_slug(registry: Registry, organization_id: Key, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fields with slug and branch in place of a script's id, where one was given."""
+    id = parse("script", fields.get("script") or "")
+    if id is None:
+        return fields
+    stored = await registry.get(Script, id, organization_id=organization_id)
+    if stored is None:
+        return fields  # refused below, as a slug that is not there
+    return {**fields, "script": stored.document.slug, "branch": stored.document.branch}
 
 
 def _changed(agent: ScriptAgent, fields: Mapping[str, Any]) -> ScriptAgent:
