@@ -21,6 +21,9 @@ HOW_TO_GET_CHROMIUM: Final = (
 _PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 """Looked for in this order; then Playwright's own."""
 
+_HELPER_FOLDERS: Final = (Path("/usr/lib/chromium"), Path("/opt/google/chrome"))
+"""Where packages put the setuid helper of their browser, when it is not beside the program's own name."""
+
 _CLOSED: Final = {
     "user/max_user_namespaces": 0,
     "kernel/unprivileged_userns_clone": 0,
@@ -57,15 +60,18 @@ def _look_at_chromium(chromium: str | None) -> Check:
 
 def look_at_sandbox(named: str | None) -> Check:
     """Say whether the browser can have its own sandbox. Without one robots run all the same, behind one wall less."""
-    helper = Path(find_chromium(named) or "/").resolve().parent / "chrome-sandbox"
-    has_helper = helper.is_file() and bool(helper.stat().st_mode & stat.S_ISUID) and free_uid() is None
+    folders = [Path(find_chromium(named) or "/").resolve().parent, *_HELPER_FOLDERS]
+    # Who became another user gains no privileges any more, so the helper is of use to ordinary users alone.
+    has_helper = free_uid() is None and any(_is_setuid(folder / "chrome-sandbox") for folder in folders)
     is_closed = any(_number(Path("/proc/sys") / name) == value for name, value in _CLOSED.items())
     if is_closed and not has_helper:
         told = "this machine lets Chromium have no sandbox of its own"
-        return Check(
-            name="sandbox", told=told, remedy="let ordinary users make user namespaces (sysctl user.…)"
-        )
+        return Check(name="sandbox", told=told, remedy="let ordinary users make user namespaces (sysctl)")
     return Check(name="sandbox", told="Chromium can have its own")
+
+
+def _is_setuid(path: Path) -> bool:
+    return path.is_file() and bool(path.stat().st_mode & stat.S_ISUID)
 
 
 def _number(path: Path) -> int | None:
