@@ -200,8 +200,8 @@ async def test_a_rate_holds_over_two_nodes_together(postgres_server: PostgresSer
 
     times.sort()
     assert [len(sender.sent) for sender in senders] == [40, 40]
-    # 41 of them take a second, on however many nodes; a loop that lags makes up at most a little of it.
-    assert min(later - earlier for earlier, later in zip(times, times[40:], strict=False)) > 0.9
+    # 41 of them take a second, half of one if each node had the rate for itself; a loop that lags makes up a little.
+    assert min(later - earlier for earlier, later in zip(times, times[40:], strict=False)) > 0.7
     assert times[-1] - times[0] > 79 / 40 * 0.95
 
 
