@@ -266,7 +266,7 @@ def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[]
         from hookline.senders.relay import PageRelay
 
         policy, proxy = AddressPolicy(settings.allow_networks), _proxy(settings)
-        return ScriptRunner(lambda: PageRelay(policy, proxy))
+        return ScriptRunner(lambda: PageRelay(policy, proxy), most_at_once=settings.max_scripts)
 
     return {Kind.RENDER: renders, Kind.ROBOT: robots, Kind.SCRIPT: scripts}
 

@@ -282,6 +282,11 @@ class Settings(BaseModel):
         "Most executions of one organization running at once on a node; left out, as many as the node takes.",
         None,
     )
+    max_scripts: Annotated[int, Field(ge=1, le=1_000)] = _setting(
+        "a whole number from 1 to 1000",
+        "Most scripts running at once on this node; each is a process of its own, others wait.",
+        32,
+    )
     max_robots: Annotated[int, Field(ge=1, le=1_000)] = _setting(
         "a whole number from 1 to 1000",
         "Most browser robots running at once on this node; each is a browser of its own, others wait.",

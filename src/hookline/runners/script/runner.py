@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from hookline.ports.runner import Outcome, RunJob, RunListener
     from hookline.runners.sandbox.way_out import Relay
 
-_MOST_AT_ONCE: Final = 32
-"""Processes of scripts on one node; further runs wait for one of them to end."""
-
 
 class ScriptRunner:
-    """``ports.runner.DataRunner``. relay: makes the way to the network of one run."""
+    """``ports.runner.DataRunner``.
 
-    def __init__(self, relay: Callable[[], Relay], *, most_at_once: int = _MOST_AT_ONCE) -> None:
+    relay: makes the way to the network of one run.  most_at_once: processes; further runs wait for one of them to end.
+    """
+
+    def __init__(self, relay: Callable[[], Relay], *, most_at_once: int = 32) -> None:
         self._relay = relay
         self._room = asyncio.Semaphore(most_at_once)
         self._runs: dict[Key, ScriptRun] = {}
