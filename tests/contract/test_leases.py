@@ -157,6 +157,6 @@ async def test_no_two_stretches_of_a_webhooks_time_overlap(store: Store) -> None
     elsewhere = await store.reserve_time(other, 0.5)
 
     gaps = [later - earlier for earlier, later in pairwise(begins)]
-    assert min(gaps) > 0.3
-    assert sum(gaps) == pytest.approx(4.5, abs=0.2)
-    assert elsewhere == pytest.approx(0.0, abs=0.01)
+    assert min(gaps) > 0.2
+    assert sum(gaps) == pytest.approx(4.5, abs=0.4)
+    assert elsewhere < 0.1
