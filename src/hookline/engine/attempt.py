@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     from hookline.ports.sender import Answer, Headers
 
 
-def unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:
-    """Free a claim under which nothing was sent."""
+def unsent(
+    delivery: Delivery,
+    epoch: Epoch,
+    now: datetime,
+    *,
+    due: datetime | None = None,
+    crashes: int | None = None,
+) -> Settle:
+    """Free a claim under which nothing was sent. due: when it may be tried, None for at once. crashes: with this one."""
     return Settle(
         epoch=epoch,
         delivery_id=delivery.id,
@@ -36,9 +43,9 @@ def unsent(delivery: Delivery, epoch: Epoch, now: datetime) -> Settle:
         attempt=None,
         state=DeliveryState.PENDING,
         lane=delivery.lane,
-        next_attempt_at=now,
+        next_attempt_at=now if due is None else due,
         failures=delivery.failures,
-        crashes=delivery.crashes,
+        crashes=delivery.crashes if crashes is None else crashes,
     )
 
 

@@ -1,18 +1,17 @@
-"""Deliver: claim, sign, send, classify, settle.
+"""Deliver: word, sign, send, classify. Before it a delivery is claimed (claim.py), after it settled (settle.py).
 
-A delivery waits in the table, not in a worker. What this node has claimed stands in the lane of its webhook; a
-lanes take turns (round the organizations, then round their webhooks), so a dead receiver holds its own cap and
-nothing else (lanes.py).
+A delivery waits in the table, not in a worker. What this node has claimed stands in the lane of its webhook, and lanes
+take turns (round the organizations, then round their webhooks), so a dead receiver holds its own cap and nothing else
+(lanes.py).
 
 Before a send there is a claim under this node's epoch and a lease that is known to be alive. After a send there is
-one transaction: attempt and new state. If the store is away, outcomes wait here until it is back.
+one transaction: attempt and new state.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,22 +24,23 @@ from hookline.core.lifecycle import PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
 from hookline.core.templates import TemplateFailedError
 from hookline.engine.alert import NO_NEWS
-from hookline.engine.attempt import attempt_of, cause_of, header, is_test, request_of, unsent, unworded
-from hookline.engine.due import DueNotes
+from hookline.engine.attempt import attempt_of, header, is_test, request_of, unsent, unworded
+from hookline.engine.claim import Claimer
 from hookline.engine.lanes import Claim, Lanes
 from hookline.engine.pace import Pacer
+from hookline.engine.settle import Settler
 from hookline.engine.word import Wording
 from hookline.errors import PayloadGoneError, StorageError
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
-from hookline.ports import ClaimDeliveries, Owed, Settle, Want
+from hookline.ports import Owed, Settle
 from hookline.ports.sender import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
     from datetime import datetime
 
     from hookline.core.lifecycle import Verdict
-    from hookline.engine.alert import Alerts, News
+    from hookline.engine.alert import Alerts
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
     from hookline.engine.lanes import WebhookLane
@@ -48,17 +48,12 @@ if TYPE_CHECKING:
     from hookline.engine.payloads import PayloadLinks
     from hookline.engine.target import Target
     from hookline.engine.watch import Watch
-    from hookline.errors import HooklineError
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch, Leases, NewEvent
     from hookline.ports.sender import Outgoing, Sender
 
 _log = structlog.get_logger("hookline.deliver")
-
-_CLAIM_AT_ONCE: Final = 256
-_SCAN_SECONDS: Final = 5.0
-"""How often the table is asked for lanes that nobody told us of: what dead nodes and lost wake-ups left."""
 
 _CRASHES_ALLOWED: Final = 3
 """Times our own code may fail on a delivery before it is set aside (P22)."""
@@ -107,28 +102,33 @@ class Deliverer:
         )
         self._lanes = Lanes(max_in_flight=max_in_flight)
         self._pacer = Pacer(leases, on_ready=self._ready, on_due=self._renew)
-        self._due = DueNotes()
+        self._claims = Claimer(
+            committer=committer,
+            archive=archive,
+            directory=directory,
+            lanes=self._lanes,
+            lease=lease,
+            clock=clock,
+            take=self._take_claimed,
+        )
+        self._settler = Settler(committer=committer, lease=lease, alerts=alerts, expect=self.expect)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._claimer: asyncio.Task[None] | None = None
         self._is_open = False
-        self._held: set[Key] = set()
-        self._unsettled = 0
 
     def __repr__(self) -> str:
-        return f"Deliverer({self._lanes!r}, unsettled={self._unsettled})"
+        return f"Deliverer({self._lanes!r}, {self._settler!r})"
 
     # --- life ---
 
     def start(self) -> None:
         self._is_open = True
-        self._claimer = asyncio.create_task(self._claim_forever(), name="claimer")
+        self._claims.start()
 
     async def close(self, grace: float) -> None:
         """Send nothing new, let what is in flight end within ``grace`` seconds, give the rest back."""
         self._is_open = False
         self._pacer.close()
-        if self._claimer is not None:
-            self._claimer.cancel()
+        self._claims.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
@@ -136,14 +136,12 @@ class Deliverer:
         now = self._clock.now()
         for claim in self._lanes.empty():
             self._give_back(claim, now)
-        deadline = asyncio.get_running_loop().time() + grace
-        while self._unsettled and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 -- once, at the end
-            await asyncio.sleep(0.01)
+        await self._settler.close(grace)
 
     def forget(self) -> None:
         """The lease is lost: what is in memory belongs to others now. Running sends end and are fenced."""
         for claim in self._lanes.empty():
-            self._held.discard(claim.owed.delivery.id)
+            self._settler.drop(claim.owed.delivery.id)
 
     # --- room ---
 
@@ -169,26 +167,36 @@ class Deliverer:
         self._enqueue(self._lanes.of(target), claim)
         self._pump()
 
+    def _take_claimed(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            self._enqueue(self._lanes[claim.owed.delivery.webhook_id], claim)
+        self._pump()
+
     def _enqueue(self, lane: WebhookLane, claim: Claim, *, is_urgent: bool = False) -> None:
-        self._held.add(claim.owed.delivery.id)
+        self._settler.hold(claim.owed.delivery.id)
         self._lanes.enqueue(lane, claim, is_urgent=is_urgent)
         if lane.pace is not None:
             self._pacer.look(lane)
 
     def holds(self, delivery_id: Key) -> bool:
         """Say whether a delivery is in this node's hands: waiting, on its way, or about to be settled."""
-        return delivery_id in self._held
+        return self._settler.holds(delivery_id)
 
     async def release(self, delivery_id: Key, organization_id: Key, epoch: Epoch) -> None:
         """Give a delivery back that the table says we hold and we do not."""
         delivery = await self._archive.delivery(delivery_id, organization_id=organization_id)
         if delivery is not None:
-            self._post(unsent(delivery, epoch, self._clock.now()))
+            self._settler.post(unsent(delivery, epoch, self._clock.now()))
 
     def expect(self, webhook_id: Key, lane: Lane, due_at: datetime) -> None:
         """Note that the table holds a delivery due then; it is claimed when the time has come."""
         if self._is_open:
-            self._due.note(webhook_id, lane, due_at)
+            self._claims.expect(webhook_id, lane, due_at)
+
+    def rescan(self) -> None:
+        """Another node left deliveries in the table: look soon."""
+        if self._is_open:
+            self._claims.rescan()
 
     # --- turns ---
 
@@ -238,19 +246,11 @@ class Deliverer:
                 await self._deliver(lane, claim)
             finally:
                 self._lanes.done(lane)
-                self._refill(lane)
+                self._claims.refill(lane)
             turn = self._next_turn()
             if turn is None:
                 return
             lane, claim = turn
-
-    def _refill(self, lane: WebhookLane) -> None:
-        """Ask the table for more once there is room again."""
-        if lane.has_more:
-            now = self._clock.now()
-            for line in [one for one in lane.has_more if lane.is_low(one)]:
-                self._due.note(lane.target.id, line, now)
-                lane.has_more.discard(line)
 
     def _let_rest(self, lane: WebhookLane, seconds: float) -> None:
         """Start nothing more for this webhook for a while; the longest of several rests counts."""
@@ -374,7 +374,7 @@ class Deliverer:
                 ended_at=ended_at,
                 next_attempt_at=due,
             )
-        self._post(
+        self._settler.post(
             Settle(
                 epoch=claim.epoch,
                 delivery_id=delivery.id,
@@ -423,21 +423,8 @@ class Deliverer:
             events = self._alerts.poisoned(target, claim, reason, at)
             self._set_aside(claim, reason, at, crashes=crashes, events=events)
             return
-        self._post(
-            Settle(
-                epoch=claim.epoch,
-                delivery_id=delivery.id,
-                webhook_id=delivery.webhook_id,
-                at=at,
-                attempt=None,
-                state=DeliveryState.PENDING,
-                lane=delivery.lane,
-                next_attempt_at=at + _OUR_PAUSE * self._time_scale,
-                failures=delivery.failures,
-                crashes=crashes,
-                ordering_key=delivery.ordering_key,
-            )
-        )
+        later = at + _OUR_PAUSE * self._time_scale
+        self._settler.post(unsent(delivery, claim.epoch, at, due=later, crashes=crashes))
 
     def _set_aside(
         self,
@@ -449,20 +436,14 @@ class Deliverer:
         events: tuple[NewEvent, ...] = (),
     ) -> None:
         """End a delivery that cannot be sent at all; visible, with the reason."""
-        delivery = claim.owed.delivery
-        self._post(
-            Settle(
-                epoch=claim.epoch,
-                delivery_id=delivery.id,
-                webhook_id=delivery.webhook_id,
-                at=at,
-                attempt=None,
+        settle = unsent(claim.owed.delivery, claim.epoch, at, crashes=crashes)
+        self._settler.post(
+            msgspec.structs.replace(
+                settle,
                 state=DeliveryState.EXHAUSTED,
                 state_reason=reason,
-                lane=delivery.lane,
-                failures=delivery.failures,
-                crashes=delivery.crashes if crashes is None else crashes,
-                ordering_key=delivery.ordering_key,
+                next_attempt_at=None,
+                ordering_key=claim.owed.delivery.ordering_key,
                 events=events,
             )
         )
@@ -483,135 +464,9 @@ class Deliverer:
                 state_reason=f"webhook_{target.webhook.status}",
                 next_attempt_at=None,
             )
-        self._post(settle)
-
-    # --- settling ---
-
-    def _post(self, settle: Settle, news: News = NO_NEWS, *, tries: int = 0) -> None:
-        """Commit an outcome; keep it and try again while the store is away: it must not be lost, since the request
-        was made. news: what shares its transaction, at the first try.
-        """
-        self._unsettled += 1
-
-        def done(result: object) -> None:
-            self._unsettled -= 1
-            if isinstance(result, StorageError):
-                self._retry_settle(settle, result, tries)
-                return
-            self._held.discard(settle.delivery_id)
-            self._alerts.conclude(settle.events, settle.epoch, result)
-            if result is False:
-                _log.info("claim_lost", delivery=settle.delivery_id.hex())
-            elif settle.next_attempt_at is not None:
-                self.expect(settle.webhook_id, settle.lane, settle.next_attempt_at)
-            elif settle.ordering_key is not None:
-                self.expect(settle.webhook_id, Lane.FIRST, settle.at)
-
-        self.committer.post(settle, done)
-        if news.write is not None and news.done is not None:
-            self.committer.post(news.write, news.done, is_joined=True)
-
-    def _retry_settle(self, settle: Settle, failure: HooklineError, tries: int) -> None:
-        if settle.epoch != self._lease.epoch or (tries and not self._is_open):
-            self._alerts.conclude(settle.events, settle.epoch, failure)
-            self._held.discard(settle.delivery_id)  # whoever takes our claims over sends it again
-            return
-        if failure.code == "WRITE_REFUSED" and settle.attempt is not None:
-            # The answer itself cannot be stored: keep the outcome, drop what the receiver said.
-            bare = msgspec.structs.replace(
-                settle.attempt, response_headers=(), response_body=b"", error="unstorable"
-            )
-            settle = msgspec.structs.replace(settle, attempt=bare)
-        self._unsettled += 1
-        delay = min(0.2 * 2**tries, 5.0)
-
-        def again() -> None:
-            self._unsettled -= 1
-            self._post(settle, tries=tries + 1)
-
-        asyncio.get_running_loop().call_later(delay, again)
+        self._settler.post(settle)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    # --- claiming from the table ---
-
-    async def _claim_forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        next_scan = loop.time()
-        while True:
-            try:
-                if loop.time() >= next_scan:
-                    next_scan = loop.time() + _SCAN_SECONDS
-                    await self._scan()
-                await self._claim_due()
-            except StorageError as exc:
-                _log.warning("claim_failed", reason=exc.message)
-                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 -- spreads reconnecting nodes
-            await self._due.wait(self._clock.now(), longest=next_scan - loop.time())
-
-    def rescan(self) -> None:
-        """Another node left deliveries in the table: look soon."""
-        if self._is_open:
-            self._spawn(self._scan_quietly())
-
-    async def _scan_quietly(self) -> None:
-        try:
-            await self._scan()
-        except StorageError as exc:
-            _log.warning("scan_failed", reason=exc.message)
-
-    async def _scan(self) -> None:
-        for waiting in await self._archive.waiting():
-            self._due.note(waiting.webhook_id, waiting.lane, waiting.due_at)
-
-    async def _claim_due(self) -> None:
-        """Claim what is due and has room, a bounded number for each webhook lane."""
-        now = self._clock.now()
-        wants = []
-        for webhook_id, line in self._due.take_due(now):
-            want = await self._want(webhook_id, line)
-            if want is not None:
-                wants.append(want)
-        if not wants or not self._lease.is_held():
-            return
-        epoch = self._lease.epoch
-        taken = await self.committer.commit(ClaimDeliveries(epoch=epoch, wants=tuple(wants), now=now))
-        assert isinstance(taken, tuple)
-        self._take_claimed(taken, epoch)
-        self._expect_more(wants, taken, now)
-
-    async def _want(self, webhook_id: Key, line: Lane) -> Want | None:
-        lane = self._lanes.get(webhook_id)
-        target = (
-            self._directory.known_target(lane.organization_id, webhook_id)
-            if lane is not None
-            else await self._directory.target(webhook_id)
-        )
-        if target is None or not target.is_active:
-            return None
-        lane = self._lanes.of(target)
-        room = min(self._lanes.room(lane, line), _CLAIM_AT_ONCE)
-        if room <= 0:
-            lane.has_more.add(line)
-            return None
-        return Want(webhook_id=webhook_id, lane=line, limit=room, revision=target.revision)
-
-    def _take_claimed(self, taken: tuple[Owed, ...], epoch: Epoch) -> None:
-        for owed in taken:
-            self._enqueue(self._lanes[owed.delivery.webhook_id], Claim(owed, epoch, cause_of(owed)))
-        self._pump()
-
-    def _expect_more(self, wants: list[Want], taken: tuple[Owed, ...], now: datetime) -> None:
-        """A full claim means there may be more of the same."""
-        counts = Counter((owed.delivery.webhook_id, owed.delivery.lane) for owed in taken)
-        for want in wants:
-            if counts[want.webhook_id, want.lane] < want.limit:
-                continue
-            lane = self._lanes[want.webhook_id]
-            if lane.is_low(want.lane):
-                self._due.note(want.webhook_id, want.lane, now)
-            else:
-                lane.has_more.add(want.lane)
