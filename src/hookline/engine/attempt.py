@@ -34,7 +34,7 @@ def unsent(
     due: datetime | None = None,
     crashes: int | None = None,
 ) -> Settle:
-    """Free a claim under which nothing was sent. due: when it may be tried, or None: at once. crashes: with this one."""
+    """Free a claim under which nothing was sent. due: when to try it, or None: at once.  crashes: with this one."""
     return Settle(
         epoch=epoch,
         delivery_id=delivery.id,
