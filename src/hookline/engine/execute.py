@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,16 +16,17 @@ import msgspec
 import structlog
 
 from hookline import failpoints
+from hookline.engine.claim_runs import RunClaimer
 from hookline.engine.record import KILLED, ClaimGoneError, Run
 from hookline.engine.run_limits import USED_UP
 from hookline.errors import MissingError, StorageError
 from hookline.model.executions import Automation, Execution, Failure
 from hookline.model.states import ExecutionStatus, Kind
-from hookline.ports import AdoptExecutions, Cancel, Cancelling, ClaimExecutions, Requeue, Resume, Suspend
+from hookline.ports import AdoptExecutions, Cancel, Cancelling, Requeue, Resume, Suspend
 from hookline.ports.runner import Failed, Lost, RunJob, Suspended, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from hookline.engine.calls import FlowCalls
     from hookline.engine.commit import Committer
@@ -45,13 +45,6 @@ _log = structlog.get_logger("hookline.execute")
 
 _MOST_WAITING: Final = 1_024
 """Claimed executions in memory that wait for their turn; the rest stays in the table."""
-
-_SCAN_SECONDS: Final = 2.0
-"""How often the table is asked for executions that nobody told us of."""
-
-_SHORTEST_PAUSE_SECONDS: Final = 0.001
-_SHORTEST_PAUSE_OF_SOME: Final = 0.2
-"""… of a node that may not run every kind: what is due may be for others."""
 
 Place = tuple["Key | None", Kind, str]
 """An automation: of an organization, or (None) of the app, which all of them share."""
@@ -101,8 +94,15 @@ class Executor:
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._running_of: dict[Place | Key, int] = {}
         self._waiting = 0
-        self._wake = asyncio.Event()
-        self._claimer: asyncio.Task[None] | None = None
+        self._claims = RunClaimer(
+            committer=committer,
+            archive=archive,
+            lease=lease,
+            clock=clock,
+            room=lambda: _MOST_WAITING - self._waiting,
+            kinds=self._kinds,
+            take=self._take,
+        )
         self._is_open = False
         self._calls: FlowCalls | None = None
 
@@ -124,13 +124,12 @@ class Executor:
         self._automations = {(one.kind, one.id): one for one in self._runner.automations}
         if takes_work:
             self._is_open = True
-            self._claimer = asyncio.create_task(self._claim_forever(), name="execution-claimer")
+            self._claims.start()
 
     async def close(self, grace: float) -> None:
         """Take nothing new, let what runs end within ``grace`` seconds, give the rest back to the queue."""
         self._is_open = False
-        if self._claimer is not None:
-            self._claimer.cancel()
+        self._claims.close()
         for queue in list(self._queues.values()):
             for execution, epoch in queue:
                 await self._try(Requeue(epoch=epoch, execution_id=execution.id))
@@ -165,6 +164,10 @@ class Executor:
     def automation(self, kind: Kind, automation_id: str) -> Automation | None:
         """An automation of the app."""
         return self._automations.get((kind, automation_id))
+
+    def _kinds(self) -> tuple[Kind, ...] | None:
+        """What this node may take from the table: without an app, no code of it. None for everything."""
+        return None if self._automations else self._definitions.kinds
 
     async def find(self, organization_id: Key, kind: Kind, automation_id: str) -> Automation | None:
         """An automation of the app or of an organization's own. Raises StorageError."""
@@ -208,7 +211,7 @@ class Executor:
 
     def expect(self) -> None:
         """The table holds something to run: look soon."""
-        self._wake.set()
+        self._claims.look()
 
     def holds(self, execution_id: Key) -> bool:
         """Say whether an execution runs here or waits here for its turn."""
@@ -272,7 +275,7 @@ class Executor:
             for other in list(self._queues):
                 self._pump(other)
         if self._waiting < _MOST_WAITING // 2:
-            self._wake.set()
+            self._claims.look()
 
     # --- one execution: load, run, finish ---
 
@@ -343,7 +346,7 @@ class Executor:
             await self._suspend(run, outcome)
         elif isinstance(outcome, Lost) and self._may_run_again(run, outcome):
             await self._try(Requeue(epoch=run.epoch, execution_id=execution.id))
-            self._wake.set()
+            self._claims.look()
         elif isinstance(outcome, Failed | TimedOut | Lost) and self._retries_left(run):
             await self._retry_later(run, outcome.failure)
         else:
@@ -385,7 +388,7 @@ class Executor:
         )
         if result is False:
             raise ClaimGoneError("The execution belongs to another node now.")
-        self._wake.set()
+        self._claims.look()
 
     async def _finish(
         self, execution: Execution, epoch: Epoch, outcome: Outcome, run: Run | None = None
@@ -440,7 +443,7 @@ class Executor:
             )
         )
         if result == "resumed":
-            self._wake.set()
+            self._claims.look()
         return str(result)
 
     async def _finish_if_cancelled(self, execution: Execution, epoch: Epoch) -> None:
@@ -462,7 +465,7 @@ class Executor:
                 )
                 if may_run:
                     await self._committer.commit(Requeue(epoch=epoch, execution_id=execution.id))
-                    self._wake.set()
+                    self._claims.look()
                 else:
                     failure = Failure(code="LOST", message="The database was away while this execution ran.")
                     await self._finish(stored, epoch, Lost(failure=failure))
@@ -477,54 +480,12 @@ class Executor:
         except StorageError as exc:
             _log.warning("write_failed", write=type(write).__name__, reason=exc.message)
 
-    # --- claiming ---
+    # --- claimed, by this node or by one that died ---
 
-    async def _claim_forever(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                more = await self._claim_some()
-            except StorageError as exc:
-                _log.warning("execution_claim_failed", reason=exc.message)
-                more = False
-            if more:
-                continue
-            try:
-                async with asyncio.timeout(await self._pause()):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-
-    async def _pause(self) -> float:
-        """Seconds until the next sleeper wakes, at most the scan interval."""
-        try:
-            wake_at = await self._archive.next_wake_at()
-        except StorageError:
-            return _SCAN_SECONDS
-        if wake_at is None:
-            return _SCAN_SECONDS
-        shortest = _SHORTEST_PAUSE_SECONDS if self._kinds() is None else _SHORTEST_PAUSE_OF_SOME
-        return max(shortest, min(_SCAN_SECONDS, (wake_at - self._clock.now()) / timedelta(seconds=1)))
-
-    def _kinds(self) -> tuple[Kind, ...] | None:
-        """What this node may take from the table: without an app, no code of it. None for everything."""
-        return None if self._automations else self._definitions.kinds
-
-    async def _claim_some(self) -> bool:
-        """Claim what can run; True when there may be more and there is room for it."""
-        room = min(_MOST_WAITING - self._waiting, 256)
-        kinds = self._kinds()
-        if room <= 0 or not self._lease.is_held() or kinds == ():
-            return False
-        epoch = self._lease.epoch
-        claimed = await self._committer.commit(
-            ClaimExecutions(epoch=epoch, limit=room, now=self._clock.now(), kinds=kinds)
-        )
-        assert isinstance(claimed, tuple)
+    async def _take(self, claimed: Sequence[Execution], epoch: Epoch) -> None:
         for execution in claimed:
             await self._learn(execution)
             self._enqueue(execution, epoch)
-        return len(claimed) == room
 
     async def _learn(self, execution: Execution) -> None:
         """Have the facts of its automation at hand; a store that is away leaves it without limits of its own."""
@@ -549,7 +510,7 @@ class Executor:
             await self._finish(execution, epoch, KILLED)
         elif execution.status is ExecutionStatus.QUEUED or _may_restart(automation, execution):
             await self._try(Requeue(epoch=epoch, execution_id=execution.id))
-            self._wake.set()
+            self._claims.look()
         else:
             failure = Failure(code="LOST", message="The node that ran this execution stopped.")
             await self._finish(execution, epoch, Lost(failure=failure))
