@@ -189,6 +189,35 @@ def _disabled(health: Health, failure: LastFailure, reason: str, id_: Key) -> Ch
     )
 
 
+def merged(stored: Health, base: Health, mine: Health) -> Health:
+    """What another node stored meanwhile, with what this one only counted since it read ``base``.
+
+    A success seen by either ends the days of only failures; of two beginnings the later one counts.
+    """
+    if mine.failing_since is None:
+        reset: Health = replace(stored, failing_since=None, failures=0, exhausted=0, misconfigured=())
+        return reset
+    if stored.failing_since is None:
+        return stored
+    is_same = mine.failing_since == base.failing_since
+    failures = mine.failures - base.failures * is_same
+    exhausted = mine.exhausted - base.exhausted * is_same
+    known = [failure for failure in (stored.latest, mine.latest) if failure is not None]
+    streak = dict.fromkeys((*stored.misconfigured, *mine.misconfigured))
+    together: Health = replace(
+        stored,
+        failing_since=max(stored.failing_since, mine.failing_since),
+        failures=stored.failures + failures,
+        exhausted=stored.exhausted + exhausted,
+        latest=max(known, key=lambda failure: failure.at, default=None),
+        misconfigured=tuple(streak)[-MISCONFIGURED_EVENTS:] if mine.misconfigured else (),
+    )
+    alert = together.alert(Cause.FAILING)
+    if alert is None:
+        return together
+    return _put(together, replace(alert, count=alert.count + failures, exhausted=alert.exhausted + exhausted))
+
+
 # --- people and time ----------------------------------------------------------------------------------------
 
 

@@ -76,16 +76,35 @@ NO_NEWS: Final = News()
 class _Ward:
     """A webhook that is or was in trouble.
 
-    health: None until it is read.  is_dirty: it counts more than is stored.  idle: cleared while it is being read or
-    changed.
+    health: None until it is read.  base: as it was last read or stored.  is_behind: another node stored it since.
+    idle: cleared while it is being read or changed.
     """
 
     health: Health | None = None
-    is_dirty: bool = False
+    base: Health | None = None
+    is_behind: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.idle.set()
+
+    @property
+    def is_dirty(self) -> bool:
+        """It counts more than is stored."""
+        return self.health != self.base
+
+    def put(self, health: Health | None) -> None:
+        """It is as stored; None when that is not known any more."""
+        self.health = self.base = health
+        self.is_behind = False
+
+    def take_in(self, stored: Health) -> None:
+        """Another node stored this meanwhile."""
+        if self.health is None or self.base is None or not self.is_dirty:
+            self.put(stored)
+            return
+        self.health, self.base = alerting.merged(stored, self.base, self.health), stored
+        self.is_behind = False
 
     def is_open_here(self) -> bool:
         """It is in trouble as far as this node knows, and all that it knows is stored."""
@@ -175,7 +194,7 @@ class Alerts:
         ward = self._wards.get(target.id)
         if step is None or target.webhook.origin is not Origin.REGISTERED:
             return only_events
-        if ward is None or ward.health is None or not ward.idle.is_set():
+        if ward is None or ward.health is None or ward.is_behind or not ward.idle.is_set():
             return only_events  # it is not ready, because the store is away
         change = step(ward.health, target)
         if not change.is_urgent:
@@ -300,7 +319,7 @@ class Alerts:
             for id_, health in found.items():
                 ward = self._wards.setdefault(id_, _Ward())
                 if ward.idle.is_set() and self._is_behind(id_, health.version):
-                    ward.health, ward.is_dirty = health, False
+                    ward.take_in(health)
             await asyncio.sleep(0)
 
     def _is_behind(self, webhook_id: Key, version: int) -> bool:
@@ -377,7 +396,7 @@ class Alerts:
             ward = self._wards.setdefault(webhook_id, _Ward())
             if not ward.idle.is_set():
                 await ward.idle.wait()
-            elif ward.health is None:
+            elif ward.health is None or ward.is_behind:
                 await self._read(ward, webhook_id, organization_id)
             else:
                 return ward
@@ -387,15 +406,14 @@ class Alerts:
         try:
             found = await self._records.health([webhook_id])
             blank = Health(webhook_id=webhook_id, organization_id=organization_id)
-            ward.health, ward.is_dirty = found.get(webhook_id, blank), False
+            ward.take_in(found.get(webhook_id, blank))
         finally:
             ward.idle.set()
 
     def _count(self, webhook_id: Key, ward: _Ward, change: Change) -> None:
         """Keep what is only counted in memory until the next look."""
-        if change.health != ward.health:
-            ward.health, ward.is_dirty = change.health, True
-        elif not change.health.is_watched and not ward.is_dirty:
+        ward.health = change.health
+        if not change.health.is_watched and not ward.is_dirty:
             self._wards.pop(webhook_id, None)
 
     def _begin(self, ward: _Ward, target: Target, change: Change, at: datetime) -> tuple[ChangeHealth, Done]:
@@ -417,8 +435,10 @@ class Alerts:
 
         def done(result: object) -> None:
             is_stored = result is True
-            ward.health = write.health if is_stored else None
-            ward.is_dirty = False
+            if result is False:
+                ward.is_behind = True
+            else:
+                ward.put(write.health if is_stored else None)
             ward.idle.set()
             self.conclude(events, epoch, result)
             if is_stored:

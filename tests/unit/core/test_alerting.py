@@ -16,6 +16,7 @@ from hookline.core.alerting import (
     failed,
     held_for_long,
     is_misconfigured,
+    merged,
     paused,
     resumed,
     snoozed,
@@ -290,3 +291,29 @@ def test_nothing_is_open_or_watched_when_the_webhook_is_gone() -> None:
 
     assert [alert.closed_at for alert in change.alerts] == [T + HOUR]
     assert not change.health.is_watched
+
+
+def test_what_two_nodes_counted_is_added_up() -> None:
+    base = fail(WELL, T).health
+    theirs = fail(fail(base, T + timedelta(seconds=1)).health, T + timedelta(seconds=3)).health
+    mine = fail(base, T + timedelta(seconds=2)).health
+
+    together = merged(theirs, base, mine)
+
+    assert (together.failing_since, together.failures) == (T, 4)
+    assert together.latest == theirs.latest
+    assert [alert.count for alert in together.alerts] == [4]
+
+
+def test_a_success_on_either_node_ends_the_days_of_only_failures() -> None:
+    base = fail(WELL, T).health
+    more = fail(base, T + DAY).health
+    success = succeeded(base, started_at=T - HOUR, at=T + HOUR).health
+    anew = fail(success, T + 2 * DAY).health
+
+    assert merged(more, base, success).failing_since is None
+    assert merged(success, base, more).failing_since is None
+    assert (merged(more, base, anew).failing_since, merged(anew, base, more).failing_since) == (
+        T + 2 * DAY,
+        T + 2 * DAY,
+    )
