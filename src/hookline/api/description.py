@@ -130,19 +130,6 @@ def docs_page(document: dict[str, Any]) -> Response:
     return _shown("".join(_page(document)))
 
 
-def welcome_page(version: str) -> Response:
-    """Return what a person sees who opens the server's address."""
-    return _shown(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Hookline</title><style>{_STYLE}</style></head><body><h1>Hookline {escape(version)}</h1>"
-        "<p>The server runs. <code>hookline --help</code> names the commands that speak to it.</p>"
-        '<ul><li><a href="/docs">The API</a>, and the same as <a href="/openapi.json">OpenAPI 3.1</a></li>'
-        '<li><a href="/readyz">Whether it takes work</a></li><li><a href="/metrics">Metrics</a></li></ul>'
-        "</body></html>"
-    )
-
-
 def _shown(page: str) -> Response:
     return Response(
         page,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from hookline.api.call import RATE_PER_SECOND
-from hookline.api.description import docs_page, welcome_page
+from hookline.api.description import docs_page
 from hookline.api.metrics import metrics_text
 from hookline.api.publish import MOST_EVENTS
 from hookline.api.reply import Admin, AtSite, Body, Reader, reply
@@ -142,11 +142,6 @@ async def reseal_all(site: AtSite, _: Admin, body: ResealBody | None = None) -> 
 @router.get("/openapi.json", summary="This description, OpenAPI 3.1", include_in_schema=False)
 async def openapi(request: Request) -> Response:
     return reply(request.app.state.openapi)
-
-
-@router.get("/", summary="What this is, for people", include_in_schema=False)
-async def welcome(site: AtSite) -> Response:
-    return welcome_page(site.settings.version)
 
 
 @router.get("/docs", summary="This description for people", include_in_schema=False)

@@ -84,6 +84,7 @@ def announce(settings: Settings, running: Running) -> None:
     lines = [
         f"hookline is ready on {running.url}",
         f"  database   {settings.database_label}",
+        f"  dashboard  {running.url}/, sign in with a key",
         f"  management {running.url}/api/v1, described at {running.url}/docs",
     ]
     if settings.app:
