@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from hookline.stores.postgres.batch import Batch
     from hookline.stores.postgres.connection import Connection
 
-_ADD_HEALTH: Final = f"""
-INSERT INTO webhook_health ({", ".join(rows.HEALTH)}) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
-RETURNING true
-"""
-_PUT_HEALTH: Final = """
-UPDATE webhook_health SET version = $3, is_watched = $4, document = $5
-WHERE webhook_id = $1 AND organization_id = $2 AND version = $3 - 1 RETURNING true
+# One statement for a first and for a later version, so that a batch goes in one trip, in the order of its webhooks.
+_PUT_HEALTH: Final = f"""
+INSERT INTO webhook_health AS h ({", ".join(rows.HEALTH)})
+SELECT $1::bytea, $2::bytea, $3::integer, $4::boolean, $5::bytea
+WHERE $3 = 1 OR EXISTS (SELECT FROM webhook_health WHERE webhook_id = $1)
+ON CONFLICT (webhook_id) DO UPDATE
+SET version = excluded.version, is_watched = excluded.is_watched, document = excluded.document
+WHERE h.organization_id = excluded.organization_id AND h.version = excluded.version - 1
+RETURNING webhook_id, version
 """
 _PUT_ALERT: Final = f"""
 INSERT INTO alerts ({", ".join(rows.ALERT)}) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -53,33 +55,52 @@ FROM (SELECT FROM deliveries WHERE webhook_id = $1 AND state = 'held' LIMIT $2) 
 
 
 async def change_health(connection: Connection, batch: Batch) -> None:
-    """One after the other, in the order of their webhooks, so that two nodes never wait for each other."""
-    for place, write in sorted(batch.of(ChangeHealth), key=lambda one: one[1].health.webhook_id):
-        batch.results[place] = is_stored = await _change(connection, write)
+    """In the order of their webhooks, so that two nodes never wait for each other.
+
+    When a receiver of many webhooks fails, a batch holds a change of each: those go in three trips together. Changes
+    that also change the webhook are rare; with one among them, each is made for itself.
+    """
+    writes = sorted(batch.of(ChangeHealth), key=lambda one: one[1].health.webhook_id)
+    if not writes:
+        return
+    if any(write.webhook is not None for _, write in writes):
+        stored = [await _change(connection, write) for _, write in writes]
+    else:
+        stored = await _change_all(connection, [write for _, write in writes])
+    for (place, write), is_stored in zip(writes, stored, strict=True):
+        batch.results[place] = is_stored
         if is_stored:
             batch.add_events(write.epoch, write.events)
 
 
+async def _change_all(connection: Connection, writes: list[ChangeHealth]) -> list[bool]:
+    healths = [rows.health_row(write.health) for write in writes]
+    found: Any = await connection.fetchmany(_PUT_HEALTH, healths)
+    stored = {(row[0], row[1]) for row in found}
+    results = []
+    for write in writes:
+        version = (write.health.webhook_id, write.health.version)
+        results.append(version in stored)
+        stored.discard(version)  # of two that would be the same version, the first was stored
+    made = [write for write, is_stored in zip(writes, results, strict=True) if is_stored]
+    alerts = [rows.alert_row(alert) for write in made for alert in write.alerts]
+    if alerts:
+        await connection.executemany(_PUT_ALERT, alerts)
+    mails = [rows.mail_row(mail) for write in made for mail in write.mails]
+    if mails:
+        await connection.executemany(_PUT_MAIL, mails)
+    return results
+
+
 async def _change(connection: Connection, write: ChangeHealth) -> bool:
+    """One change with its webhook: all of it, or nothing."""
     await connection.execute("SAVEPOINT changing")
-    if not await _replace(connection, write):
+    (is_stored,) = await _change_all(connection, [write])
+    if is_stored and write.webhook is not None:
+        is_stored = await replace_document(connection, write.webhook, rows.to_ms(write.at))
+    if not is_stored:
         await connection.execute("ROLLBACK TO SAVEPOINT changing")
-        return False
-    for alert in write.alerts:
-        await connection.execute(_PUT_ALERT, *rows.alert_row(alert))
-    for mail in write.mails:
-        await connection.execute(_PUT_MAIL, *rows.mail_row(mail))
-    return True
-
-
-async def _replace(connection: Connection, write: ChangeHealth) -> bool:
-    """Put health and webhook in place; False when one of them is not what the change was made from."""
-    sql = _ADD_HEALTH if write.health.version == 1 else _PUT_HEALTH
-    if not await connection.fetchval(sql, *rows.health_row(write.health)):
-        return False
-    if write.webhook is None:
-        return True
-    return await replace_document(connection, write.webhook, rows.to_ms(write.at))
+    return is_stored
 
 
 async def settle_mails(connection: Connection, batch: Batch) -> None:
