@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from json import loads
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from hookline.cli import show
-from hookline.cli.client import Client, segment
+from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.options import Data, Json, Limit, read_data
 from hookline.cli.sheets import show_execution
 from hookline.cli.trigger import ENDED
@@ -82,29 +84,62 @@ def show_(execution_id: str, /, *, json: Json = False) -> None:
 
 
 @app.command
-def logs(execution_id: str, /, *, limit: Limit = 500, json: Json = False) -> None:
+def logs(
+    execution_id: str,
+    /,
+    *,
+    limit: Limit = 500,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
+    json: Json = False,
+) -> None:
     """Print what an execution logged.
 
     For example:
 
     ```
     hookline executions logs exec_…
+    hookline executions logs exec_… --follow
     ```
 
     Parameters
     ----------
     execution_id
         Its id from `hookline executions list`.
+    follow
+        All of it, and what is logged while it runs, with its progress, until it has ended.
     """
+    if follow:
+        _follow(Client.from_environment(), execution_id, json=json)
+        return
     page = Client.from_environment().get(_path(execution_id, "/logs"), limit=limit)
     if json:
         show.as_json(page)
         return
     for entry in page["logs"]:
-        at = entry.get("at") or entry.get("timestamp")
-        show.line(f"{at} {entry.get('level', ''):<7} {_told(entry)}")
+        _log_line(entry)
     if not page["logs"]:
         show.line("it has logged nothing", "dim")
+
+
+def _follow(client: Client, execution_id: str, *, json: bool) -> None:
+    """Print lines as the server sends them. Raises CommandError when it stops before the end."""
+    for line in client.lines(_path(execution_id, "/logs/follow")):
+        name, _, value = line.decode("utf-8").rstrip("\r\n").partition(": ")
+        if name != "data":
+            continue
+        entry = loads(value)
+        if "position" not in entry:
+            return
+        if json:
+            show.as_json(entry)
+        else:
+            _log_line(entry)
+    raise CommandError(f"the server stopped before the end; see `hookline executions show {execution_id}`")
+
+
+def _log_line(entry: dict[str, Any]) -> None:
+    at = entry.get("at") or entry.get("timestamp")
+    show.line(f"{at} {entry.get('level', ''):<7} {_told(entry)}")
 
 
 def _told(entry: dict[str, Any]) -> str:
@@ -117,6 +152,48 @@ def _told(entry: dict[str, Any]) -> str:
     words += [str(label)] if label else []
     words += [f"{name} {value}" for name, value in fields.items() if name not in {"percent", "label"}]
     return ", ".join(words)
+
+
+@app.command
+def files(
+    execution_id: str,
+    /,
+    *,
+    save: Annotated[
+        Path | None, Parameter(help="Folder to write them to, made when it is not there.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the files that an execution made, or save them.
+
+    For example:
+
+    ```
+    hookline executions files exec_…
+    hookline executions files exec_… --save videos
+    ```
+
+    Parameters
+    ----------
+    execution_id
+        Its id from `hookline executions list`.
+    """
+    client = Client.from_environment()
+    found = client.get(_path(execution_id, "/artifacts"))["artifacts"]
+    if save is not None:
+        try:
+            save.mkdir(parents=True, exist_ok=True)
+            for file in found:
+                client.save(_path(execution_id, f"/artifacts/{segment(file['name'])}"), save / file["name"])
+        except OSError as error:
+            raise CommandError(f"{save} cannot be written: {error}") from error
+    show.listing(
+        found,
+        show.columns("name", ("content_type", "type"), "size", ("created_at", "made")),
+        json=json,
+        spare=("created_at", "content_type"),
+        empty="it has made no files",
+    )
 
 
 @app.command
