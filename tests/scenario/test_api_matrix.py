@@ -11,6 +11,7 @@ import pytest_asyncio
 from api_bed import WORK, Api, echo, serving
 from fastapi.routing import APIRoute
 from instance_bed import ACME, ACME_ORDERS
+from path_ids import PREFIXES
 
 from hookline.api.app import ROUTERS
 from hookline.api.reply import Need
@@ -80,24 +81,6 @@ OPEN = {
     "/api/render/schema",
     "/artifacts/{execution_id}/{name}",
     "/payloads/{organization_id}/{delivery_id}",
-}
-PREFIXES = {
-    "organization_id": "org_",
-    "member_id": "mem_",
-    "key_id": "key_",
-    "trigger_id": "trg_",
-    "webhook_id": "wh_",
-    "execution_id": "exec_",
-    "delivery_id": "dlv_",
-    "event_id": "evt_",
-    "request_id": "req_",
-    "instance_id": "inst_",
-    "replay_id": "rpl_",
-    "job_id": "",
-    "robot_id": "rob_",
-    "script_id": "scr_",
-    "name": "file-",
-    "alert_id": "alr_",
 }
 
 

@@ -84,10 +84,11 @@ def goto(url: str) -> dict[str, Any]:
     return {"action": "goto", "args": [url]}
 
 
-def family() -> set[int]:
-    """Living processes of robots that this test process started."""
+def family(root: int | None = None) -> set[int]:
+    """Living processes that a process started, and those that these started; this test process's if root is None."""
     seen = list(processes())
-    ours = {os.getpid()}
+    root = os.getpid() if root is None else root
+    ours = {root}
     while more := {each.pid for each in seen if each.parent in ours} - ours:
         ours |= more
-    return {each.pid for each in seen if each.pid in ours and each.state != "Z"} - {os.getpid()}
+    return {each.pid for each in seen if each.pid in ours and each.state != "Z"} - {root}

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -202,8 +203,12 @@ async def test_no_setting_of_the_node_reaches_a_robot_and_its_browser_is_nobody(
     users: set[int] = set()
 
     def look() -> None:
-        seen.extend(Path(f"/proc/{pid}/environ").read_bytes() for pid in family())
-        users.update(Path(f"/proc/{pid}").stat().st_uid for pid in browsers())
+        for pid in family():
+            with suppress(OSError):  # it has ended meanwhile
+                seen.append(Path(f"/proc/{pid}/environ").read_bytes())
+        for pid in browsers():
+            with suppress(OSError):
+                users.add(Path(f"/proc/{pid}").stat().st_uid)
 
     outcome, heard = await during(runner, job(goto(f"{site.url}/"), {"action": "wait", "args": [1]}), look)
 
@@ -346,7 +351,7 @@ async def test_a_node_that_is_killed_leaves_no_browser_and_no_profile(site: Site
     async with asyncio.timeout(60):
         while not (await node.stdout.readline()).strip().endswith(b"wait"):
             assert node.returncode is None
-    started = family()
+    started = family(node.pid)
     assert len(started) > 5
     assert list(temporary.glob("hookline-robot-*"))
 
