@@ -132,6 +132,7 @@ class Server:
                 lease_seconds=settings.lease_seconds,
                 retention_days=settings.retention_days,
                 held_retention_days=settings.held_retention_days,
+                conversation_idle_seconds=settings.conversation_idle_seconds,
                 disable_after_days=settings.disable_after_days,
                 payload_retention_days=settings.payload_retention_days or settings.retention_days,
                 retention_max_bytes=settings.retention_max_bytes,

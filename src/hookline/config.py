@@ -335,6 +335,11 @@ class Settings(BaseModel):
         "Deliveries held for a paused or disabled webhook end as `exhausted`, `held_expired`, after so long.",
         30.0,
     )
+    conversation_idle_seconds: Annotated[float, Field(ge=1, le=31_536_000, allow_inf_nan=False)] = _setting(
+        "a number from 1 to 31536000",
+        "A conversation with an agent in which nothing was said for so long is completed.",
+        86_400.0,
+    )
     payload_retention_days: _Days | None = _setting(
         "a number above 0, at most 36500, or nothing",
         "Payloads of ended events, and what receivers answered to them, are emptied so long after the event came; that "

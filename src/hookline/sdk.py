@@ -64,6 +64,7 @@ class Session(Protocol):
     trigger: Trigger
     config: dict[str, Any]
     instance_state: Any
+    history: list[dict[str, Any]]
     resolution: dict[str, Any] | None
 
     def log(self, text: str, level: str, fields: dict[str, Any]) -> None: ...
@@ -208,6 +209,15 @@ class _Conversation:
     @property
     def context(self) -> dict[str, Any]:
         return self._given("context") or {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What was said before in this conversation: ``{"message", "reply"}`` of its latest 100 turns, oldest first.
+
+        reply: what the agent returned, None when that turn did not succeed. Empty in a conversation that a trigger's
+        request opened: it has one turn.
+        """
+        return self._session.history
 
     def resolve(
         self,

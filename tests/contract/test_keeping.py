@@ -37,6 +37,7 @@ from hookline.ports import (
     Finish,
     KeepRequest,
     NewEvent,
+    OpenConversation,
     Publish,
     Published,
     Record,
@@ -297,8 +298,11 @@ async def test_ended_executions_are_pruned_with_what_hangs_on_them(
 ) -> None:
     """Journal, logs, request, and a conversation that has no other turn; one that runs keeps everything."""
     ids: dict[str, Any] = {}
-    shared = conversation(org, clock.now())
-    for name, talk in (("ended", conversation(org, clock.now())), ("also", shared), ("running", shared)):
+    over = {"status": "resolved", "completed_at": clock.now()}
+    shared, own = conversation(org, clock.now(), **over), conversation(org, clock.now(), **over)
+    silent, open_ = conversation(org, clock.now(), **over), conversation(org, clock.now())
+    await store.commit([OpenConversation(epoch=epoch, conversation=one) for one in (silent, open_)])
+    for name, talk in (("ended", own), ("also", shared), ("running", shared)):
         given = execution(org, clock.now(), conversation_id=talk.id)
         came = request(org, clock.now(), execution_id=given.id)
         given = changed(given, request_id=came.id)
@@ -324,6 +328,8 @@ async def test_ended_executions_are_pruned_with_what_hangs_on_them(
         assert await store.journal(given.id) == []
         assert await store.logs(given.id, after=-1, limit=9) == []
     assert await store.conversation(ids["ended"][2].id, organization_id=org) is None
+    assert await store.conversation(silent.id, organization_id=org) is None
+    assert await store.conversation(open_.id, organization_id=org) == open_
     given, came, talk = ids["running"]
     assert [one.id for one in await store.executions(org, ExecutionFilter(), before=None, limit=9)] == [
         given.id

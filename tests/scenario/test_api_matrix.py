@@ -42,6 +42,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/instances/{instance_id}/keys/revoke"): {"flow": "orders"},
     ("POST", "/api/jobs"): {"scenes": [{"duration": 1}]},
     ("POST", "/api/render"): {"scenes": [{"duration": 1}]},
+    ("POST", "/api/v1/conversations"): {"agent_id": "support"},
+    ("POST", "/api/v1/conversations/{conversation_id}/messages"): {"message": "hi"},
     ("POST", "/api/v1/robots"): {
         "name": "New",
         "recording": {"workflow": [{"where": {}, "what": [{"action": "reload"}]}]},
@@ -146,6 +148,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
     new = {"integration": "acme", "customer": {"external_id": "c"}}
     instance = await owner("POST", "/api/v1/instances", new)
     job = await owner("POST", "/api/jobs", BODIES["POST", "/api/jobs"])
+    talk = await owner("POST", "/api/v1/conversations", BODIES["POST", "/api/v1/conversations"])
     robot = await owner("POST", "/api/v1/robots", BODIES["POST", "/api/v1/robots"])
     source = {"slug": "theirs.py", "source": "print()"}
     script = await owner("POST", "/api/v1/scripts", source)
@@ -167,6 +170,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
         "instance_id": instance.json["id"],
         "replay_id": replay.json["id"],
         "job_id": job.json["job_id"],
+        "conversation_id": talk.json["id"],
         "alert_id": alerts.json["alerts"][0]["id"],
         "robot_id": robot.json["id"],
         "script_id": script.json["id"],
@@ -244,6 +248,7 @@ async def test_lists_hold_nothing_of_others(api: Api) -> None:
         "instances",
         "replays",
         "alerts",
+        "conversations",
     ):
         answer = await client("GET", f"/api/v1/{path}")
         assert answer.json[path] == [], path

@@ -57,7 +57,7 @@ async def start_agent(
 
 async def _start(site: Site, caller: Caller, kind: Kind, automation_id: str, body: bytes) -> Response:
     if site.services.automation(kind, automation_id) is None:
-        raise await _not_loaded(site, caller, kind)
+        raise await not_loaded(site, caller, kind)
     start = ExecutionStart(
         organization_id=caller.organization_id,
         kind=kind,
@@ -68,7 +68,7 @@ async def _start(site: Site, caller: Caller, kind: Kind, automation_id: str, bod
     return reply(await started(site, start), 202)
 
 
-async def _not_loaded(site: Site, caller: Caller, kind: Kind) -> MissingError:
+async def not_loaded(site: Site, caller: Caller, kind: Kind) -> MissingError:
     """Say which there are: code is everybody's, and what an organization set up is its own."""
     all_ = await site.services.automations_of(caller.organization_id)
     ids = sorted(each.id for each in all_ if each.kind == kind)

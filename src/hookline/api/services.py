@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hookline.engine.alert import Alerts
     from hookline.engine.artifacts import ArtifactKeeper
     from hookline.engine.contexts import Contexts
+    from hookline.engine.conversations import Conversations
     from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
     from hookline.engine.execute import Executor
@@ -114,6 +115,10 @@ class Services(Protocol):
     @property
     def artifacts(self) -> ArtifactKeeper:
         """Keeps the files that executions make, and makes links to them."""
+
+    @property
+    def conversations(self) -> Conversations:
+        """Begins conversations that are kept open, takes messages, ends them."""
 
     @property
     def payloads(self) -> PayloadLinks:

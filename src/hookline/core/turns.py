@@ -51,6 +51,11 @@ def digest(*parts: str | bytes) -> bytes:
     return hashed.digest()
 
 
+def conversation_gate(conversation_id: bytes) -> bytes:
+    """Return the gate of the turns of a conversation that is kept open: one runs at a time, in the order they came."""
+    return digest("conversation", conversation_id)
+
+
 def place_of(trigger_id: bytes, automation: Automation) -> bytes:
     """Return where the gates and marks of one automation behind one trigger count."""
     return digest(trigger_id, automation.kind, automation.id)

@@ -157,6 +157,19 @@ def _turn(execution: Execution) -> _Turn:
         return _Turn()
 
 
+def body_of_turn(
+    message: bytes, *, user_id: str | None, metadata: bytes | None, context: bytes | None
+) -> bytes:
+    """The AF-3 body of a message, each part as the JSON text that came."""
+    parts = {"user_id": user_id, "metadata": metadata, "context": context}
+    given = {
+        name: _raw(part) if isinstance(part, bytes) else part
+        for name, part in parts.items()
+        if part is not None
+    }
+    return _encode({"message": msgspec.Raw(message), **given})
+
+
 def _name(user_id: msgspec.Raw) -> str | None:
     """A user's id as text: AF-3 says string, yet people send numbers.
 
@@ -210,6 +223,67 @@ def after_turn(
         satisfaction_score=said.satisfaction_score,
         resolution=_encode(kept),
     )
+
+
+def after_message(
+    conversation: Conversation, execution: Execution, *, resolution: bytes | None, now: datetime
+) -> Conversation:
+    """A conversation that is kept open once a turn of it has ended: the message and its reply count, and it is
+    resolved if the agent said so. One that has ended stays as it ended.
+    """
+    is_success = execution.status is ExecutionStatus.SUCCEEDED
+    counted = msgspec.structs.replace(
+        conversation,
+        message_count=conversation.message_count + 1 + is_success,
+        credits_used=conversation.credits_used + execution.credits_used,
+    )
+    if resolution is None or not is_success or conversation.completed_at is not None:
+        return counted
+    said = _resolution(resolution)
+    return closed(
+        counted,
+        {"type": said.type or "solved", "category": said.category, "tags": said.tags},
+        satisfaction_score=said.satisfaction_score,
+        now=now,
+    )
+
+
+def closed(
+    conversation: Conversation,
+    resolution: dict[str, Any],
+    *,
+    satisfaction_score: float | None,
+    now: datetime,
+) -> Conversation:
+    """The conversation as it ends now. resolution: its ``type``, ``category`` and ``tags`` (AF-10)."""
+    return msgspec.structs.replace(
+        conversation,
+        status="resolved",
+        completed_at=now,
+        satisfaction_score=satisfaction_score,
+        resolution=_encode(resolution),
+    )
+
+
+def opened(conversation: Conversation, *, metadata: bytes | None, context: bytes | None) -> bytes:
+    """Data of ``agent.conversation.started`` where no message opened it."""
+    return _encode(
+        {
+            "agent_id": conversation.agent_id,
+            "conversation_id": public("conversation", conversation.id),
+            "execution_id": None,
+            "user_id": conversation.user_id,
+            "status": "open",
+            "started_at": _time(conversation.started_at),
+            "metadata": _raw(metadata),
+            "context": _raw(context),
+        }
+    )
+
+
+def exchange(execution: Execution) -> dict[str, Any]:
+    """What was said in a turn that has ended: its message, and the reply, null when there was none."""
+    return {"message": _turn(execution).message, "reply": _raw(execution.output)}
 
 
 def _about(conversation: Conversation, execution: Execution) -> dict[str, Any]:

@@ -48,6 +48,7 @@ ROLES: Final = ("receive", "execute", "deliver")
 """What a node may do. Without a role it leaves that work in the table, for the nodes that have it."""
 
 _MAINTAIN_SECONDS: Final = 60.0
+_IDLE_SECONDS: Final = 10.0
 _REPLAY_SECONDS: Final = 2.0
 _ALERT_SECONDS: Final = 2.0
 _MAIL_SECONDS: Final = 1.0
@@ -99,6 +100,7 @@ class Node:
         self._batcher = outgoing.batcher
         self._publisher = outgoing.publisher
         self._receiver = running.receiver
+        self.conversations = running.conversations
         running.executor.connect(
             FlowCalls(
                 contexts=self.contexts,
@@ -158,6 +160,7 @@ class Node:
         rounds = [
             (_MAINTAIN_SECONDS, self.maintenance.sweep),
             (_MAINTAIN_SECONDS, self.artifacts.sweep),
+            (_IDLE_SECONDS, self.conversations.close_idle),
             (_ALERT_SECONDS, outgoing.alerts.look),
             (_MAIL_SECONDS, outgoing.mails.look),
         ]

@@ -14,6 +14,7 @@ from hookline.engine.alert import Alerts
 from hookline.engine.artifacts import ArtifactKeeper
 from hookline.engine.batch import Batcher
 from hookline.engine.commit import Committer
+from hookline.engine.conversations import Conversations
 from hookline.engine.definitions import Definitions
 from hookline.engine.deliver import Deliverer
 from hookline.engine.directory import Directory
@@ -59,7 +60,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     organizations run also where the machine cannot isolate them.  max_run_seconds: of one process of one execution.
     grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
     the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
-    is held, is kept.  payload_retention_days: how long payloads of what has ended are.  retention_max_bytes: what is
+    is held, is kept.  conversation_idle_seconds: silence that ends a conversation.
+    payload_retention_days: how long payloads of what has ended are.  retention_max_bytes: what is
     stored is kept about below this, 0 for no bound.  disable_after_days: of only failures a webhook is disabled.
     """
 
@@ -73,6 +75,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: float = 10.0
     retention_days: float = 30.0
     held_retention_days: float = 30.0
+    conversation_idle_seconds: float = 86_400.0
     disable_after_days: float = 5.0
     payload_retention_days: float = 30.0
     retention_max_bytes: int = 0
@@ -205,6 +208,11 @@ class Running:
             url=ground.url,
         )
         self.definitions = Definitions(data_kinds(ground))
+
+        async def seen(execution: Execution) -> bytes | None:
+            said = await self.conversations.history(execution)
+            return await private(execution) if said is None else b'{"history":%b}' % said
+
         self.executor = Executor(
             runner=runner,
             definitions=self.definitions,
@@ -229,7 +237,7 @@ class Running:
             lease=lease,
             clock=clock,
             history=self.history,
-            private=private,
+            private=seen,
             room=Room(
                 most=ground.limits.max_executions,
                 of_organization=ground.limits.max_executions_per_organization,
@@ -244,6 +252,16 @@ class Running:
             onces=store,
             lease=lease,
             clock=clock,
+        )
+        self.conversations = Conversations(
+            outbox=outbox,
+            committer=committer,
+            archive=store,
+            onces=store,
+            lease=lease,
+            clock=clock,
+            start=self.receiver.start,
+            idle=timedelta(seconds=ground.limits.conversation_idle_seconds),
         )
 
     def __repr__(self) -> str:

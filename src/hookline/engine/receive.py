@@ -19,10 +19,10 @@ from hookline.errors import ConflictError, StorageError
 from hookline.model.executions import Automation, Conversation, Execution, TriggerRequest
 from hookline.model.ids import Key, new_key
 from hookline.model.states import ExecutionStatus, Kind
-from hookline.ports import Accept, Instead, NewEvent, Once, Repeat, Taken
+from hookline.ports import Accept, Closed, Instead, NewEvent, Once, Repeat, Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from hookline.engine.commit import Committer
@@ -42,7 +42,9 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     ``api`` or ``replay``.  request: kept with the execution; its id and execution_id are filled in here.
     once: makes the start happen once.  id: made beforehand by who registered a waiter for its end, or None.
     is_awaited: somebody on this node waits for its end.  callback_id, callback_url: as the execution keeps them.
-    turn: its place among others, or None.  reruns: id of a kept request that starts this now, instead of ``request``.
+    turn: its place among others, or None.  conversation: open, which this is a turn of; its turns have its gate.
+    opens: the conversation is new and is stored with this.  reruns: id of a kept request that starts this now,
+    instead of ``request``.
     """
 
     organization_id: Key
@@ -60,6 +62,8 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     callback_id: Key | None = None
     callback_url: str | None = None
     turn: Turn | None = None
+    conversation: Conversation | None = None
+    opens: bool = False
     reruns: Key | None = None
 
 
@@ -92,7 +96,7 @@ class Receiver:
         earlier execution when that one stands for it (``start.turn``).
 
         answer: words the answer that a repeat will get, since it names the execution. Raises StorageError, and
-        ConflictError when ``start.reruns`` started something before.
+        ConflictError when ``start.reruns`` started something before, or ``start.conversation`` has ended.
         """
         await self._outbox.ready(start.organization_id)
         now = self._clock.now()
@@ -112,6 +116,7 @@ class Receiver:
             is_claimed=is_claimed,
             is_awaited=start.is_awaited,
             conversation=conversation,
+            joins=_joined(start),
             events=events,
             once=once,
             when_full=turn.when_full,
@@ -128,8 +133,7 @@ class Receiver:
                 self._executor.expect()
 
         result = await self._committer.commit(accept, after=concluded)
-        if isinstance(result, Taken):
-            raise ConflictError("This request started an execution before.", code="ALREADY_RAN")
+        _raise_refusal(result)
         if result is True and turn.when_full == "replace":
             # It is stored; the others learn at the next look what they were asked.
             with suppress(StorageError):
@@ -185,18 +189,31 @@ class Receiver:
             execution = _in_turn(execution, start.turn)
         if start.kind is not Kind.AGENT:
             return execution, None, ()
-        return self._open_conversation(execution, now)
+        if start.conversation is not None and not start.opens:
+            joined = msgspec.structs.replace(execution, conversation_id=start.conversation.id)
+            told = [("agent.message.received", payloads.message_received(start.conversation, joined))]
+            joined, events = self._told(joined, told, now)
+            return joined, None, events
+        return self._open_conversation(execution, start.conversation, now)
 
     def _open_conversation(
-        self, execution: Execution, now: datetime
+        self, execution: Execution, conversation: Conversation | None, now: datetime
     ) -> tuple[Execution, Conversation, tuple[NewEvent, ...]]:
         """An agent's turn opens its conversation: started, then message received."""
-        conversation = payloads.new_conversation(execution, id=new_key(), now=now)
-        execution = msgspec.structs.replace(execution, conversation_id=conversation.id, event_sequence=2)
+        if conversation is None:
+            conversation = payloads.new_conversation(execution, id=new_key(), now=now)
+        execution = msgspec.structs.replace(execution, conversation_id=conversation.id)
         facts = (
             ("agent.conversation.started", payloads.conversation_started(conversation, execution)),
             ("agent.message.received", payloads.message_received(conversation, execution)),
         )
+        execution, events = self._told(execution, facts, now)
+        return execution, conversation, events
+
+    def _told(
+        self, execution: Execution, facts: Sequence[tuple[str, bytes]], now: datetime
+    ) -> tuple[Execution, tuple[NewEvent, ...]]:
+        """The first events of an execution, and the execution that has them."""
         automation = (execution.kind, execution.automation_id)
         events = tuple(
             [
@@ -204,7 +221,18 @@ class Receiver:
                 for sequence, (type_, data) in enumerate(facts, start=1)
             ]
         )
-        return execution, conversation, events
+        return msgspec.structs.replace(execution, event_sequence=len(events)), events
+
+
+def _raise_refusal(result: object) -> None:
+    if isinstance(result, Closed):
+        raise ConflictError("This conversation has ended: begin another.", code="CONVERSATION_ENDED")
+    if isinstance(result, Taken):
+        raise ConflictError("This request started an execution before.", code="ALREADY_RAN")
+
+
+def _joined(start: ExecutionStart) -> Key | None:
+    return None if start.conversation is None or start.opens else start.conversation.id
 
 
 def _in_turn(execution: Execution, turn: Turn) -> Execution:

@@ -21,6 +21,7 @@ from hookline.core.event_types import ENDED, STARTED
 from hookline.core.hops import hops_of
 from hookline.core.lifecycle import move_execution
 from hookline.core.times import rfc3339
+from hookline.core.turns import conversation_gate
 from hookline.dialects import payloads
 from hookline.engine.progress import Progress
 from hookline.errors import ConflictError, RowError, StorageError
@@ -182,7 +183,8 @@ class Recorder:
             run_ms=ended.run_ms,
             output=ended.output,
             error=ended.error,
-            conversation=conversation,
+            # A message that nobody came to handle counts for nothing, and must not write over a turn that runs.
+            conversation=conversation if ended.attempt or not _is_kept_open(ended) else None,
             events=events,
             event_sequence=ended.event_sequence + len(events),
         )
@@ -213,7 +215,11 @@ class Recorder:
         if conversation is None:
             return None
         resolution = outcome.resolution if isinstance(outcome, Succeeded) else None
-        return payloads.after_turn(conversation, ended, resolution=resolution, now=now)
+        if not _is_kept_open(ended):
+            return payloads.after_turn(conversation, ended, resolution=resolution, now=now)
+        if not ended.attempt:
+            return conversation
+        return payloads.after_message(conversation, ended, resolution=resolution, now=now)
 
     def _terminal_events(
         self, ended: Execution, conversation: Conversation | None, facts: Facts | None, now: datetime
@@ -226,12 +232,18 @@ class Recorder:
             told = [(completed, payloads.message_sent(conversation, ended))]
         else:
             told = [(failed, payloads.message_failed(conversation, ended))]
-        if conversation is not None and conversation.completed_at is not None:
+        if conversation is not None and conversation.completed_at == now:
             told.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
         callback = None
         if ended.callback_id is not None and ended.callback_url is not None:
             callback = (ended.callback_id, ended.callback_url)
         return self.owe(ended, told, now, callback=callback)
+
+
+def _is_kept_open(turn: Execution) -> bool:
+    """Say whether a turn's conversation goes on when the turn has ended."""
+    id_ = turn.conversation_id
+    return id_ is not None and turn.gate is not None and turn.gate == conversation_gate(id_)
 
 
 class Run:

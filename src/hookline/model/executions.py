@@ -240,7 +240,9 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """Turns between one user and one agent; each turn is an execution.
 
-    status: ``open`` or ``resolved``.  resolution: JSON text, or None.
+    One that a trigger's request opens ends with its first turn; one that was opened over the API is kept open until
+    its agent, a caller or silence ends it, and counts the messages of a turn when that has ended.
+    status: ``open``, ``resolved`` or ``failed``.  resolution: JSON text, or None.
     """
 
     id: Key

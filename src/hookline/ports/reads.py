@@ -20,6 +20,12 @@ class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+class ConversationFilter(msgspec.Struct, frozen=True, kw_only=True):
+    agent_id: str | None = None
+    user_id: str | None = None
+    status: str | None = None
+
+
 class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     webhook_id: Key | None = None
     states: tuple[DeliveryState, ...] = ()

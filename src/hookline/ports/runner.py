@@ -31,8 +31,9 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     trigger: JSON text of an object with the names of ``ctx.trigger`` (``headers``, ``raw_body`` …), None when
     nothing triggered it. Bytes are written as ``core.octets`` says; a ``body`` without ``data`` has those of
     ``raw_body``. With ``"input": "body"`` the body's data are ``ctx.input``, whatever ``input`` shows to others.
-    private: JSON text of an object with ``config``, ``instance_state`` and ``webhook_api_keys``: what only the running
-    code may see, so it is put together at each start and never stored with the execution. None outside of flows.
+    private: JSON text of an object with ``config``, ``instance_state`` and ``webhook_api_keys`` of a flow, or with
+    ``history`` of a conversation: what only the running code may see, so it is put together at each start and never
+    stored with the execution. None for others.
     journal: what earlier processes of this execution recorded, in any order; a wait that has been answered,
     even before it was asked for, carries its value.
     definition: JSON text of what is to run, for the kinds that are set up as data: a script with its limits, a

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Batched,
         Census,
         Collecting,
+        ConversationFilter,
         DeliveryFilter,
         EventPage,
         ExecutionFilter,
@@ -262,6 +263,16 @@ class Archive(Protocol):
         ...
 
     async def conversation(self, id: Key, *, organization_id: Key) -> Conversation | None: ...
+
+    async def conversations(
+        self, organization_id: Key, filter: ConversationFilter, *, before: Key | None, limit: int
+    ) -> list[Conversation]: ...
+
+    async def idle_conversations(self, *, since: datetime, limit: int) -> list[Conversation]:
+        """Open ones of all organizations that began before then, have no turn under way and none that ended later;
+        oldest first.
+        """
+        ...
 
     async def event(self, organization_id: Key, public_id: str) -> Event | None: ...
 

@@ -113,6 +113,9 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True):
     merge_within_ms: merging puts wake_at no later than so long after the first one's creation; 0 for no bound.
     reruns: id of a request of the organization that is kept and started nothing yet: the execution becomes its. The
     result is ``Taken``, and nothing is inserted, when it has one or is not there.
+    joins: the execution is a turn of its conversation, which stands open and is kept open; it has that conversation's
+    gate. The result is ``Closed``, and nothing is inserted, when the conversation is not open or not there. Never with
+    a once.
     """
 
     epoch: Epoch
@@ -127,6 +130,7 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True):
     same_mark: str = "merge"
     merge_within_ms: int = 0
     reruns: Key | None = None
+    joins: Key | None = None
 
 
 class Instead(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +149,33 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an Accept whose request started something before. execution_id: None when it is not there."""
 
     execution_id: Key | None
+
+
+class Closed(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an Accept whose conversation is not open."""
+
+
+class OpenConversation(msgspec.Struct, frozen=True, kw_only=True):
+    """Insert a conversation that no turn has opened. Result: True."""
+
+    epoch: Epoch
+    conversation: Conversation
+    events: tuple[NewEvent, ...] = ()
+
+
+class CloseConversation(msgspec.Struct, frozen=True, kw_only=True):
+    """Write the end of an open conversation, with its event. Result: True, or False, and nothing is written, when it
+    has ended, when a turn of it has not, when its message_count is no longer that of ``conversation``, or when a turn
+    ended after ``idle_since``.
+
+    gate: of its turns.  idle_since: None to close it whenever its last turn ended.
+    """
+
+    epoch: Epoch
+    conversation: Conversation
+    gate: bytes
+    idle_since: datetime | None = None
+    events: tuple[NewEvent, ...] = ()
 
 
 class KeepRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -466,6 +497,8 @@ class SettleMail(msgspec.Struct, frozen=True, kw_only=True):
 Write = (
     Publish
     | Accept
+    | OpenConversation
+    | CloseConversation
     | KeepRequest
     | Attribute
     | Begin

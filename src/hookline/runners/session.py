@@ -140,6 +140,7 @@ class RunSession:
             self.input = self.trigger.body.data
         self.config: dict[str, Any] = private.get("config") or {}
         self.instance_state: Any = private.get("instance_state")
+        self.history: list[dict[str, Any]] = private.get("history") or []
         self.resolution: dict[str, Any] | None = None
         self.is_over = False
         self.flush: Callable[[], None] = flush_output

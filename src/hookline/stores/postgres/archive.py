@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Conversation, Execution, JournalEntry, LogLine, TriggerRequest
     from hookline.model.ids import Key
     from hookline.model.states import Kind
-    from hookline.ports import DeliveryFilter, ExecutionFilter, RequestFilter
+    from hookline.ports import ConversationFilter, DeliveryFilter, ExecutionFilter, RequestFilter
 
 _EVENT: Final = rows.listed(rows.EVENT)
 _DELIVERY: Final = rows.listed(rows.DELIVERY)
@@ -49,6 +49,13 @@ WHERE organization_id = $2 AND id >= $3 AND created_at >= $4 AND started_at IS N
 """
 _CONVERSATION: Final = f"""
 SELECT {rows.listed(rows.CONVERSATION)} FROM conversations WHERE id = $1 AND organization_id = $2
+"""
+_IDLE_CONVERSATIONS: Final = f"""
+SELECT {rows.listed(rows.CONVERSATION)} FROM conversations c
+WHERE completed_at IS NULL AND started_at < $1 AND NOT EXISTS (
+    SELECT FROM executions x WHERE x.conversation_id = c.id AND (x.completed_at IS NULL OR x.completed_at >= $1)
+)
+ORDER BY started_at LIMIT $2
 """
 _EVENT_BY_OWN_ID: Final = f"SELECT {_EVENT} FROM events WHERE organization_id = $1 AND own_id = $2"
 _EVENT_BY_KEY: Final = (
@@ -141,6 +148,21 @@ class PostgresArchive(Connected):
     async def conversation(self, id: Key, *, organization_id: Key) -> Conversation | None:
         row = await self._row(_CONVERSATION, id, organization_id)
         return None if row is None else rows.conversation_from(row)
+
+    async def conversations(
+        self, organization_id: Key, filter: ConversationFilter, *, before: Key | None, limit: int
+    ) -> list[Conversation]:
+        where = Where(organization_id=organization_id)
+        where.add("id < {}", before)
+        where.add("agent_id = {}", filter.agent_id)
+        where.add("user_id = {}", filter.user_id)
+        where.add("status = {}", filter.status)
+        found = await self._listed(where, rows.listed(rows.CONVERSATION), "conversations", limit)
+        return [rows.conversation_from(row) for row in found]
+
+    async def idle_conversations(self, *, since: datetime, limit: int) -> list[Conversation]:
+        found = await self._rows(_IDLE_CONVERSATIONS, rows.to_ms(since), limit)
+        return [rows.conversation_from(row) for row in found]
 
     # --- events
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hookline.ports import Accept, FanOut, KeepRequest, Publish, Repeat
+from hookline.ports import Accept, Closed, FanOut, KeepRequest, Publish, Repeat
 from hookline.stores import rows
 from hookline.stores.postgres import batches, columns, order, turns
 from hookline.stores.postgres.columns import selected, transposed, unnest
@@ -135,6 +135,7 @@ async def accept(connection: Connection, batch: Batch) -> None:
     requests: list[tuple[Any, ...]] = []
     conversations: list[Conversation] = []
     gave_way: dict[tuple[Key, str], Instead] = {}
+    await _refuse_ended(connection, batch)
     for place, write in batch.of(Accept):
         instead = await _instead_of(connection, batch, place, write, gave_way)
         if instead is not None:
@@ -161,6 +162,13 @@ async def accept(connection: Connection, batch: Batch) -> None:
         await connection.execute(_INSERT_EXECUTIONS, *transposed(executions, _NEW_EXECUTION))
     await _insert_requests(connection, requests)
     await put_conversations(connection, conversations)
+
+
+async def _refuse_ended(connection: Connection, batch: Batch) -> None:
+    """Give every turn whose conversation has ended ``Closed`` as result."""
+    for place, write in batch.of(Accept):
+        if write.joins is not None and not await turns.is_open(connection, write):
+            batch.results[place] = Closed()
 
 
 async def _instead_of(

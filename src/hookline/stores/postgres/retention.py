@@ -77,7 +77,7 @@ SELECT (SELECT count(*) FROM gone) AS found,
 _CONVERSATIONS: Final = """
 WITH old AS MATERIALIZED (
     SELECT c.id FROM conversations c
-    WHERE c.started_at < $1 AND NOT EXISTS (SELECT FROM executions x WHERE x.conversation_id = c.id)
+    WHERE c.completed_at < $1 AND NOT EXISTS (SELECT FROM executions x WHERE x.conversation_id = c.id)
     LIMIT $2
 ), gone AS (
     DELETE FROM conversations c USING old WHERE c.id = old.id RETURNING 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hookline.ports import Accept, Finish, Instead
+from hookline.ports import Accept, CloseConversation, Finish, Instead
 from hookline.stores import rows
 from hookline.stores.postgres import columns
 from hookline.stores.postgres.columns import selected, transposed, unnest
@@ -57,6 +57,9 @@ _INSERT: Final = f"""
 INSERT INTO executions ({", ".join(_NEW)}) SELECT {selected(_NEW)} FROM {unnest(_NEW)}
 ON CONFLICT DO NOTHING
 """
+_IS_OPEN: Final = """
+SELECT 1 FROM conversations WHERE id = $1 AND organization_id = $2 AND completed_at IS NULL
+"""
 _FORGET_ONCE: Final = "DELETE FROM onces WHERE scope = $1 AND name = $2"
 _MEANS_ANOTHER: Final = "UPDATE onces SET answer = NULL, instead = $3 WHERE scope = $1 AND name = $2"
 
@@ -64,6 +67,7 @@ _MEANS_ANOTHER: Final = "UPDATE onces SET answer = NULL, instead = $3 WHERE scop
 async def lock(connection: Connection, batch: Batch) -> None:
     """Take the locks of every gate and mark that this batch touches."""
     touched = {write.gate for _, write in batch.of(Finish)}
+    touched |= {write.gate for _, write in batch.of(CloseConversation)}
     for _, write in batch.of(Accept):
         touched |= {write.execution.gate, write.execution.mark}
     numbers = sorted({int.from_bytes(one[:8], signed=True) for one in touched if one is not None})
@@ -86,6 +90,12 @@ async def accept(connection: Connection, batch: Batch, write: Accept) -> Instead
     if execution.gate is not None:
         await connection.execute(_RELEASE, execution.gate)
     return None
+
+
+async def is_open(connection: Connection, write: Accept) -> bool:
+    """Say whether the conversation that a turn joins stands open."""
+    organization_id = write.execution.organization_id
+    return await connection.fetchval(_IS_OPEN, write.joins, organization_id) is not None
 
 
 async def _give_way(connection: Connection, batch: Batch, write: Accept) -> Instead | None:

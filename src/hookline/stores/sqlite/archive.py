@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
     from hookline.model.ids import Key
     from hookline.model.states import Kind
-    from hookline.ports import Epoch, RequestFilter
+    from hookline.ports import ConversationFilter, Epoch, RequestFilter
     from hookline.stores.rows import Row
     from hookline.stores.sqlite.database import Database
 
@@ -88,6 +88,13 @@ _RUN_TIME: Final = """
 _CONVERSATION: Final = (
     f"SELECT {listed(CONVERSATION)} FROM conversations WHERE id = ? AND organization_id = ?"
 )
+_IDLE_CONVERSATIONS: Final = f"""
+    SELECT {listed(CONVERSATION)} FROM conversations AS c INDEXED BY conversations_open
+    WHERE completed_at IS NULL AND started_at < ?1 AND NOT EXISTS (
+        SELECT 1 FROM executions WHERE conversation_id = c.id AND (completed_at IS NULL OR completed_at >= ?1)
+    )
+    ORDER BY started_at LIMIT ?2
+"""
 _EVENT_BY_OWN_ID: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND own_id = ?"
 _EVENT_BY_KEY: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND key = ?"
 _FEED_END: Final = (
@@ -197,6 +204,21 @@ class SqliteArchive:
     async def conversation(self, id: Key, *, organization_id: Key) -> Conversation | None:
         row = self._db.read_one(_CONVERSATION, (id, organization_id))
         return None if row is None else rows.conversation_from(row)
+
+    async def conversations(
+        self, organization_id: Key, filter: ConversationFilter, *, before: Key | None, limit: int
+    ) -> list[Conversation]:
+        where = _Where()
+        where.equals("agent_id", filter.agent_id)
+        where.equals("user_id", filter.user_id)
+        where.equals("status", filter.status)
+        search = _Search("conversations", CONVERSATION, where)
+        search.key("organization_id", organization_id)
+        return [rows.conversation_from(row) for row in await self._search(search, before, limit)]
+
+    async def idle_conversations(self, *, since: datetime, limit: int) -> list[Conversation]:
+        found = self._db.read(_IDLE_CONVERSATIONS, (rows.to_ms(since), limit))
+        return [rows.conversation_from(row) for row in found]
 
     # --- events ---
 

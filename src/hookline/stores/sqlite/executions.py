@@ -19,6 +19,7 @@ from hookline.ports import (
     Cancel,
     Cancelling,
     ClaimExecutions,
+    Closed,
     Finish,
     Instead,
     KeepRequest,
@@ -30,12 +31,12 @@ from hookline.ports import (
     Taken,
 )
 from hookline.stores import rows
-from hookline.stores.rows import CONVERSATION, EXECUTION, REQUEST, listed, maybe_ms, to_ms
-from hookline.stores.sqlite import turns
+from hookline.stores.rows import EXECUTION, REQUEST, listed, maybe_ms, to_ms
+from hookline.stores.sqlite import conversations, turns
 from hookline.stores.sqlite.batch import marks
 
 if TYPE_CHECKING:
-    from hookline.model.executions import Conversation, Execution, TriggerRequest
+    from hookline.model.executions import Execution, TriggerRequest
     from hookline.model.ids import Key
     from hookline.stores.sqlite.batch import Batch
 
@@ -47,9 +48,6 @@ _ATTRIBUTE: Final = """
 _INSERT_EXECUTION: Final = (
     f"INSERT INTO executions ({listed(EXECUTION)}, epoch) VALUES ({marks(EXECUTION)}, ?)"
 )
-_PUT_CONVERSATION: Final = f"""
-    INSERT OR REPLACE INTO conversations ({listed(CONVERSATION)}) VALUES ({marks(CONVERSATION)})
-"""
 
 _BEGIN: Final = """
     UPDATE executions SET
@@ -148,7 +146,7 @@ def attribute(batch: Batch, write: Attribute) -> bool:
     return batch.change(_ATTRIBUTE, bindings) > 0
 
 
-def accept(batch: Batch, write: Accept) -> bool | Repeat | Instead | Taken:
+def accept(batch: Batch, write: Accept) -> bool | Repeat | Instead | Taken | Closed:
     if write.reruns is None:
         return _accept(batch, write)
     organization_id = write.execution.organization_id
@@ -162,10 +160,12 @@ def accept(batch: Batch, write: Accept) -> bool | Repeat | Instead | Taken:
     return result
 
 
-def _accept(batch: Batch, write: Accept) -> bool | Repeat | Instead:
+def _accept(batch: Batch, write: Accept) -> bool | Repeat | Instead | Closed:
     repeat = batch.repeat_of(write.once, write.epoch)
     if repeat is not None:
         return repeat
+    if write.joins is not None and not conversations.is_open(batch, write):
+        return Closed()
     execution = write.execution
     if execution.gate is not None or execution.mark is not None:
         instead = turns.give_way(batch, write)
@@ -181,18 +181,13 @@ def _accept(batch: Batch, write: Accept) -> bool | Repeat | Instead:
     batch.cursor.execute(_INSERT_EXECUTION, (*rows.execution_row(execution), epoch))
     if execution.gate is not None:
         turns.release(batch, execution.gate)
-    _keep_conversation(batch, write.conversation)
+    conversations.keep(batch, write.conversation)
     batch.add_all(write.events, write.epoch)
     return True
 
 
 def _under(request: TriggerRequest, execution_id: Key) -> TriggerRequest:
     return msgspec.structs.replace(request, execution_id=execution_id)
-
-
-def _keep_conversation(batch: Batch, conversation: Conversation | None) -> None:
-    if conversation is not None:
-        batch.cursor.execute(_PUT_CONVERSATION, rows.conversation_row(conversation))
 
 
 def begin(batch: Batch, write: Begin) -> bool:
@@ -276,7 +271,7 @@ def finish(batch: Batch, write: Finish) -> bool:
         return False
     if write.gate is not None:
         turns.release(batch, write.gate)
-    _keep_conversation(batch, write.conversation)
+    conversations.keep(batch, write.conversation)
     batch.add_all(write.events, write.epoch)
     return True
 

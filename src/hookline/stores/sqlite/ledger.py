@@ -14,11 +14,13 @@ from hookline.ports import (
     ChangeHealth,
     ClaimDeliveries,
     ClaimExecutions,
+    CloseConversation,
     FanOut,
     Finish,
     FormBatches,
     KeepArtifact,
     KeepRequest,
+    OpenConversation,
     Publish,
     Published,
     Record,
@@ -31,7 +33,7 @@ from hookline.ports import (
     Shift,
     Suspend,
 )
-from hookline.stores.sqlite import alerts, artifacts, batches, deliveries, executions
+from hookline.stores.sqlite import alerts, artifacts, batches, conversations, deliveries, executions
 from hookline.stores.sqlite.batch import Batch, FencedError
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def _publish(batch: Batch, write: Publish) -> Published | Repeat:
 _APPLY: Final[dict[type, Callable[[Batch, Any], Result]]] = {
     Publish: _publish,
     Accept: executions.accept,
+    OpenConversation: conversations.open_,
+    CloseConversation: conversations.close,
     KeepRequest: executions.keep_request,
     Attribute: executions.attribute,
     Begin: executions.begin,

@@ -73,7 +73,15 @@ _DELETE_ARTIFACTS: Final = "DELETE FROM artifacts WHERE execution_id = ?"
 _DELETE_EXECUTION: Final = "DELETE FROM executions WHERE id = ?"
 _DELETE_REQUEST: Final = "DELETE FROM trigger_requests WHERE id = ?"
 _DELETE_CONVERSATION: Final = """
-    DELETE FROM conversations WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM executions WHERE conversation_id = ?1)
+    DELETE FROM conversations
+    WHERE id = ?1 AND completed_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM executions WHERE conversation_id = ?1)
+"""
+
+_DELETE_CONVERSATIONS: Final = """
+    DELETE FROM conversations WHERE id IN (
+        SELECT id FROM conversations AS c INDEXED BY conversations_ended
+        WHERE completed_at < ? AND NOT EXISTS (SELECT 1 FROM executions WHERE conversation_id = c.id) LIMIT ?
+    )
 """
 
 _REQUESTS: Final = """
@@ -124,7 +132,15 @@ class Pruner:
         """Delete up to ``limit`` events, as many executions, requests and keys. Returns rows deleted."""
         now_ms = self._db.now_ms()
         deleted = 0
-        for step in (self._events, _batches, self._executions, self._requests, self._minutes, _told):
+        for step in (
+            self._events,
+            _batches,
+            self._executions,
+            _conversations,
+            self._requests,
+            self._minutes,
+            _told,
+        ):
             deleted += await self._sweep(step, before_ms, limit)
         return deleted + await self._sweep(_onces, now_ms, limit)
 
@@ -237,6 +253,12 @@ def _told(cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
     deleted = 0
     for sql in (_DELETE_ALERTS, _DELETE_MAILS):
         deleted += _delete(cursor, sql, before_ms, min(left, _ROWS_AT_ONCE))
+    return _Step(objects=deleted, rows=deleted, is_end=deleted == 0)
+
+
+def _conversations(cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
+    """Delete those that ended and have no turn: what is left of turns goes with the last one."""
+    deleted = _delete(cursor, _DELETE_CONVERSATIONS, before_ms, min(left, _ROWS_AT_ONCE))
     return _Step(objects=deleted, rows=deleted, is_end=deleted == 0)
 
 
