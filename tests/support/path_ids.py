@@ -17,7 +17,6 @@ PREFIXES: Final = {
     "instance_id": "inst_",
     "replay_id": "rpl_",
     "job_id": "",
-    "conversation_id": "conv_",
     "robot_id": "rob_",
     "script_id": "scr_",
     "conversation_id": "conv_",
