@@ -210,3 +210,17 @@ async def test_what_is_not_there_and_what_is_anothers_look_the_same(store: Store
 
     assert (unknown.status, wrong.status) == (404, 400)
     assert {(one.status, one.code) for one in foreign} == {(404, "NOT_FOUND")}
+
+
+async def test_every_dialect_words_the_end_that_a_caller_gives(store: Store) -> None:
+    """CONTRACT section 5: dialects word every event and never refuse, also one of no execution."""
+    async with serving(store, work={SUPPORT: Agent()}) as api:
+        dialects = ("agenticflow", "phantombuster", "maxun", "phantomflow", "standard", "cloudevents", "raw")
+        for dialect in dialects:
+            await api.webhook(dialect=dialect, events=[COMPLETED])
+        made = await _begun(api)
+        await api.admin("POST", f"/api/v1/conversations/{made['id']}/complete")
+        sent = await api.bed.sender.received(len(dialects))
+
+    assert all(json.loads(request.body) for request in sent)
+    assert sum(made["id"].encode() in request.body for request in sent) >= 4

@@ -32,7 +32,8 @@ ENDED: Final = {
 """Terminal event of a kind: when it succeeded, and otherwise (CONTRACT section 5). One per execution."""
 
 CONVERSATION_ENDED: Final = "agent.conversation.completed"
-"""Comes with the end of a turn, right behind its terminal event."""
+"""Comes right behind the terminal event of the turn that settles a conversation; when a caller or silence ends one,
+with no execution."""
 
 KIND_ENDED_BY: Final = {
     **{type_: kind for kind, types in ENDED.items() for type_ in types},
