@@ -95,18 +95,23 @@ class _Figures:
 
 def _done(meter: Meter) -> Iterator[Metric]:
     """What this node has done since it started."""
-    yield _counts("hookline_requests", "Requests answered.", ("route", "status"), meter.requests.items())
+    yield _counts(
+        "hookline_requests",
+        "Requests answered.",
+        ("route", "status"),
+        [((route, f"{hundreds}xx"), count) for (route, hundreds), count in meter.requests.items()],
+    )
     yield _counts(
         "hookline_attempts",
         "Attempts by outcome.",
         ("outcome",),
-        [((outcome,), count) for outcome, count in meter.attempts.items()],
+        [((str(outcome),), count) for outcome, count in meter.attempts.items()],
     )
     yield _counts(
         "hookline_attempt_results",
         "Attempts by what became of their delivery.",
         ("state",),
-        [((state,), count) for state, count in meter.delivery_states.items()],
+        [((str(state),), count) for state, count in meter.delivery_states.items()],
     )
     yield _counts(
         "hookline_executions_ended", "Executions ended.", ("kind", "status"), meter.executions.items()

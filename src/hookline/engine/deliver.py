@@ -278,8 +278,10 @@ class Deliverer:
             self._give_back(claim, self._clock.now())  # fenced by the store if others have taken it over
             return
         started_at = self._clock.now()
+        body = delivery.body
         try:
-            body = delivery.body if delivery.body is not None else await self.wording.body(target, claim.owed)
+            if body is None:
+                body = await self.wording.body(target, claim.owed)
             request = request_of(target, claim, body, started_at)
         except StorageError as exc:
             _log.warning(
@@ -291,28 +293,16 @@ class Deliverer:
             self._set_aside(claim, PAYLOAD_GONE, started_at)
             return
         except TemplateFailedError as exc:
+            body, request = None, unworded(target, claim)
             answer = Answer(AttemptOutcome.TEMPLATE_FAILED, error=str(exc))
-            await self._conclude(lane, claim, None, unworded(target, claim), answer, started_at)
-            return
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
             self._set_crashed(target, claim, exc, started_at)
             return
-        failpoints.hit("before_send")
-        answer = await self._sender.send(request)
-        failpoints.hit("after_send")
-        self._note(lane, answer)
-        await self._conclude(lane, claim, body, request, answer, started_at)
-
-    async def _conclude(
-        self,
-        lane: WebhookLane,
-        claim: Claim,
-        body: bytes | None,
-        request: Outgoing,
-        answer: Answer,
-        started_at: datetime,
-    ) -> None:
-        """Settle an attempt. body: None when there is none, because the event could not be worded."""
+        else:
+            failpoints.hit("before_send")
+            answer = await self._sender.send(request)
+            failpoints.hit("after_send")
+            self._note(lane, answer)
         if self._alerts.concerns(lane.target, answer):
             await self._alerts.ready(lane.target)
         self._settle(lane, claim, body, request, answer, started_at)
@@ -346,7 +336,10 @@ class Deliverer:
         answer: Answer,
         started_at: datetime,
     ) -> None:
-        """From here to the commit nothing is awaited: what the alerts were made ready for is still so."""
+        """From here to the commit nothing is awaited: what the alerts were made ready for is still so.
+
+        body: None when there is none, because the event could not be worded.
+        """
         delivery, target = claim.owed.delivery, lane.target
         ended_at = self._clock.now()
         verdict = after_attempt(

@@ -51,12 +51,16 @@ class Lines(Generic[T]):
         """Put an item at the end of its line. is_urgent: at its beginning."""
         queue = self._queues[line]
         if not queue:
-            others = [self._passed[one] for one in Lane if self._queues[one]]
-            self._passed[line] = max(self._passed[line], min(others)) if others else 0
+            self._passed[line] = self._place_of(line) if self else 0
         if is_urgent:
             queue.appendleft(item)
         else:
             queue.append(item)
+
+    def _place_of(self, line: Lane) -> int:
+        """Where a line comes back that was empty while others waited."""
+        others = [self._passed[one] for one in Lane if self._queues[one]]
+        return max(self._passed[line], min(others))
 
     def pop(self) -> tuple[Lane, T]:
         """Take the item whose turn it is. Raises IndexError when nothing waits."""

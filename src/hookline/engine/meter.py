@@ -52,9 +52,9 @@ class Meter:
         """Ended, by (kind, status)."""
         self.launch_seconds = Histogram(LONG_SECONDS)
         self.run_seconds = Histogram(LONG_SECONDS)
-        self.requests: Counter[tuple[str, str]] = Counter()
-        """Answered, by (route as OpenAPI writes it, class of status such as ``2xx``); ``/api/v1`` for all of the
-        management API."""
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """Answered, by (route as OpenAPI writes it, hundreds of the status); ``/api/v1`` for all of the management
+        API."""
         self.lease_losses = 0
         self.deliveries_recovered = 0
         """Taken over from nodes that died."""
@@ -63,7 +63,7 @@ class Meter:
         return f"Meter(attempts={self.attempts.total()}, executions={self.executions.total()})"
 
     def answered(self, route: str, status: int) -> None:
-        self.requests[route, f"{status // 100}xx"] += 1
+        self.requests[route, status // 100] += 1
 
     def committed(self, writes: int, seconds: float) -> None:
         self.commit_writes.observe(writes)
@@ -71,7 +71,7 @@ class Meter:
 
     def attempted(self, answer: Answer, state: str) -> None:
         """state: what the attempt made of its delivery."""
-        self.attempts[answer.outcome.value] += 1
+        self.attempts[answer.outcome] += 1
         self.attempt_seconds.observe(answer.duration_ms / 1000)
         self.delivery_states[state] += 1
 

@@ -52,7 +52,8 @@ class Wording:
         Raises StorageError, PayloadGoneError, or whatever our own code raises on a poison event.
         """
         delivery, event = owed.delivery, owed.event
-        target = await self._frozen(target, delivery)
+        if delivery.webhook_revision not in (0, target.revision):
+            target = await self._frozen(target, delivery)
         whole = await (self._batch(target, delivery) if event is None else self.event(target, event))
         if len(whole) <= LARGE_BYTES or target.webhook.large_payloads != "link":
             return whole
