@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, segment
-from hookline.cli.options import Json, Limit, confirm, read_object
+from hookline.cli.options import Json, Limit, Yes, confirm, read_object
 
 app = App(name="instances", help="Deploy an integration for your customers.")
 
@@ -179,7 +179,7 @@ def delete(
     /,
     *,
     force: bool = False,
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete an instance after its `on_remove` handlers.
 

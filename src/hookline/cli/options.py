@@ -104,6 +104,9 @@ def read_secret(text: str) -> str:
     return secret
 
 
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask.")]
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before what cannot be undone; without a terminal, ``--yes`` must have been given."""
     if yes:

@@ -8,7 +8,8 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
-from hookline.cli.options import Data, Json, Limit, confirm, read_fields, read_object
+from hookline.cli.deleting import delete_for_good
+from hookline.cli.options import Data, Json, Limit, Yes, read_fields, read_object
 from hookline.cli.trigger import trigger
 
 app = App(name="robots", help="Run recordings of Maxun's in a browser.")
@@ -150,7 +151,7 @@ def delete(
     robot_id: RobotId,
     /,
     *,
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete a robot; what it has captured stays.
 
@@ -160,9 +161,7 @@ def delete(
     hookline robots delete rob_… --yes
     ```
     """
-    confirm(f"Delete {robot_id}?", yes=yes)
-    Client.from_environment().call("DELETE", _path(robot_id))
-    show.line(f"{robot_id} is deleted", "green")
+    delete_for_good(_path(robot_id), robot_id, f"Delete {robot_id}?", yes=yes)
 
 
 def _read_recording(text: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
-from hookline.cli.options import Data, Json, Limit, confirm, read_fields
+from hookline.cli.deleting import delete_for_good
+from hookline.cli.options import Data, Json, Limit, Yes, read_fields
 from hookline.cli.trigger import trigger
 
 app = App(name="script-agents", help="Launch stored scripts.")
@@ -147,7 +148,7 @@ def delete(
     agent_id: AgentId,
     /,
     *,
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete a script agent with its own webhook; what it has run stays.
 
@@ -157,9 +158,7 @@ def delete(
     hookline script-agents delete 5027055349780535 --yes
     ```
     """
-    confirm(f"Delete {agent_id}?", yes=yes)
-    Client.from_environment().call("DELETE", _path(agent_id))
-    show.line(f"{agent_id} is deleted", "green")
+    delete_for_good(_path(agent_id), agent_id, f"Delete {agent_id}?", yes=yes)
 
 
 def _path(agent_id: str) -> str:

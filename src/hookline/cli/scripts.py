@@ -9,7 +9,8 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
-from hookline.cli.options import Json, Limit, confirm
+from hookline.cli.deleting import delete_for_good
+from hookline.cli.options import Json, Limit, Yes
 
 app = App(name="scripts", help="Store Python and JavaScript for script agents.")
 
@@ -115,7 +116,7 @@ def delete(
     script_id: ScriptId,
     /,
     *,
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete a script that no agent runs.
 
@@ -125,9 +126,7 @@ def delete(
     hookline scripts delete scr_… --yes
     ```
     """
-    confirm(f"Delete {script_id}?", yes=yes)
-    Client.from_environment().call("DELETE", f"/api/v1/scripts/{segment(script_id)}")
-    show.line(f"{script_id} is deleted", "green")
+    delete_for_good(f"/api/v1/scripts/{segment(script_id)}", script_id, f"Delete {script_id}?", yes=yes)
 
 
 def _find(client: Client, slug: str, branch: str) -> dict[str, Any] | None:

@@ -9,7 +9,8 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
-from hookline.cli.options import Json, Limit, confirm, read_fields, read_secret
+from hookline.cli.deleting import delete_for_good
+from hookline.cli.options import Json, Limit, Yes, confirm, read_fields, read_secret
 from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.sending import send
 from hookline.cli.sheets import show_trigger
@@ -23,7 +24,6 @@ TriggerId = Annotated[str, Parameter(help="Its id from `hookline triggers list`.
 _MORE = Parameter(
     name="--set", help='JSON object with any other field of the API, such as `\'{"methods": ["POST"]}\'`.'
 )
-_YES = Parameter(name=["--yes", "-y"], help="Do not ask.")
 _SINCE = Parameter(help="Requests that came at or after this time, RFC 3339.")
 _UNTIL = Parameter(help="Only those that came before this time; now if left out.")
 
@@ -243,7 +243,7 @@ def rotate(
 
 
 @app.command
-def delete(trigger_id: TriggerId, /, *, yes: Annotated[bool, _YES] = False) -> None:
+def delete(trigger_id: TriggerId, /, *, yes: Yes = False) -> None:
     """Delete a trigger; its URL is as if it had never been.
 
     For example:
@@ -252,9 +252,7 @@ def delete(trigger_id: TriggerId, /, *, yes: Annotated[bool, _YES] = False) -> N
     hookline triggers delete trg_… --yes
     ```
     """
-    confirm(f"Delete {trigger_id} and its URL?", yes=yes)
-    Client.from_environment().call("DELETE", _path(trigger_id))
-    show.line(f"{trigger_id} is deleted", "green")
+    delete_for_good(_path(trigger_id), trigger_id, f"Delete {trigger_id} and its URL?", yes=yes)
 
 
 # --- what came in -------------------------------------------------------------------------------------------
@@ -269,7 +267,7 @@ def replay(
     until: Annotated[str | None, _UNTIL] = None,
     rate: float | None = None,
     dry_run: bool = False,
-    yes: Annotated[bool, _YES] = False,
+    yes: Yes = False,
     wait: bool = True,
     json: Json = False,
 ) -> None:
@@ -320,7 +318,7 @@ def reverify(
     since: Annotated[str | None, _SINCE] = None,
     until: Annotated[str | None, _UNTIL] = None,
     dry_run: bool = False,
-    yes: Annotated[bool, _YES] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Check refused requests again, with the secret that is right now, and run those that fit, oldest first, each once.

@@ -8,7 +8,8 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import AnswerError, Client, CommandError, segment
-from hookline.cli.options import Data, Json, Limit, confirm, read_fields, read_verbatim
+from hookline.cli.deleting import delete_for_good
+from hookline.cli.options import Data, Json, Limit, Yes, read_fields, read_verbatim
 from hookline.cli.sheets import health_line, show_webhook
 
 app = App(name="webhooks", help="Say which events go to which URL, and how they fare.")
@@ -19,7 +20,6 @@ _EVENT = Parameter(
 _MORE = Parameter(
     name="--set", help="JSON object with any other field of the API, such as `'{\"max_in_flight\": 4}'`."
 )
-_YES = Parameter(name=["--yes", "-y"], help="Do not ask.")
 
 
 @app.command(name="list")
@@ -162,7 +162,7 @@ def update(
 
 
 @app.command
-def delete(webhook_id: str, /, *, yes: Annotated[bool, _YES] = False) -> None:
+def delete(webhook_id: str, /, *, yes: Yes = False) -> None:
     """Delete a webhook; nothing more is sent to it, not even what waits.
 
     For example:
@@ -176,9 +176,9 @@ def delete(webhook_id: str, /, *, yes: Annotated[bool, _YES] = False) -> None:
     webhook_id
         Its id from `hookline webhooks list`.
     """
-    confirm(f"Delete {webhook_id} and cancel what waits for it?", yes=yes)
-    Client.from_environment().call("DELETE", _path(webhook_id))
-    show.line(f"{webhook_id} is deleted", "green")
+    delete_for_good(
+        _path(webhook_id), webhook_id, f"Delete {webhook_id} and cancel what waits for it?", yes=yes
+    )
 
 
 @app.command
