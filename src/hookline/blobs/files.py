@@ -12,8 +12,9 @@ import re
 import uuid
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import IO, TYPE_CHECKING, Final
 
+from hookline.blobs.writing import Writing
 from hookline.errors import MissingError, SettingError, StorageError
 from hookline.ports.blobs import Blob
 
@@ -78,26 +79,12 @@ class FileBlobs:
         return self._folder / f"{id_}{suffix}"
 
 
-class FileSink:
+class FileSink(Writing):
     """``ports.blobs.BlobSink``."""
 
-    def __init__(self, folder: Path, id_: str, file: BinaryIO) -> None:
+    def __init__(self, folder: Path, id_: str, file: IO[bytes]) -> None:
+        super().__init__(id_, file)
         self._folder = folder
-        self._id = id_
-        self._file = file
-        self._size = 0
-
-    def __repr__(self) -> str:
-        return f"FileSink({self._id}, size={self._size})"
-
-    async def write(self, data: bytes) -> None:
-        # Into the kernel's memory: microseconds, where a hop to a thread could wait for its turn for milliseconds.
-        try:
-            self._file.write(data)
-        except OSError as exc:
-            raise StorageError("A large file cannot be stored now.") from exc
-        self._size += len(data)
-        await asyncio.sleep(0)
 
     async def finish(self) -> Blob:
         try:

@@ -26,6 +26,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from hookline.blobs.writing import Writing
 from hookline.errors import MissingError, SettingError, StorageError
 from hookline.ports.blobs import Blob
 
@@ -128,25 +129,12 @@ class ObjectBlobs:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
-class ObjectSink:
+class ObjectSink(Writing):
     """``ports.blobs.BlobSink``."""
 
     def __init__(self, file: IO[bytes], put: Callable[[str, IO[bytes]], Awaitable[None]]) -> None:
-        self._id = uuid.uuid4().hex
-        self._file = file
+        super().__init__(uuid.uuid4().hex, file)
         self._put = put
-        self._size = 0
-
-    def __repr__(self) -> str:
-        return f"ObjectSink({self._id}, size={self._size})"
-
-    async def write(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as exc:
-            raise StorageError("A large file cannot be stored now.") from exc
-        self._size += len(data)
-        await asyncio.sleep(0)
 
     async def finish(self) -> Blob:
         try:
