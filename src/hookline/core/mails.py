@@ -51,7 +51,11 @@ def word(kind: MailKind, notice: Notice, *, organization: str) -> Words:
         *_counts(notice),
         *_details(notice.failure, "Last failed " if kind is MailKind.RECOVERED else ""),
     ]
-    return Words(subject=subject, text=_text(paragraphs, facts), html=_html(subject, paragraphs, facts))
+    return Words(
+        subject=subject,
+        text=_text(paragraphs, facts),
+        html=_html(subject, paragraphs, facts, link=notice.page_url),
+    )
 
 
 def trial(*, at: datetime) -> Words:
@@ -137,8 +141,8 @@ def _if_it_goes_on(notice: Notice) -> list[str]:
 
 
 def _restore(notice: Notice) -> list[str]:
-    how = f"Mend the receiver, then restore it with `hookline webhooks resume {notice.webhook_id}`"
-    return [how + (f" or POST {notice.resume_url}." if notice.resume_url else ".")]
+    where = f" on its page, {notice.page_url} , or" if notice.page_url else ""
+    return [f"Mend the receiver, then restore it{where} with `hookline webhooks resume {notice.webhook_id}`."]
 
 
 # --- facts --------------------------------------------------------------------------------------------------
@@ -185,8 +189,13 @@ def _text(paragraphs: Sequence[str], facts: Sequence[tuple[str, str]]) -> str:
     return "\n\n".join([*paragraphs, "\n".join(lines)]) + "\n"
 
 
-def _html(subject: str, paragraphs: Sequence[str], facts: Sequence[tuple[str, str]]) -> str:
+def _html(
+    subject: str, paragraphs: Sequence[str], facts: Sequence[tuple[str, str]], *, link: str | None = None
+) -> str:
+    """link: the one URL that can be clicked; of ours, unlike what stands in the facts."""
     told = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
+    if link is not None:
+        told = told.replace(f"{escape(link)} ,", f'<a href="{escape(link)}">{escape(link)}</a>,')
     rows = "".join(
         f'<tr><th align="left" style="padding-right:1em">{escape(label)}</th><td>{escape(value)}</td></tr>'
         for label, value in facts

@@ -136,7 +136,7 @@ class Teller:
                 webhook_id=subject.public_id,
                 webhook_name=subject.name,
                 webhook_url=subject.url,
-                resume_url=f"{self._public_url}/api/v1/webhooks/{subject.public_id}/resume",
+                page_url=f"{self._public_url}/ui/webhooks/{subject.public_id}",
                 since=since,
                 failures=health.failures,
                 exhausted=alert.exhausted,

@@ -122,14 +122,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """What a mail is worded from.
 
-    webhook_url: without user, password and query.  resume_url: where to send POST to undo, None when there is nothing
-    to.  disable_at: when it will be disabled if it goes on failing.  expires_at: when the oldest held event expires.
+    webhook_url: without user, password and query.  page_url: its page in the dashboard, where one click restores it, or
+    None.  disable_at: when it will be disabled if it goes on failing.  expires_at: when the oldest held event expires.
     """
 
     webhook_id: str
     webhook_name: str
     webhook_url: str
-    resume_url: str | None = None
+    page_url: str | None = None
     since: datetime | None = None
     failures: int = 0
     exhausted: int = 0

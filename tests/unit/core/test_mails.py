@@ -31,7 +31,7 @@ def notice(**fields: Any) -> Notice:
         "webhook_id": "wh_1",
         "webhook_name": "Orders",
         "webhook_url": "https://example.com/hook",
-        "resume_url": "https://hooks.example.com/api/v1/webhooks/wh_1/resume",
+        "page_url": "https://hooks.example.com/ui/webhooks/wh_1",
         "failure": failure,
         "failures": 5,
         "since": AT,
@@ -58,7 +58,8 @@ def test_a_misconfigured_webhook_is_removed_from_the_configuration() -> None:
     assert "has been removed from your configuration" in words.text
     assert "The receiver answered 404." in words.text
     assert "hookline webhooks resume wh_1" in words.text
-    assert "https://hooks.example.com/api/v1/webhooks/wh_1/resume" in words.text
+    assert "https://hooks.example.com/ui/webhooks/wh_1 " in words.text
+    assert '<a href="https://hooks.example.com/ui/webhooks/wh_1">' in words.html
 
 
 def test_a_mail_of_a_failing_webhook_warns_before_it_is_disabled() -> None:
