@@ -536,14 +536,6 @@ async def test_the_docs_work_without_a_network(api: Api) -> None:
     assert b"/webhooks/workflows/{workflow_id}" in page.body
 
 
-async def test_the_address_alone_leads_to_the_docs(api: Api) -> None:
-    page = await api.anyone("GET", "/")
-
-    assert page.status == 200
-    assert b'href="/docs"' in page.body
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-
-
 async def test_an_automation_that_is_not_there_is_answered_with_those_that_are(api: Api) -> None:
     workflow = await api.admin("POST", "/api/v1/workflows/nope/executions", {})
     agent = await api.admin("POST", "/api/v1/agents/nope/executions", {})
