@@ -92,6 +92,7 @@ class Node:
         self.webhooks = outgoing.webhooks
         self.alerts = outgoing.alerts
         self.mails = outgoing.mails
+        self.catalogue = running.catalogue
         self.executor = running.executor
         self.endings = running.endings
         self.history = running.history
@@ -107,7 +108,7 @@ class Node:
                 directory=ground.directory,
                 archive=store,
                 clock=clock,
-                automation=running.executor.automation,
+                automation=running.catalogue.of_app,
                 start=running.receiver.start,
                 resume=running.executor.resume,
             )
@@ -243,15 +244,15 @@ class Node:
         return await self._publisher.publish(organization_id, drafts, once=once, answer=answer)
 
     def automation(self, kind: Kind, automation_id: str) -> Automation | None:
-        return self.executor.automation(kind, automation_id)
+        return self.catalogue.of_app(kind, automation_id)
 
     async def find_automation(
         self, organization_id: Key, kind: Kind, automation_id: str
     ) -> Automation | None:
-        return await self.executor.find(organization_id, kind, automation_id)
+        return await self.catalogue.find(organization_id, kind, automation_id)
 
     async def automations_of(self, organization_id: Key) -> list[Automation]:
-        return await self.executor.automations_of(organization_id)
+        return await self.catalogue.all_of(organization_id)
 
     async def start_execution(
         self, start: ExecutionStart, *, answer: Callable[[Execution], bytes] | None = None

@@ -13,16 +13,18 @@ import msgspec
 from hookline.engine.alert import Alerts
 from hookline.engine.artifacts import ArtifactKeeper
 from hookline.engine.batch import Batcher
+from hookline.engine.catalogue import Catalogue
 from hookline.engine.commit import Committer
 from hookline.engine.conversations import Conversations
 from hookline.engine.definitions import Definitions
 from hookline.engine.deliver import Deliverer
 from hookline.engine.directory import Directory
 from hookline.engine.endings import Endings
-from hookline.engine.execute import Executor, Room
+from hookline.engine.execute import Executor
 from hookline.engine.history import RunTimes
 from hookline.engine.judge import Judge
 from hookline.engine.lease import Lease
+from hookline.engine.load_run import RunLoader
 from hookline.engine.mails import Mails
 from hookline.engine.meter import Meter
 from hookline.engine.movies import Movies
@@ -34,6 +36,7 @@ from hookline.engine.record import Recorder
 from hookline.engine.redeliver import Redelivery
 from hookline.engine.robots import Robots
 from hookline.engine.run_limits import RunLimits
+from hookline.engine.run_queue import Room
 from hookline.engine.scripts import ScriptAgents
 from hookline.engine.telling import Teller
 from hookline.engine.uploads import Uploads
@@ -208,6 +211,7 @@ class Running:
             url=ground.url,
         )
         self.definitions = Definitions(data_kinds(ground))
+        self.catalogue = Catalogue(self.definitions)
 
         async def seen(execution: Execution) -> bytes | None:
             said = await self.conversations.history(execution)
@@ -215,12 +219,18 @@ class Running:
 
         self.executor = Executor(
             runner=runner,
-            definitions=self.definitions,
-            run_limits=RunLimits(
-                directory=ground.directory,
+            catalogue=self.catalogue,
+            loader=RunLoader(
                 archive=store,
-                clock=clock,
-                most_seconds=ground.limits.max_run_seconds,
+                catalogue=self.catalogue,
+                definitions=self.definitions,
+                run_limits=RunLimits(
+                    directory=ground.directory,
+                    archive=store,
+                    clock=clock,
+                    most_seconds=ground.limits.max_run_seconds,
+                ),
+                private=seen,
             ),
             committer=committer,
             archive=store,
@@ -237,7 +247,6 @@ class Running:
             lease=lease,
             clock=clock,
             history=self.history,
-            private=seen,
             room=Room(
                 most=ground.limits.max_executions,
                 of_organization=ground.limits.max_executions_per_organization,
@@ -246,6 +255,7 @@ class Running:
         )
         self.receiver = Receiver(
             outbox=outbox,
+            catalogue=self.catalogue,
             executor=self.executor,
             committer=committer,
             archive=store,

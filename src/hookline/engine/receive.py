@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from hookline.engine.catalogue import Catalogue
     from hookline.engine.commit import Committer
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
@@ -74,6 +75,7 @@ class Receiver:
         self,
         *,
         outbox: Outbox,
+        catalogue: Catalogue,
         executor: Executor,
         committer: Committer,
         archive: Archive,
@@ -82,6 +84,7 @@ class Receiver:
         clock: Clock,
     ) -> None:
         self._outbox = outbox
+        self._catalogue = catalogue
         self._executor = executor
         self._committer = committer
         self._archive = archive
@@ -101,7 +104,7 @@ class Receiver:
         await self._outbox.ready(start.organization_id)
         now = self._clock.now()
         turn = start.turn or _NO_TURN
-        automation = await self._executor.find(start.organization_id, start.kind, start.automation_id)
+        automation = await self._catalogue.find(start.organization_id, start.kind, start.automation_id)
         # Whose turn it is the store decides: it is claimed like one of another node.
         is_claimed = start.turn is None and self._executor.reserve(automation)
         execution, conversation, events = self._prepare(start, automation, now)

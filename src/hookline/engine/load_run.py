@@ -1,0 +1,71 @@
+"""Load what a runner is given for one execution: its code or source, its input, its limit, what it did before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookline.ports.runner import RunJob
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hookline.engine.calls import FlowCalls
+    from hookline.engine.catalogue import Catalogue
+    from hookline.engine.definitions import Definitions
+    from hookline.engine.run_limits import RunLimits
+    from hookline.model.executions import Execution, JournalEntry
+    from hookline.ports import Archive
+
+
+class RunLoader:
+    """One per node. private: what only the process of an execution is told, JSON text, or None."""
+
+    def __init__(
+        self,
+        *,
+        archive: Archive,
+        catalogue: Catalogue,
+        definitions: Definitions,
+        run_limits: RunLimits,
+        private: Callable[[Execution], Awaitable[bytes | None]],
+    ) -> None:
+        self._archive = archive
+        self._catalogue = catalogue
+        self._definitions = definitions
+        self._run_limits = run_limits
+        self._private = private
+
+    def __repr__(self) -> str:
+        return f"RunLoader({self._catalogue!r})"
+
+    async def load(self, execution: Execution, calls: FlowCalls | None) -> RunJob:
+        """Return the job; its ``timeout_ms`` is 0 or less when the organization's time is used up.
+
+        calls: knows of the flows that the execution waits for. Raises MissingError, when what should run is gone,
+        and StorageError.
+        """
+        journal = await self._journal(execution, calls)
+        definition = await self._definitions.definition(execution)
+        limit = await self._run_limits.of(execution, self._catalogue.known(execution))
+        return RunJob(
+            execution_id=execution.id,
+            kind=execution.kind,
+            automation_id=execution.automation_id,
+            input=execution.input,
+            trigger=execution.trigger,
+            private=await self._private(execution),
+            definition=definition,
+            journal=journal,
+            attempt=execution.attempt + 1,
+            timeout_ms=None if limit is None else limit.timeout_ms,
+            limit="agent" if limit is None else limit.whose,
+        )
+
+    async def _journal(self, execution: Execution, calls: FlowCalls | None) -> tuple[JournalEntry, ...]:
+        """What earlier processes of it finished; the end of a flow it called may be written only now."""
+        if not execution.attempt:
+            return ()
+        journal = tuple(await self._archive.journal(execution.id))
+        if calls is not None and await calls.look(execution, journal):
+            journal = tuple(await self._archive.journal(execution.id))
+        return journal
