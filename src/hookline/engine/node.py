@@ -5,23 +5,13 @@ Nothing here knows a concrete store, runner or sender; ``app.py`` hands them in.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from hookline.engine.calls import FlowCalls
-from hookline.engine.contexts import Contexts
-from hookline.engine.deploy import Deployer
-from hookline.engine.explain import Explainer
-from hookline.engine.maintain import Maintenance
-from hookline.engine.parts import Ground, Limits, Outgoing, Running, reconciler
-from hookline.engine.replay import Replayer
-from hookline.engine.rerun import Rerun
-from hookline.engine.routing import Router
-from hookline.engine.shrink import Shrinker
+from hookline.engine.parts import Ground, Instances, Limits, Outgoing, Running, Upkeep
+from hookline.engine.parts.instances import contexts_of
 from hookline.engine.signing import check_signatures
-from hookline.engine.supervise import Supervisor
 from hookline.errors import StorageError
 from hookline.model.configuration import ApiKey, Organization
 from hookline.ports import Attribute, KeepRequest, Once, Repeat
@@ -46,12 +36,6 @@ _log = structlog.get_logger("hookline.node")
 
 ROLES: Final = ("receive", "execute", "deliver")
 """What a node may do. Without a role it leaves that work in the table, for the nodes that have it."""
-
-_MAINTAIN_SECONDS: Final = 60.0
-_IDLE_SECONDS: Final = 10.0
-_REPLAY_SECONDS: Final = 2.0
-_ALERT_SECONDS: Final = 2.0
-_MAIL_SECONDS: Final = 1.0
 
 
 class Node:
@@ -79,106 +63,29 @@ class Node:
         self._roles = frozenset(roles)
         self._grace = limits.grace_seconds
         self._sender = sender
-        self.contexts = Contexts(
-            integrations=lambda: runner.integrations,
-            directory=ground.directory,
-            vault=vault,
-            public_url=public_url,
-        )
         outgoing = Outgoing(ground, sender, mailer)
+        self.contexts = contexts_of(ground, runner)
         running = Running(ground, outgoing.outbox, runner, private=self.contexts.private_of, blobs=blobs)
-        self.deliverer = outgoing.deliverer
-        self.payloads = outgoing.payloads
-        self.webhooks = outgoing.webhooks
-        self.alerts = outgoing.alerts
-        self.mails = outgoing.mails
-        self.catalogue = running.catalogue
-        self.executor = running.executor
-        self.endings = running.endings
-        self.history = running.history
-        self.definitions = running.definitions
-        self.artifacts = running.artifacts
-        self._batcher = outgoing.batcher
-        self._publisher = outgoing.publisher
-        self._receiver = running.receiver
-        self.conversations = running.conversations
-        running.executor.connect(
-            FlowCalls(
-                contexts=self.contexts,
-                directory=ground.directory,
-                archive=store,
-                clock=clock,
-                automation=running.catalogue.of_app,
-                start=running.receiver.start,
-                resume=running.executor.resume,
-            )
+        instances = Instances(ground, running, runner, self.contexts)
+        upkeep = Upkeep(ground, outgoing, running, instances, delivers="deliver" in self._roles)
+        self.deliverer, self.payloads, self.webhooks = (
+            outgoing.deliverer,
+            outgoing.payloads,
+            outgoing.webhooks,
         )
-        self.router = Router(contexts=self.contexts, directory=ground.directory, runner=runner, clock=clock)
-        self.deployer = Deployer(
-            store=store,
-            runner=runner,
-            contexts=self.contexts,
-            directory=ground.directory,
-            lease=ground.lease,
-            clock=clock,
-            start=running.receiver.start,
+        self.alerts, self.mails = outgoing.alerts, outgoing.mails
+        self._batcher, self._publisher = outgoing.batcher, outgoing.publisher
+        self.catalogue, self.executor, self._receiver = running.catalogue, running.executor, running.receiver
+        self.conversations, self.artifacts = running.conversations, running.artifacts
+        self.definitions, self.endings, self.history = running.definitions, running.endings, running.history
+        self.router, self.deployer = instances.router, instances.deployer
+        self.explainer, self.maintenance, self.replayer = (
+            upkeep.explainer,
+            upkeep.maintenance,
+            upkeep.replayer,
         )
-        self.explainer = Explainer(
-            store=store,
-            directory=ground.directory,
-            judge=outgoing.judge,
-            wording=outgoing.deliverer.wording,
-        )
-        self.maintenance = Maintenance(
-            store=store,
-            committer=ground.committer,
-            directory=ground.directory,
-            lease=ground.lease,
-            clock=clock,
-            keep=timedelta(days=limits.retention_days),
-            keep_held=timedelta(days=limits.held_retention_days),
-            alerts=outgoing.alerts,
-            shrinker=Shrinker(
-                store=store,
-                clock=clock,
-                keep=timedelta(days=limits.retention_days),
-                keep_payloads=timedelta(days=limits.payload_retention_days),
-                most_bytes=limits.retention_max_bytes,
-            ),
-        )
-        self.replayer = Replayer(
-            store=store,
-            lease=ground.lease,
-            clock=clock,
-            deliveries=outgoing.redelivery,
-            requests=Rerun(store=store, clock=clock, start=running.receiver.start, find=self.find_automation),
-        )
-        self._supervisor = self._supervise(ground, outgoing, running)
+        self._supervisor = upkeep.supervisor
         self.is_ready = False
-
-    def _supervise(self, ground: Ground, outgoing: Outgoing, running: Running) -> Supervisor:
-        delivers = "deliver" in self._roles
-        rounds = [
-            (_MAINTAIN_SECONDS, self.maintenance.sweep),
-            (_MAINTAIN_SECONDS, self.artifacts.sweep),
-            (_IDLE_SECONDS, self.conversations.close_idle),
-            (_ALERT_SECONDS, outgoing.alerts.look),
-            (_MAIL_SECONDS, outgoing.mails.look),
-        ]
-        if delivers:
-            rounds.append((_REPLAY_SECONDS, self.replayer.look))
-        return Supervisor(
-            ground=ground,
-            deliverer=outgoing.deliverer,
-            executor=running.executor,
-            outbox=outgoing.outbox,
-            uploads=running.uploads,
-            batcher=outgoing.batcher if delivers else None,
-            endings=running.endings,
-            deployer=self.deployer,
-            rounds=rounds,
-            reconciler=reconciler(ground, outgoing, running),
-        )
 
     def __repr__(self) -> str:
         return f"Node({self.lease!r}, {self.deliverer!r}, {self.executor!r})"

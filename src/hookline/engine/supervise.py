@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hookline.engine.deploy import Deployer
     from hookline.engine.endings import Endings
     from hookline.engine.execute import Executor
-    from hookline.engine.parts import Ground
+    from hookline.engine.parts.ground import Ground
     from hookline.engine.publish import Outbox
     from hookline.engine.reconcile import Reconciler
     from hookline.engine.uploads import Uploads
