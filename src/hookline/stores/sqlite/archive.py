@@ -7,7 +7,7 @@ lists in slices; between two of them the loop serves others, so no step holds it
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hookline.model.ids import parse
 from hookline.model.states import DeliveryState, Lane
@@ -34,8 +34,8 @@ from hookline.stores.rows import (
     from_ms,
     listed,
     maybe_at,
-    to_ms,
 )
+from hookline.stores.sqlite.search import Search, Where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,17 +56,11 @@ if TYPE_CHECKING:
     from hookline.stores.rows import Row
     from hookline.stores.sqlite.database import Database
 
-_WINDOW: Final = 5_000
-"""Rows looked at in one step of a filtered list: some 10 ms when none matches."""
-
 _FEED_WINDOW: Final = 50_000
 """Index entries looked at in one step of a filtered feed."""
 
 _LANES_AT_ONCE: Final = 1_000
 """A webhook's counters read in one step: at most some 12,000 rows."""
-
-_LAST_KEY: Final = b"\xff" * 17
-"""Sorts after every key."""
 
 _EXECUTION: Final = f"""
     SELECT {listed(EXECUTION)} FROM executions WHERE id = ?1 AND (?2 IS NULL OR organization_id = ?2)
@@ -172,15 +166,15 @@ class SqliteArchive:
     async def executions(
         self, organization_id: Key, filter: ExecutionFilter, *, before: Key | None, limit: int
     ) -> list[Execution]:
-        where = _Where()
+        where = Where()
         where.equals("status", filter.status)
         where.equals("kind", filter.kind)
         where.equals("automation_id", filter.automation_id)
         where.equals("conversation_id", filter.conversation_id)
         where.between("created_at", filter.since, filter.until)
-        search = _Search("executions", EXECUTION, where)
+        search = Search("executions", EXECUTION, where)
         search.key("organization_id", organization_id)
-        return [rows.execution_from(row) for row in await self._search(search, before, limit)]
+        return [rows.execution_from(row) for row in await search.run(self._db, before, limit)]
 
     async def journal(self, execution_id: Key) -> list[JournalEntry]:
         return [rows.journal_from(row) for row in self._db.read(_JOURNAL, (execution_id,))]
@@ -208,13 +202,13 @@ class SqliteArchive:
     async def conversations(
         self, organization_id: Key, filter: ConversationFilter, *, before: Key | None, limit: int
     ) -> list[Conversation]:
-        where = _Where()
+        where = Where()
         where.equals("agent_id", filter.agent_id)
         where.equals("user_id", filter.user_id)
         where.equals("status", filter.status)
-        search = _Search("conversations", CONVERSATION, where)
+        search = Search("conversations", CONVERSATION, where)
         search.key("organization_id", organization_id)
-        return [rows.conversation_from(row) for row in await self._search(search, before, limit)]
+        return [rows.conversation_from(row) for row in await search.run(self._db, before, limit)]
 
     async def idle_conversations(self, *, since: datetime, limit: int) -> list[Conversation]:
         found = self._db.read(_IDLE_CONVERSATIONS, (rows.to_ms(since), limit))
@@ -250,11 +244,11 @@ class SqliteArchive:
     async def recent_events(
         self, organization_id: Key, *, before: Key | None, types: Sequence[str] = (), limit: int
     ) -> list[Event]:
-        where = _Where()
+        where = Where()
         where.one_of("type", types)
-        search = _Search("events", EVENT, where, id_column="key")
+        search = Search("events", EVENT, where, id_column="key")
         search.key("organization_id", organization_id)
-        return [rows.event_from(row) for row in await self._search(search, before, limit)]
+        return [rows.event_from(row) for row in await search.run(self._db, before, limit)]
 
     # --- deliveries ---
 
@@ -265,11 +259,11 @@ class SqliteArchive:
     async def deliveries(
         self, organization_id: Key, filter: DeliveryFilter, *, before: Key | None, limit: int
     ) -> list[Delivery]:
-        where = _Where()
+        where = Where()
         where.one_of("state", filter.states)
         where.equals("event_type", filter.event_type)
         where.between("created_at", filter.since, filter.until)
-        search = _Search("deliveries", DELIVERY, where)
+        search = Search("deliveries", DELIVERY, where)
         if filter.event_key is not None:
             search.key("event_key", filter.event_key)
             where.equals("webhook_id", filter.webhook_id)
@@ -282,7 +276,7 @@ class SqliteArchive:
         if filter.states == (DeliveryState.EXHAUSTED,) and filter.webhook_id is filter.event_key is None:
             search.source = "deliveries INDEXED BY deliveries_exhausted"
             search.condition = " AND state = 'exhausted'"
-        return [rows.delivery_from(row) for row in await self._search(search, before, limit)]
+        return [rows.delivery_from(row) for row in await search.run(self._db, before, limit)]
 
     async def attempts(self, delivery_id: Key) -> list[Attempt]:
         return [rows.attempt_from(row) for row in self._db.read(_ATTEMPTS, (delivery_id,))]
@@ -297,14 +291,14 @@ class SqliteArchive:
         self, organization_id: Key, filter: RequestFilter, *, before: Key | None, limit: int
     ) -> list[TriggerRequest]:
         search = _requests_search(organization_id, filter)
-        return [rows.request_from(row) for row in await self._search(search, before, limit)]
+        return [rows.request_from(row) for row in await search.run(self._db, before, limit)]
 
     async def requests_after(
         self, organization_id: Key, filter: RequestFilter, *, after: Key, limit: int
     ) -> list[TriggerRequest]:
         search = _requests_search(organization_id, filter)
         search.is_ascending = True
-        return [rows.request_from(row) for row in await self._search(search, after, limit)]
+        return [rows.request_from(row) for row in await search.run(self._db, after, limit)]
 
     # --- what the engine asks for ---
 
@@ -362,27 +356,10 @@ class SqliteArchive:
     async def claimed_executions(self, epoch: Epoch) -> list[Key]:
         return [id_ for (id_,) in self._db.read(_CLAIMED_EXECUTIONS, (epoch,))]
 
-    # --- counters ---
 
-    async def _search(self, search: _Search, beyond: Key | None, limit: int) -> list[Row]:
-        """Newest first unless it is ascending. A filter that no index serves is searched window by window."""
-        start = beyond if beyond is not None else _LAST_KEY
-        if not search.where.conditions:
-            return self._db.read(*search.page(start, limit))
-        found: list[Row] = []
-        while len(found) < limit:
-            end = self._db.read_one(*search.window(start))
-            found += self._db.read(*search.page(start, limit - len(found), up_to=end[0] if end else None))
-            if end is None:
-                break
-            start = end[0]
-            await asyncio.sleep(0)
-        return found
-
-
-def _requests_search(organization_id: Key, filter: RequestFilter) -> _Search:
-    where = _Where()
-    search = _Search("trigger_requests", _REQUEST_LINE, where)
+def _requests_search(organization_id: Key, filter: RequestFilter) -> Search:
+    where = Where()
+    search = Search("trigger_requests", _REQUEST_LINE, where)
     if filter.trigger_id is not None:
         search.key("trigger_id", filter.trigger_id)
         where.equals("organization_id", organization_id)
@@ -398,82 +375,6 @@ def _requests_search(organization_id: Key, filter: RequestFilter) -> _Search:
     elif filter.refused is not None:
         where.add("reason IS NULL")
     return search
-
-
-class _Where:
-    """Conditions that come with their values; an absent one asks nothing."""
-
-    def __init__(self) -> None:
-        self.conditions: list[str] = []
-        self.values: list[Any] = []
-
-    def __repr__(self) -> str:
-        return f"_Where({' AND '.join(self.conditions)!r})"
-
-    def add(self, condition: str, *values: Any) -> None:
-        self.conditions.append(condition)
-        self.values += values
-
-    def equals(self, column: str, value: Any) -> None:
-        if value is not None:
-            self.add(f"{column} = ?", value)
-
-    def one_of(self, column: str, values: Sequence[str]) -> None:
-        if values:
-            self.add(f"{column} IN ({', '.join('?' * len(values))})", *values)
-
-    def between(self, column: str, since: datetime | None, until: datetime | None) -> None:
-        """Since is included, until is not."""
-        if since is not None:
-            self.add(f"{column} >= ?", to_ms(since))
-        if until is not None:
-            self.add(f"{column} < ?", to_ms(until))
-
-
-class _Search:
-    """A list by id, descending unless it is said otherwise, inside one index: what is asked of the index, and of each
-    row.
-    """
-
-    def __init__(
-        self, source: str, columns: tuple[str, ...], where: _Where, *, id_column: str = "id"
-    ) -> None:
-        self.source = source
-        self.columns = columns
-        self.where = where
-        self.condition = ""
-        self.is_ascending = False
-        self._id = id_column
-        self._key = ""
-        self._key_value: Any = None
-
-    def __repr__(self) -> str:
-        return f"_Search({self.source!r}, {self._key!r}, {self.where!r})"
-
-    def key(self, column: str, value: Any) -> None:
-        """The column that the index begins with."""
-        self._key, self._key_value = column, value
-
-    def window(self, start: Key) -> tuple[str, Row]:
-        """Asks for the id that ends the window beyond ``start``."""
-        beyond, order = (">", "ASC") if self.is_ascending else ("<", "DESC")
-        sql = f"""
-            SELECT {self._id} FROM {self.source} WHERE {self._key} = ? AND {self._id} {beyond} ?{self.condition}
-            ORDER BY {self._id} {order} LIMIT 1 OFFSET {_WINDOW - 1}
-        """
-        return sql, (self._key_value, start)
-
-    def page(self, start: Key, limit: int, *, up_to: Key | None = None) -> tuple[str, Row]:
-        """Asks for the rows beyond ``start``, the one with ``up_to`` at the furthest; None for as far as they go."""
-        conditions = "".join(f" AND {condition}" for condition in self.where.conditions)
-        beyond, end, order = (">", "<=", "ASC") if self.is_ascending else ("<", ">=", "DESC")
-        furthest = up_to or (_LAST_KEY if self.is_ascending else b"")
-        sql = f"""
-            SELECT {listed(self.columns)} FROM {self.source}
-            WHERE {self._key} = ? AND {self._id} {beyond} ? AND {self._id} {end} ?{self.condition}{conditions}
-            ORDER BY {self._id} {order} LIMIT ?
-        """
-        return sql, (self._key_value, start, furthest, *self.where.values, limit)
 
 
 def _feed_page(organization_id: Key, place: int, types: Sequence[str], limit: int) -> tuple[str, Row]:
