@@ -23,7 +23,7 @@ every child process, so it imports nothing heavy.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast
 
 from hookline.core.calling import DEFAULT_SECONDS
 from hookline.errors import SettingError
@@ -43,6 +43,10 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 """What ``ctx.log`` accepts as level."""
+
+
+_LONGEST_IDLE: Final = 31_536_000
+"""Seconds: a year, as in the server's own setting."""
 
 
 class Cancelled(BaseException):
@@ -275,6 +279,14 @@ class Options(TypedDict, total=False):
     description: str
 
 
+class AgentOptions(Options, total=False):
+    """idle_seconds: silence that completes a conversation with this agent, 0.001 to a year; the server's
+    ``conversation_idle_seconds`` when left out.
+    """
+
+    idle_seconds: float
+
+
 class App:
     """A user's automations. Make one per file and name it ``app``."""
 
@@ -297,7 +309,7 @@ class App:
         self,
         id: str,
         name: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[AgentOptions],
     ) -> Callable[[Function], Function]:
         """Declare an agent; it returns its reply, a text or a JSON object. Raises SettingError."""
         return self._declare(Kind.AGENT, id, name, options)
@@ -374,13 +386,15 @@ class App:
         kind: Kind,
         automation_id: str,
         name: str | None,
-        options: Options,
+        options: Options | AgentOptions,
         *,
         retry: RetryRule | None = None,
         queue: QueueRule | None = None,
     ) -> Callable[[Function], Function]:
         where = f"{kind} {automation_id!r}"
-        _check_options(where, automation_id, options)
+        known = AgentOptions.__optional_keys__ if kind is Kind.AGENT else Options.__optional_keys__
+        _check_options(where, automation_id, options, known)
+        idle_seconds = cast("AgentOptions", options).get("idle_seconds")
         if (kind, automation_id) in self._automations:
             raise SettingError(f"{where} is declared twice: give one of them another id")
 
@@ -402,6 +416,7 @@ class App:
                 max_attempts=options.get("max_attempts") or 10,
                 retry=retry,
                 queue=queue,
+                idle_ms=None if idle_seconds is None else max(1, round(idle_seconds * 1000)),
                 description=options.get("description") or (function.__doc__ or "").strip().partition("\n")[0],
             )
             return function
@@ -409,15 +424,22 @@ class App:
         return register
 
 
-def _check_options(where: str, automation_id: object, options: Options) -> None:
+def _check_options(
+    where: str, automation_id: object, options: Options | AgentOptions, known: frozenset[str]
+) -> None:
     if not isinstance(automation_id, str) or not 1 <= len(automation_id) <= 128:
         raise SettingError(f"an automation's id must be a text of 1 to 128 characters; got {automation_id!r}")
-    unknown = options.keys() - Options.__annotations__.keys()
+    unknown = options.keys() - known
     if unknown:
         raise SettingError(f"{where} has no option {', '.join(sorted(unknown))}")
     timeout: object = options.get("timeout_seconds", 900)
     if not isinstance(timeout, int | float) or not 0 < timeout < 10**9:
         raise SettingError(f"{where}: timeout_seconds must be a number above 0; got {timeout!r}")
+    idle: object = options.get("idle_seconds", 1)
+    if isinstance(idle, bool) or not isinstance(idle, int | float) or not 0 < idle <= _LONGEST_IDLE:
+        raise SettingError(
+            f"{where}: idle_seconds must be a number above 0, at most {_LONGEST_IDLE}; got {idle!r}"
+        )
     for option in ("concurrency", "max_attempts"):
         value = options.get(option)
         if value is not None and (not isinstance(value, int) or value < 1):

@@ -138,17 +138,39 @@ async def test_silence_counts_from_the_last_turn(
     turn = _turn(spoken, clock)
     await _accept(store, epoch, turn)
     since = clock.move(10 * SECOND)
-    while_it_runs = await store.idle_conversations(since=since, limit=9)
+    while_it_runs = await store.idle_conversations(now=since, idle_ms=0, limit=9)
     await _run(store, epoch, clock, turn)
-    after_it_ran = await store.idle_conversations(since=since, limit=9)
+    after_it_ran = await store.idle_conversations(now=since, idle_ms=0, limit=9)
     refused = await apply(store, _close(spoken, epoch, clock, idle_since=since))
     later = clock.move(SECOND)
 
     assert [one.id for one in while_it_runs] == [silent.id]
     assert [one.id for one in after_it_ran] == [silent.id]
     assert refused is False
-    assert {one.id for one in await store.idle_conversations(since=later, limit=9)} == {silent.id, spoken.id}
+    idle = await store.idle_conversations(now=later, idle_ms=0, limit=9)
+    assert {one.id for one in idle} == {silent.id, spoken.id}
     assert await apply(store, _close(spoken, epoch, clock, idle_since=later)) is True
+
+
+async def test_a_conversation_has_the_patience_of_its_agent(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """Issue 5: an idle time-out of the agent stands before the server's, be it shorter or longer."""
+    patient = await _opened(store, epoch, clock, org, idle_ms=60_000)
+    hasty = await _opened(store, epoch, clock, org, idle_ms=1_000)
+    usual = await _opened(store, epoch, clock, org)
+
+    async def idle_after(seconds: int) -> set[Key]:
+        now = clock.now() + seconds * SECOND
+        return {one.id for one in await store.idle_conversations(now=now, idle_ms=10_000, limit=9)}
+
+    assert await idle_after(1) == set()
+    assert await idle_after(2) == {hasty.id}
+    assert await idle_after(11) == {hasty.id, usual.id}
+    assert await idle_after(61) == {hasty.id, usual.id, patient.id}
+    stored = await store.conversation(patient.id, organization_id=org)
+    assert stored is not None
+    assert stored.idle_ms == 60_000
 
 
 async def test_conversations_are_listed_by_what_is_asked(

@@ -12,6 +12,8 @@ from api_bed import Api, serving
 from engine_bed import SUPPORT, StandingClock
 
 from hookline.engine.manage.start import default_organization
+from hookline.model.executions import Automation
+from hookline.model.states import Kind
 from hookline.ports.runner import Succeeded
 
 if TYPE_CHECKING:
@@ -191,6 +193,26 @@ async def test_silence_completes_a_conversation_once(store: Store) -> None:
     assert [one["conversation_id"] for one in completed] == [silent["id"]]
     assert completed[0]["resolution"]["type"] == "timeout"
     assert still.json["status"] == "open"
+
+
+async def test_an_agent_has_a_patience_of_its_own(store: Store) -> None:
+    """Issue 5: the idle time-out of the agent stands before the server's."""
+    clock = StandingClock()
+    hasty = Automation(kind=Kind.AGENT, id="hasty", name="Hasty", idle_ms=5_000)
+    async with serving(
+        store,
+        work={SUPPORT: Agent(), hasty: Agent()},
+        clock=clock,
+        limits={"conversation_idle_seconds": 60},
+    ) as api:
+        usual, quick = await _begun(api), await _begun(api, agent_id="hasty")
+        clock.move_to(clock.now() + timedelta(seconds=6))
+        await api.bed.node.conversations.close_idle()
+        shown = [await api.admin("GET", f"/api/v1/conversations/{one['id']}") for one in (usual, quick)]
+        completed = await _told(api, COMPLETED)
+
+    assert [one.json["status"] for one in shown] == ["open", "resolved"]
+    assert [one["conversation_id"] for one in completed] == [quick["id"]]
 
 
 async def test_what_is_not_there_and_what_is_anothers_look_the_same(store: Store) -> None:

@@ -48,6 +48,18 @@ def test_a_declaration_becomes_an_automation() -> None:
     assert (support.kind, support.name, support.timeout_ms) == (Kind.AGENT, "support", 900_000)
 
 
+def test_an_agent_says_how_long_a_silence_may_last() -> None:
+    app = App()
+    app.agent("hasty", idle_seconds=90)(nothing)
+
+    assert app.automations[0].idle_ms == 90_000
+    for bad in (0, True, "1", 10**9, float("nan")):
+        with pytest.raises(SettingError, match="agent 'x': idle_seconds must be"):
+            App().agent("x", idle_seconds=bad)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="no option idle_seconds"):
+        App().workflow("x", idle_seconds=90)  # type: ignore[call-arg]
+
+
 def test_one_id_may_name_a_workflow_and_an_agent_but_not_two_workflows() -> None:
     app = App()
     app.workflow("x")(nothing)

@@ -69,7 +69,8 @@ class Completion(Body):
 
 @router.post("", status_code=201, summary="Begin a conversation with an agent")
 async def create(site: AtSite, caller: Starter, body: NewConversation, raw_body: RawBody) -> Response:
-    if site.services.automation(Kind.AGENT, body.agent_id) is None:
+    agent = site.services.automation(Kind.AGENT, body.agent_id)
+    if agent is None:
         raise await not_loaded(site, caller, Kind.AGENT)
     user_id = _storable(body.user_id)
     opening = Opening(
@@ -79,6 +80,7 @@ async def create(site: AtSite, caller: Starter, body: NewConversation, raw_body:
         input=None if body.message is None else _turn(raw_body, user_id),
         metadata=member(raw_body, "metadata"),
         context=member(raw_body, "context"),
+        idle_ms=agent.idle_ms,
     )
     conversation, execution = await site.services.conversations.open(opening)
     started = {} if execution is None else {"execution_id": public("execution", execution.id)}

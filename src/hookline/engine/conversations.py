@@ -5,6 +5,7 @@ Turns of one conversation share a gate, so they run one at a time in the order i
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,7 +24,7 @@ from hookline.ports import CloseConversation, ExecutionFilter, OpenConversation,
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from hookline.engine.commit import Committer
     from hookline.engine.lease import Lease
@@ -34,13 +35,14 @@ _AT_ONCE: Final = 100
 _MOST_TURNS: Final = 100
 """Earlier turns that an agent is shown, the latest ones."""
 _MOST_TRIES: Final = 3
+_MS: Final = timedelta(milliseconds=1)
 _SILENCE: Final[dict[str, Any]] = {"type": "timeout", "category": None, "tags": []}
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What a conversation begins with. input: the body of its first message (AF-3) as JSON text, or None.
 
-    metadata, context: JSON text or None.
+    metadata, context: JSON text or None.  idle_ms: as the agent has it, None for the server's own.
     """
 
     organization_id: Key
@@ -49,10 +51,11 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     input: bytes | None = None
     metadata: bytes | None = None
     context: bytes | None = None
+    idle_ms: int | None = None
 
 
 class Conversations:
-    """One per node.  idle: silence after which a conversation ends."""
+    """One per node.  idle: silence after which a conversation ends whose agent has no limit of its own."""
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Conversations:
             user_id=opening.user_id,
             status="open",
             started_at=now,
+            idle_ms=opening.idle_ms,
         )
         if opening.input is not None:
             return conversation, await self._turn(conversation, opening.input, opens=True)
@@ -133,15 +137,21 @@ class Conversations:
         """
         async with alone("conversations", onces=self._onces, lease=self._lease, clock=self._clock) as epoch:
             while epoch is not None and self._lease.is_held() and self._lease.epoch == epoch:
-                since = self._clock.now() - self._idle
-                found = await self._archive.idle_conversations(since=since, limit=_AT_ONCE)
+                asked_at = self._clock.now()
+                found = await self._archive.idle_conversations(
+                    now=asked_at, idle_ms=self._idle // _MS, limit=_AT_ONCE
+                )
                 ended = 0
                 for conversation in found:
                     now = self._clock.now()
                     closed = payloads.closed(conversation, _SILENCE, satisfaction_score=None, now=now)
-                    ended += await self._close(closed, now, idle_since=since)
+                    ended += await self._close(closed, now, idle_since=asked_at - self._idle_of(conversation))
                 if not ended or len(found) < _AT_ONCE:
                     return
+
+    def _idle_of(self, conversation: Conversation) -> timedelta:
+        own = conversation.idle_ms
+        return self._idle if own is None else own * _MS
 
     async def history(self, turn: Execution) -> bytes | None:
         """What was said in a turn's conversation before it, as JSON text: the latest turns that have ended, oldest

@@ -17,7 +17,7 @@ import msgspec
 
 from hookline import failpoints
 from hookline.core.calling import OP
-from hookline.core.event_types import ENDED, STARTED
+from hookline.core.event_types import CONVERSATION_ENDED, ENDED, STARTED
 from hookline.core.hops import hops_of
 from hookline.core.lifecycle import move_execution
 from hookline.core.times import rfc3339
@@ -26,7 +26,7 @@ from hookline.dialects import payloads
 from hookline.engine.progress import Progress
 from hookline.errors import ConflictError, RowError, StorageError
 from hookline.model.events import Event
-from hookline.model.executions import Execution, Failure, JournalEntry, LogLine
+from hookline.model.executions import Conversation, Execution, Failure, JournalEntry, LogLine
 from hookline.model.ids import Key, new_key
 from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import Begin, Finish, NewEvent, Record
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hookline.engine.endings import Endings
     from hookline.engine.meter import Meter
     from hookline.engine.publish import Outbox
-    from hookline.model.executions import Artifact, Conversation, Facts
+    from hookline.model.executions import Artifact, Facts
     from hookline.ports import Archive, Clock, Epoch
     from hookline.ports.runner import EmitDraft, Outcome
 
@@ -79,6 +79,13 @@ def execution_event(execution: Execution, type_: str, data: bytes, sequence: int
         sequence=sequence,
         hops=hops_of(execution.trigger),
     )
+
+
+class _Talk(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as a turn of it leaves it. ends: by this turn; one that stood ended before stays as it is."""
+
+    conversation: Conversation
+    ends: bool
 
 
 class Recorder:
@@ -150,12 +157,12 @@ class Recorder:
         """
         now = self._clock.now()
         ended = run.ended(outcome, now) if run is not None else ended_as(execution, outcome, now)
-        conversation = await self._resolved(ended, outcome, now)
+        talk = await self._resolved(ended, outcome, now)
         facts = await self._facts(ended, outcome)
         await self._outbox.ready(execution.organization_id)
         for tries in itertools.count():
             try:
-                is_ours = await self._write_end(ended, epoch, conversation, facts)
+                is_ours = await self._write_end(ended, epoch, talk, facts)
             except StorageError as exc:
                 if exc.code == RowError.code:
                     failure = Failure(code="FAILED", message="The result cannot be stored.")
@@ -170,10 +177,10 @@ class Recorder:
         raise AssertionError("count never ends")
 
     async def _write_end(
-        self, ended: Execution, epoch: Epoch, conversation: Conversation | None, facts: Facts | None
+        self, ended: Execution, epoch: Epoch, talk: _Talk | None, facts: Facts | None
     ) -> bool:
         assert ended.completed_at is not None
-        events = self._terminal_events(ended, conversation, facts, ended.completed_at)
+        events = self._terminal_events(ended, talk, facts, ended.completed_at)
         finish = Finish(
             epoch=epoch,
             execution_id=ended.id,
@@ -184,7 +191,7 @@ class Recorder:
             output=ended.output,
             error=ended.error,
             # A message that nobody came to handle counts for nothing, and must not write over a turn that runs.
-            conversation=conversation if ended.attempt or not _is_kept_open(ended) else None,
+            conversation=None if talk is None or _is_unheard(ended) else talk.conversation,
             events=events,
             event_sequence=ended.event_sequence + len(events),
         )
@@ -205,7 +212,7 @@ class Recorder:
         except StorageError:
             return None  # an end without them is better than none
 
-    async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> Conversation | None:
+    async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> _Talk | None:
         """An agent's conversation after its turn, or None for other kinds."""
         if ended.conversation_id is None:
             return None
@@ -215,25 +222,26 @@ class Recorder:
         if conversation is None:
             return None
         resolution = outcome.resolution if isinstance(outcome, Succeeded) else None
-        if not _is_kept_open(ended):
-            return payloads.after_turn(conversation, ended, resolution=resolution, now=now)
-        if not ended.attempt:
-            return conversation
-        return payloads.after_message(conversation, ended, resolution=resolution, now=now)
+        if _is_unheard(ended):
+            return _Talk(conversation=conversation, ends=False)
+        after = payloads.after_message if _is_kept_open(ended) else payloads.after_turn
+        left = after(conversation, ended, resolution=resolution, now=now)
+        is_end = conversation.completed_at is None and left.completed_at is not None
+        return _Talk(conversation=left, ends=is_end)
 
     def _terminal_events(
-        self, ended: Execution, conversation: Conversation | None, facts: Facts | None, now: datetime
+        self, ended: Execution, talk: _Talk | None, facts: Facts | None, now: datetime
     ) -> tuple[NewEvent, ...]:
         completed, failed = ENDED[ended.kind]
         is_success = ended.status is ExecutionStatus.SUCCEEDED
-        if conversation is None:
+        if talk is None:
             told = [(completed if is_success else failed, payloads.workflow_terminal(ended, facts))]
         elif is_success:
-            told = [(completed, payloads.message_sent(conversation, ended))]
+            told = [(completed, payloads.message_sent(talk.conversation, ended))]
         else:
-            told = [(failed, payloads.message_failed(conversation, ended))]
-        if conversation is not None and conversation.completed_at == now:
-            told.append(("agent.conversation.completed", payloads.conversation_completed(conversation)))
+            told = [(failed, payloads.message_failed(talk.conversation, ended))]
+        if talk is not None and talk.ends:
+            told.append((CONVERSATION_ENDED, payloads.conversation_completed(talk.conversation)))
         callback = None
         if ended.callback_id is not None and ended.callback_url is not None:
             callback = (ended.callback_id, ended.callback_url)
@@ -244,6 +252,11 @@ def _is_kept_open(turn: Execution) -> bool:
     """Say whether a turn's conversation goes on when the turn has ended."""
     id_ = turn.conversation_id
     return id_ is not None and turn.gate is not None and turn.gate == conversation_gate(id_)
+
+
+def _is_unheard(turn: Execution) -> bool:
+    """Say whether a turn of a conversation that is kept open ended before anybody came to handle its message."""
+    return not turn.attempt and _is_kept_open(turn)
 
 
 class Run:

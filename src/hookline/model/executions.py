@@ -47,6 +47,7 @@ class Automation(msgspec.Struct, frozen=True, kw_only=True):
     is_resumable: a run whose process died starts again and skips finished steps, instead of ending ``lost``.
     max_attempts: processes started for one execution before it ends ``lost``, resumable or not; 1 or more.
     retry, queue: of executions that a trigger starts; None for none.
+    idle_ms: silence that ends a conversation with this agent, 1 or more; None for the server's own.
     """
 
     kind: Kind
@@ -59,6 +60,7 @@ class Automation(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int = 10
     retry: RetryRule | None = None
     queue: QueueRule | None = None
+    idle_ms: int | None = None
     description: str = ""
 
 
@@ -243,6 +245,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     One that a trigger's request opens ends with its first turn; one that was opened over the API is kept open until
     its agent, a caller or silence ends it, and counts the messages of a turn when that has ended.
     status: ``open``, ``resolved`` or ``failed``.  resolution: JSON text, or None.
+    idle_ms: silence that ends it, 1 or more, as its agent had it when it began; None for the server's own.
     """
 
     id: Key
@@ -256,6 +259,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     credits_used: float = 0.0
     satisfaction_score: float | None = None
     resolution: bytes | None = None
+    idle_ms: int | None = None
 
 
 class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):

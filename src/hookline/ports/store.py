@@ -268,9 +268,9 @@ class Archive(Protocol):
         self, organization_id: Key, filter: ConversationFilter, *, before: Key | None, limit: int
     ) -> list[Conversation]: ...
 
-    async def idle_conversations(self, *, since: datetime, limit: int) -> list[Conversation]:
-        """Open ones of all organizations that began before then, have no turn under way and none that ended later;
-        oldest first.
+    async def idle_conversations(self, *, now: datetime, idle_ms: int, limit: int) -> list[Conversation]:
+        """Open ones of all organizations that began longer ago than their own ``idle_ms``, or this one where they have
+        none, have no turn under way and none that ended within that; oldest first.
         """
         ...
 

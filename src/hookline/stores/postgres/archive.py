@@ -52,10 +52,11 @@ SELECT {rows.listed(rows.CONVERSATION)} FROM conversations WHERE id = $1 AND org
 """
 _IDLE_CONVERSATIONS: Final = f"""
 SELECT {rows.listed(rows.CONVERSATION)} FROM conversations c
-WHERE completed_at IS NULL AND started_at < $1 AND NOT EXISTS (
-    SELECT FROM executions x WHERE x.conversation_id = c.id AND (x.completed_at IS NULL OR x.completed_at >= $1)
+WHERE completed_at IS NULL AND started_at < $1::bigint - coalesce(idle_ms, $2::bigint) AND NOT EXISTS (
+    SELECT FROM executions x WHERE x.conversation_id = c.id
+    AND (x.completed_at IS NULL OR x.completed_at >= $1::bigint - coalesce(c.idle_ms, $2::bigint))
 )
-ORDER BY started_at LIMIT $2
+ORDER BY started_at LIMIT $3
 """
 _EVENT_BY_OWN_ID: Final = f"SELECT {_EVENT} FROM events WHERE organization_id = $1 AND own_id = $2"
 _EVENT_BY_KEY: Final = (
@@ -160,8 +161,8 @@ class PostgresArchive(Connected):
         found = await self._listed(where, rows.listed(rows.CONVERSATION), "conversations", limit)
         return [rows.conversation_from(row) for row in found]
 
-    async def idle_conversations(self, *, since: datetime, limit: int) -> list[Conversation]:
-        found = await self._rows(_IDLE_CONVERSATIONS, rows.to_ms(since), limit)
+    async def idle_conversations(self, *, now: datetime, idle_ms: int, limit: int) -> list[Conversation]:
+        found = await self._rows(_IDLE_CONVERSATIONS, rows.to_ms(now), idle_ms, limit)
         return [rows.conversation_from(row) for row in found]
 
     # --- events

@@ -21,7 +21,7 @@ _BYTEA: Final = frozenset({
 })  # fmt: skip
 _BIGINT: Final = frozenset({
     "occurred_at", "received_at", "created_at", "next_attempt_at", "ended_at", "started_at", "completed_at", "wake_at",
-    "duration_ms", "last_ms", "launch_ms", "run_ms", "body_size", "epoch",
+    "duration_ms", "last_ms", "launch_ms", "run_ms", "body_size", "epoch", "idle_ms",
 })  # fmt: skip
 _INTEGER: Final = frozenset({
     "sequence", "webhook_revision", "attempts_made", "failures", "crashes", "interruptions", "last_status", "number",

@@ -41,7 +41,7 @@ JOURNAL: Final = ("op", "name", "occurrence", "value", "started_at", "duration_m
 LOG: Final = ("position", "at", "stream", "level", "text", "fields")
 CONVERSATION: Final = (
     "id", "organization_id", "agent_id", "user_id", "status", "started_at", "completed_at", "message_count",
-    "credits_used", "satisfaction_score", "resolution",
+    "credits_used", "satisfaction_score", "resolution", "idle_ms",
 )  # fmt: skip
 REQUEST: Final = (
     "id", "organization_id", "trigger_id", "execution_id", "received_at", "method", "path", "query", "headers", "body",
@@ -189,6 +189,7 @@ def conversation_row(conversation: Conversation) -> Row:
         conversation.credits_used,
         conversation.satisfaction_score,
         conversation.resolution,
+        conversation.idle_ms,
     )
 
 
@@ -205,6 +206,7 @@ def conversation_from(row: Sequence[Any]) -> Conversation:
         credits_used=row[8],
         satisfaction_score=row[9],
         resolution=row[10],
+        idle_ms=row[11],
     )
 
 

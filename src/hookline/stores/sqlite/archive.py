@@ -84,10 +84,11 @@ _CONVERSATION: Final = (
 )
 _IDLE_CONVERSATIONS: Final = f"""
     SELECT {listed(CONVERSATION)} FROM conversations AS c INDEXED BY conversations_open
-    WHERE completed_at IS NULL AND started_at < ?1 AND NOT EXISTS (
-        SELECT 1 FROM executions WHERE conversation_id = c.id AND (completed_at IS NULL OR completed_at >= ?1)
+    WHERE completed_at IS NULL AND started_at < ?1 - coalesce(idle_ms, ?2) AND NOT EXISTS (
+        SELECT 1 FROM executions WHERE conversation_id = c.id
+        AND (completed_at IS NULL OR completed_at >= ?1 - coalesce(c.idle_ms, ?2))
     )
-    ORDER BY started_at LIMIT ?2
+    ORDER BY started_at LIMIT ?3
 """
 _EVENT_BY_OWN_ID: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND own_id = ?"
 _EVENT_BY_KEY: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND key = ?"
@@ -210,8 +211,8 @@ class SqliteArchive:
         search.key("organization_id", organization_id)
         return [rows.conversation_from(row) for row in await search.run(self._db, before, limit)]
 
-    async def idle_conversations(self, *, since: datetime, limit: int) -> list[Conversation]:
-        found = self._db.read(_IDLE_CONVERSATIONS, (rows.to_ms(since), limit))
+    async def idle_conversations(self, *, now: datetime, idle_ms: int, limit: int) -> list[Conversation]:
+        found = self._db.read(_IDLE_CONVERSATIONS, (rows.to_ms(now), idle_ms, limit))
         return [rows.conversation_from(row) for row in found]
 
     # --- events ---
