@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, Parameter
 
@@ -177,11 +177,11 @@ def replay(
         confirm_replay(preview, "deliveries", would="send", question="Send them again?")
     made = client.post("/api/v1/replays", wanted | {"until": preview["until"]})
     ended = follow(client, made, is_shown=not json) if wait else made
-    if json:
-        show.as_json(ended)
-    else:
-        show.line(
-            f"{ended['id']} {ended['status']}: {ended['reopened'] + ended['added']} handed over, "
-            f"{ended['skipped']} skipped",
-            "green" if ended["status"] in {"completed", "running"} else "yellow",
-        )
+    show.as_json(ended) if json else _show_ended(ended)
+
+
+def _show_ended(job: dict[str, Any]) -> None:
+    show.line(
+        f"{job['id']} {job['status']}: {job['reopened'] + job['added']} handed over, {job['skipped']} skipped",
+        "green" if job["status"] in {"completed", "running"} else "yellow",
+    )

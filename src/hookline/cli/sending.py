@@ -74,10 +74,7 @@ def send(
     headers = {"Content-Type": content_type, **_credential(token, api_key, user), **_headers(header or [])}
     if trigger["auth"]["type"] == "signature":
         url, headers, body = _signed(trigger, secret, method=method, url=url, headers=headers, body=body)
-    parts = urlsplit(url)
-    # The server that is spoken to, whatever address the public one is reached by from elsewhere.
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    status, answer = Client(client.url).send(method, target, body, headers)
+    status, answer = Client(client.url).send(method, _target(url), body, headers)
     text = answer.decode("utf-8", "replace")
     if json:
         show.as_json({"status": status, "body": text})
@@ -85,6 +82,12 @@ def send(
         show.line(str(status), "green" if status < 400 else "red")
         show.line(text)
     return 0 if status < 400 else 1
+
+
+def _target(url: str) -> str:
+    """Return what is asked of the server that is spoken to, whatever address the public one is reached by."""
+    parts = urlsplit(url)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def _body(data: str) -> bytes:

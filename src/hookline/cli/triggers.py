@@ -118,36 +118,37 @@ def create(
     password
         For `basic`, or `@FILE` with it.
     """
-    known: dict[str, Any] = {"type": auth}
-    given = {"preset": preset, "username": username}
-    known |= {field: value for field, value in given.items() if value is not None}
-    known |= {
-        field: read_secret(text)
-        for field, text in (("secret", secret), ("password", password))
-        if text is not None
-    }
-    fields = read_fields(set)
-    more_auth = fields.pop("auth", {})
-    if not isinstance(more_auth, dict):
-        raise CommandError('--set: auth must be a JSON object, such as \'{"auth": {"preset": "github"}}\'')
-    body: dict[str, Any] = {
-        "automation": {"kind": kind, "id": automation_id},
-        "profile": profile,
-        "auth": known | more_auth,
-        **({} if name is None else {"name": name}),
-        **fields,
-    }
+    given = {"type": auth, "preset": preset, "username": username}
+    sealed = {"secret": secret, "password": password}
+    known = {field: value for field, value in given.items() if value is not None}
+    known |= {field: read_secret(text) for field, text in sealed.items() if text is not None}
+    body = _with_more({"automation": {"kind": kind, "id": automation_id}, "profile": profile}, known, set)
+    if name is not None:
+        body["name"] = name
     made = Client.from_environment().post("/api/v1/triggers", body)
     if json:
         show.as_json(made)
-        return
+    else:
+        _show_made(made, password=known.get("password"))
+
+
+def _with_more(body: dict[str, Any], auth: dict[str, Any], more: str | None) -> dict[str, Any]:
+    """Add what ``--set`` gives; its ``auth`` adds to the one that options gave."""
+    fields = read_fields(more)
+    more_auth = fields.pop("auth", {})
+    if not isinstance(more_auth, dict):
+        raise CommandError('--set: auth must be a JSON object, such as \'{"auth": {"preset": "github"}}\'')
+    return {**body, "auth": auth | more_auth, **fields}
+
+
+def _show_made(made: dict[str, Any], *, password: str | None) -> None:
     show_trigger(made)
     credential = {"token", "api_key"} & made.keys()
     if credential:
         show.line(f"The {credential.pop()} is shown once: give it to whoever calls.", "yellow")
     show.line("")
     show.line("Call it:")
-    print(f"  {_call(made, password=known.get('password'))}")
+    print(f"  {_call(made, password=password)}")
 
 
 def _call(made: dict[str, Any], *, password: str | None) -> str:
