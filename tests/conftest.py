@@ -6,9 +6,21 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
+from programs import program
+
+if TYPE_CHECKING:
+    import pytest
 
 settings.register_profile("steady", derandomize=True)
 settings.register_profile("random", derandomize=False)
 settings.load_profile("random" if os.environ.get("HOOKLINE_RANDOM") else "steady")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked ``needs("curl")`` runs only where curl is."""
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            program(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "talk-with-an-agent.md"
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.needs("curl")
 def test_the_page_works_as_it_is_printed(tmp_path: Path) -> None:
     """AF-3, AF-10: the agent of the second turn sees the first; its resolve ends the conversation."""
     text = PAGE.read_text(encoding="utf-8")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import golden
 import pytest
+from programs import program
 
 from hookline.core.signing import agenticflow_signature, new_secret
 from hookline.dialects import NAMES
@@ -63,9 +63,7 @@ def test_every_dialect_has_a_row_in_the_table() -> None:
 @pytest.mark.parametrize("language", ["python", "node"])
 def test_the_corrected_agenticflow_verifier_takes_bytes(language: str, tmp_path: Path) -> None:
     """AF-15, AF-X1: it accepts what is signed, refuses what is not, and a missing header is no error."""
-    program = sys.executable if language == "python" else shutil.which("node")
-    if program is None:
-        pytest.skip("node is not installed")
+    interpreter = sys.executable if language == "python" else program("node")
     secret, body = new_secret(b"s" * 32), '{"total":12.0,"note":"Zo\\u00eb \xff"}'.encode("latin-1")
     good = agenticflow_signature(secret, body)
     cases = [
@@ -85,7 +83,7 @@ def test_the_corrected_agenticflow_verifier_takes_bytes(language: str, tmp_path:
     script.write_text(SNIPPETS[language] + (NODE if language == "node" else PYTHON), encoding="utf-8")
 
     done = subprocess.run(
-        [program, script], input=json.dumps(given), text=True, capture_output=True, check=True, timeout=60
+        [interpreter, script], input=json.dumps(given), text=True, capture_output=True, check=True, timeout=60
     )
 
     assert done.stdout.split() == [str(accepted) for *_, accepted in cases]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +36,7 @@ def typed(commands: list[str], folder: Path, **names: str) -> list[dict[str, str
     return [json.loads(text) for text in done.stdout.replace("}{", "}\n{").splitlines()]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.needs("curl")
 def test_the_printed_calls_start_executions(tmp_path: Path) -> None:
     app = tmp_path / "app.py"
     app.write_text(printed(TUTORIAL, "file: app.py") + "\n\n" + printed(PAGE, "file: agent"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +42,7 @@ def typed(commands: list[str], folder: Path, **names: str) -> list[dict[str, str
     return [json.loads(text) for text in done.stdout.replace("}{", "}\n{").splitlines()]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.needs("curl")
 def test_the_printed_commands_start_an_execution(one: World, tmp_path: Path) -> None:
     origin = f"http://127.0.0.1:{one.nodes[0].port}"
     made, told = typed(FENCE.findall(PAGE), tmp_path, HOOKLINE_URL=origin, HOOKLINE_API_KEY=ADMIN_KEY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ REFERENCE = (DOCS / "reference" / "scripts.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.needs("curl")
 def test_the_tutorial_works_as_it_is_printed(tmp_path: Path) -> None:
     ((name, source),) = re.findall(
         r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from programs import program
 
 from hookline.core.signing import SigningKey, new_secret, new_signing_key, standard_signature
 
@@ -65,10 +65,8 @@ class Case:
         is_node = name.startswith("node")
         script = folder / ("snippet.js" if is_node else "snippet.py")
         script.write_text(SNIPPETS[name] + (NODE if is_node else PYTHON), encoding="utf-8")
-        program = shutil.which("node") if is_node else sys.executable
-        done = subprocess.run(
-            [str(program), script], input=given, text=True, capture_output=True, check=False
-        )
+        interpreter = program("node") if is_node else sys.executable
+        done = subprocess.run([interpreter, script], input=given, text=True, capture_output=True, check=False)
         assert done.returncode in {0, 1}, done.stderr
         assert "Error" not in done.stderr
         return done.returncode == 0
@@ -83,9 +81,8 @@ class Case:
 
 
 def runnable(name: str) -> object:
-    program = {"node": "node", "node_v1a": "node", "shell": "openssl"}.get(name)
-    is_missing = program is not None and shutil.which(program) is None
-    return pytest.param(name, marks=pytest.mark.skipif(is_missing, reason=f"{program} is not installed here"))
+    needed = {"node": "node", "node_v1a": "node", "shell": "openssl"}.get(name)
+    return pytest.param(name, marks=pytest.mark.needs(needed) if needed is not None else ())
 
 
 @pytest.mark.parametrize("name", [runnable(name) for name in ("package", "python", "node", "shell")])

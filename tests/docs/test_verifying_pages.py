@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -52,7 +51,7 @@ def test_the_scheme_of_the_page_verifies() -> None:
     assert sign(scheme, definition["secret"], now=datetime.now(UTC)).headers[-1][0] == "x-acme-signature"
 
 
-@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="needs curl and openssl")
+@pytest.mark.needs("curl", "openssl")
 def test_the_printed_commands_make_a_trigger_that_github_could_call(tmp_path: Path) -> None:
     """Followed in one shell: accepted, recognized, refused."""
     commands = re.findall(r"^<!-- run: \w+ -->\n```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -576,9 +575,7 @@ def test_what_was_acknowledged_survives_a_kill(
     assert _is_whole(path)
 
 
-@pytest.mark.skipif(
-    shutil.which("strace") is None, reason="strace is not installed; continuous integration has it"
-)
+@pytest.mark.needs("strace")
 def test_every_acknowledgement_follows_an_fsync_of_the_log(path: Path, org: Key, tmp_path: Path) -> None:
     """P1: between any two acknowledgements the log was written and then synced."""
     trace = tmp_path / "trace"

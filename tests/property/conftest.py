@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,10 +30,9 @@ require('readline').createInterface({input: process.stdin}).on('line', line => {
 @pytest.fixture(scope="session")
 def javascript() -> Iterator[Javascript]:
     """JSON.stringify(JSON.parse(body)) by Node itself; None when it does not parse."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    with subprocess.Popen([node, "-e", _SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [program("node"), "-e", _SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         stdin, stdout = process.stdin, process.stdout
         assert stdin is not None
         assert stdout is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from hookline.testing.postgres import PostgresServer
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+pytestmark = pytest.mark.needs("curl")
 
 URL: Final = "https://hooks.prismatic.io/trigger/EXAMPLE=="
 IMAGE: Final = b"\x89PNG\r\n\x1a\n" + bytes(range(256))

@@ -6,13 +6,12 @@ Around them stand the smallest web frameworks that they can tell from Express an
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from golden import TYPED, body
+from programs import program
 
 SLACK = """
 // Webhook endpoint to send workflow completions to Slack
@@ -71,11 +70,10 @@ def sync_to_database():
 SENT = {name: body("agenticflow", case).decode() for name, case in TYPED.items()}
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed here")
 def test_the_slack_receiver_tells_of_each_completed_workflow_and_takes_the_rest() -> None:
     """AF-22: event and data, workflow_id, status, duration_seconds, credits_used."""
     done = subprocess.run(
-        [str(shutil.which("node")), "-e", EXPRESS % SLACK],
+        [program("node"), "-e", EXPRESS % SLACK],
         input=json.dumps(list(SENT.values())),
         text=True,
         capture_output=True,

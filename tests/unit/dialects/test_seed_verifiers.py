@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from programs import program
 
 from hookline.core.signing import new_secret
 from hookline.dialects import Recipient, get
@@ -116,11 +116,8 @@ def deliver(event_type: str, data: str, secret: str = SECRET) -> tuple[bytes, st
 
 
 def ask_node(requests: list[dict[str, Any]]) -> list[bool]:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
     run = subprocess.run(
-        [node, "-e", NODE_VERIFIER],
+        [program("node"), "-e", NODE_VERIFIER],
         input=json.dumps(requests).encode(),
         capture_output=True,
         check=True,
