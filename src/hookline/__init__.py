@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hookline.context import AgentContext, Context
     from hookline.flows import ConfigVariable, Queue, Retry, Signature
     from hookline.handling import HandlerContext, HttpResponse, Payload, Route, TriggerResult
-    from hookline.sdk import AgentContext, App, Context
+    from hookline.sdk import App
     from hookline.siblings import FlowCallError
 
 __version__ = "0.1.0"
@@ -33,9 +34,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "context": ("AgentContext", "Context"),
     "flows": ("ConfigVariable", "Queue", "Retry", "Signature"),
     "handling": ("HandlerContext", "HttpResponse", "Payload", "Route", "TriggerResult"),
-    "sdk": ("AgentContext", "App", "Context"),
+    "sdk": ("App",),
     "siblings": ("FlowCallError",),
 }
 

@@ -6,13 +6,13 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Any
 
+from hookline.context import context_for
 from hookline.model.states import Kind
 from hookline.runners import values
 from hookline.runners.async_session import AsyncSession
 from hookline.runners.ending import answer, leave
 from hookline.runners.protocol import Ack, Broken
 from hookline.runners.streams import flush_output
-from hookline.sdk import context_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,6 +9,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hookline.context import is_async
 from hookline.core.octets import wrapped
 from hookline.handling import HandlerContext, Payload, plain, route_answer, trigger_answer
 from hookline.model.integrations import Handler
@@ -16,7 +17,6 @@ from hookline.ports.runner import LogDraft
 from hookline.runners import values
 from hookline.runners.protocol import Broken, Call, Finished, Ready, Recorded
 from hookline.runners.streams import flush_output
-from hookline.sdk import is_async
 
 if TYPE_CHECKING:
     import asyncio

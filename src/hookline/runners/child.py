@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from hookline.context import Cancelled, context_for, is_async
 from hookline.model.states import Kind
 from hookline.runners import values
 from hookline.runners.ending import answer, leave, missing
@@ -26,7 +27,6 @@ from hookline.runners.loading import NoAppError, load_app
 from hookline.runners.plain_session import PlainSession
 from hookline.runners.protocol import Ack, Broken, Journal, ProtocolError, Ready, Start, Unready
 from hookline.runners.streams import flush_output, make_output_timely, tell_runs_apart
-from hookline.sdk import Cancelled, context_for, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable

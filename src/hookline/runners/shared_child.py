@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
 
+from hookline.context import context_for
 from hookline.model.states import Kind
 from hookline.runners import values
 from hookline.runners.async_session import AsyncSession
 from hookline.runners.ending import answer, missing
 from hookline.runners.protocol import Ack, Broken, Cancel, Journal, Ready, Start, frame
 from hookline.runners.streams import SharedOutput, current_output
-from hookline.sdk import context_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -136,6 +136,7 @@ def _stack(exc: BaseException) -> str:
     # What runs their code or takes their declarations, and what Python imports their file with.
     not_theirs = (
         f"{ours}/runners/",
+        f"{ours}/context.py",
         f"{ours}/sdk.py",
         f"{ours}/flows.py",
         f"{ours}/handling.py",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hookline import App
 
 if TYPE_CHECKING:
-    from hookline.sdk import AgentContext, Context
+    from hookline.context import AgentContext, Context
 
 app = App()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hookline import App
 
 if TYPE_CHECKING:
-    from hookline.sdk import Context
+    from hookline.context import Context
 
 app = App()
 

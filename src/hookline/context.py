@@ -1,0 +1,232 @@
+"""The ``ctx`` that workflows and agents are given: what a running function may ask for.
+
+This module only declares; a session made by the process that runs the code does the work. It is loaded into
+every child process, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from hookline.core.calling import DEFAULT_SECONDS
+from hookline.model.states import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hookline.triggered import Trigger
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+"""What ``ctx.log`` accepts as level."""
+
+
+class Cancelled(BaseException):
+    """Raised inside a plain function whose execution is cancelled; an async one gets ``CancelledError``.
+
+    Clean up in ``finally`` and let it through: five seconds later the process is killed.
+    """
+
+
+class Session(Protocol):
+    """The running process's side of a ``ctx``: it remembers, reports and suspends.
+
+    ``step``, ``sleep`` and ``wait`` return an awaitable for async code and the value itself for plain code.
+    """
+
+    execution_id: str
+    attempt: int
+    input: Any
+    trigger: Trigger
+    config: dict[str, Any]
+    instance_state: Any
+    history: list[dict[str, Any]]
+    resolution: dict[str, Any] | None
+
+    def log(self, text: str, level: str, fields: dict[str, Any]) -> None: ...
+    def add_credits(self, amount: float) -> None: ...
+    def emit(self, type_: str, data: Any) -> None: ...
+    def step(self, name: str, fn: Callable[[], Any]) -> Any: ...
+    def sleep(self, seconds: float) -> Any: ...
+    def wait(self, name: str, timeout_seconds: float | None) -> Any: ...
+    def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any: ...
+
+
+class BaseContext:
+    """What every ``ctx`` has.
+
+    input: what the execution was started with, parsed; None when there was nothing.
+    attempt: which process of this execution runs now, 1 for the first.
+    config: the instance's values of the config variables by name, None for one without a value; empty outside of
+    flows.  instance_state: what the flow's ``on_deploy`` returned, else None.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.input: Any = session.input
+        self.trigger: Trigger = session.trigger
+        self.config: dict[str, Any] = session.config
+        self.instance_state: Any = session.instance_state
+        self.execution_id: str = session.execution_id
+        self.attempt: int = session.attempt
+
+    def log(self, text: object, level: str = "info", **fields: Any) -> None:
+        """Write a line to the execution's log. level: debug, info, warning or error; else ValueError."""
+        if level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        self._session.log(str(text), level, fields)
+
+    def add_credits(self, amount: float) -> None:
+        """Add to what the execution has used. amount: finite, 0 or more; else ValueError."""
+        self._session.add_credits(amount)
+
+    def emit(self, type: str, data: Any = None) -> None:  # noqa: A002 -- the word users know
+        """Emit an event of the execution. data: what JSON can hold; else TypeError or ValueError."""
+        self._session.emit(type, data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.execution_id} attempt {self.attempt}>"
+
+
+class Context(BaseContext):
+    """The ``ctx`` of an async function: ``step``, ``sleep`` and ``wait_for_event`` are awaited.
+
+    A sleep or wait lets the process go once nothing else is under way: at once when the function itself
+    waits, else 0.2 s after a task of it last ended a step. A step is never cut off; other work is, and starts
+    over when the run resumes: limit a wait by ``timeout_seconds``, not by ``asyncio.timeout``.
+    """
+
+    async def step(self, name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``fn(*args)`` once per execution and return its result as JSON gives it back.
+
+        fn: sync or async; its result must be what JSON can hold, else TypeError or ValueError. What it raises
+        is passed on and not recorded: a later run calls it again.
+        """
+        return await self._session.step(name, lambda: fn(*args, **kwargs))
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause; longer than 0.1 s holds no process."""
+        await self._session.sleep(seconds)
+
+    async def wait_for_event(self, name: str, timeout_seconds: float | None = None) -> Any:
+        """Return the data that ``POST …/resume`` gives for this name; None when the time is up first.
+
+        Holds no process. An answer that comes before the call is kept for it.
+        """
+        return await self._session.wait(name, timeout_seconds)
+
+    async def call_flow(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        timeout_seconds: float = DEFAULT_SECONDS,
+    ) -> Any:
+        """Run another flow of this instance with ``data`` as its input, and return what it returned.
+
+        Holds no process. A call is made once, whatever process dies: a resumed run takes up the same one. Raises
+        FlowCallError when the flow failed, took longer (it goes on) or is part of a circle, LookupError for an unknown
+        name, TypeError or ValueError for data that is not JSON.
+        """
+        return await self._session.call(name, data, timeout_seconds)
+
+    async def start_flow(self, name: str, data: Any = None) -> None:
+        """Start another flow of this instance and go on; it is stored when this returns. Raises as ``call_flow``."""
+        await self._session.call(name, data, None)
+
+
+class PlainContext(BaseContext):
+    """The ``ctx`` of a plain function: nothing is awaited. Threads of the function may share it."""
+
+    def step(self, name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``fn(*args)`` once per execution; as ``Context.step``, for plain functions only."""
+        return self._session.step(name, lambda: fn(*args, **kwargs))
+
+    def sleep(self, seconds: float) -> None:
+        """Pause; longer than 0.1 s holds no process."""
+        self._session.sleep(seconds)
+
+    def wait_for_event(self, name: str, timeout_seconds: float | None = None) -> Any:
+        """Return the data that a resume gives for this name; as ``Context.wait_for_event``."""
+        return self._session.wait(name, timeout_seconds)
+
+    def call_flow(self, name: str, data: Any = None, *, timeout_seconds: float = DEFAULT_SECONDS) -> Any:
+        """Run another flow of this instance and return what it returned; as ``Context.call_flow``."""
+        return self._session.call(name, data, timeout_seconds)
+
+    def start_flow(self, name: str, data: Any = None) -> None:
+        """Start another flow of this instance; as ``Context.start_flow``."""
+        self._session.call(name, data, None)
+
+
+class _Conversation:
+    """What the ``ctx`` of an agent has besides, taken from its input."""
+
+    _session: Session
+    input: Any
+
+    def _given(self, name: str) -> Any:
+        return self.input.get(name) if isinstance(self.input, dict) else None
+
+    @property
+    def message(self) -> str:
+        """The user's words."""
+        return self._given("message") or ""
+
+    @property
+    def user_id(self) -> str | None:
+        user_id: str | None = self._given("user_id")
+        return user_id
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self._given("metadata") or {}
+
+    @property
+    def context(self) -> dict[str, Any]:
+        return self._given("context") or {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What was said before in this conversation: ``{"message", "reply"}`` of its latest 100 turns, oldest first.
+
+        reply: what the agent returned, None when that turn did not succeed. Empty in a conversation that a trigger's
+        request opened: it has one turn.
+        """
+        return self._session.history
+
+    def resolve(
+        self,
+        type: str | None = None,  # noqa: A002 -- the seed's word
+        category: str | None = None,
+        tags: Iterable[str] = (),
+        satisfaction_score: float | None = None,
+    ) -> None:
+        """Say that the conversation is settled when this turn succeeds. The last call counts."""
+        self._session.resolution = {
+            "type": type,
+            "category": category,
+            "tags": list(tags),
+            "satisfaction_score": satisfaction_score,
+        }
+
+
+class AgentContext(_Conversation, Context):
+    """The ``ctx`` of an async agent."""
+
+
+class PlainAgentContext(_Conversation, PlainContext):
+    """The ``ctx`` of a plain agent."""
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Say whether calling it gives a coroutine, also for an object with an async ``__call__``."""
+    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def context_for(session: Session, kind: Kind, *, asynchronous: bool) -> BaseContext:
+    """Return the ``ctx`` that a function of this kind expects."""
+    if kind is Kind.AGENT:
+        return AgentContext(session) if asynchronous else PlainAgentContext(session)
+    return Context(session) if asynchronous else PlainContext(session)
