@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hookline.handling import HandlerContext, HttpResponse, Payload, Route, TriggerResult
     from hookline.sdk import App
     from hookline.siblings import FlowCallError
+    from hookline.steps import RetryPolicy, StepError
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "Payload",
     "Queue",
     "Retry",
+    "RetryPolicy",
     "Route",
     "Signature",
+    "StepError",
     "TriggerResult",
     "__version__",
 ]
@@ -39,6 +42,7 @@ _HOMES = {
     "handling": ("HandlerContext", "HttpResponse", "Payload", "Route", "TriggerResult"),
     "sdk": ("App",),
     "siblings": ("FlowCallError",),
+    "steps": ("RetryPolicy", "StepError"),
 }
 
 

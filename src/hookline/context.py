@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hookline.core.calling import DEFAULT_SECONDS
 from hookline.model.states import Kind
+from hookline.steps import step_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from hookline.steps import RetryPolicy, StepRule
     from hookline.triggered import Trigger
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -46,7 +48,7 @@ class Session(Protocol):
     def log(self, text: str, level: str, fields: dict[str, Any]) -> None: ...
     def add_credits(self, amount: float) -> None: ...
     def emit(self, type_: str, data: Any) -> None: ...
-    def step(self, name: str, fn: Callable[[], Any]) -> Any: ...
+    def step(self, name: str, fn: Callable[[], Any], rule: StepRule | None) -> Any: ...
     def sleep(self, seconds: float) -> Any: ...
     def wait(self, name: str, timeout_seconds: float | None) -> Any: ...
     def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any: ...
@@ -96,13 +98,26 @@ class Context(BaseContext):
     over when the run resumes: limit a wait by ``timeout_seconds``, not by ``asyncio.timeout``.
     """
 
-    async def step(self, name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call ``fn(*args)`` once per execution and return its result as JSON gives it back.
+    async def step(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        *args: Any,
+        retries: int | RetryPolicy | None = None,
+        timeout_seconds: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Call ``fn(*args, **kwargs)`` once per execution and return its result as JSON gives it back.
 
-        fn: sync or async; its result must be what JSON can hold, else TypeError or ValueError. What it raises
-        is passed on and not recorded: a later run calls it again.
+        fn: sync or async; its result must be what JSON can hold, else TypeError or ValueError.
+        retries: how often it is tried again when it raises: a number, 0 to 100, with waits of 1, 2, 4 … seconds, an
+        hour at most; or a RetryPolicy. Waits of more than 2 s hold no process.
+        timeout_seconds: longest time of one try, above 0; a try that takes longer has failed.
+        With either, a step that has failed for good raises StepError, and so does every later run. Without, what fn
+        raises is passed on, and a later run calls it again.
         """
-        return await self._session.step(name, lambda: fn(*args, **kwargs))
+        rule = step_rule(retries, timeout_seconds)
+        return await self._session.step(name, lambda: fn(*args, **kwargs), rule)
 
     async def sleep(self, seconds: float) -> None:
         """Pause; longer than 0.1 s holds no process."""
@@ -138,9 +153,20 @@ class Context(BaseContext):
 class PlainContext(BaseContext):
     """The ``ctx`` of a plain function: nothing is awaited. Threads of the function may share it."""
 
-    def step(self, name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call ``fn(*args)`` once per execution; as ``Context.step``, for plain functions only."""
-        return self._session.step(name, lambda: fn(*args, **kwargs))
+    def step(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        *args: Any,
+        retries: int | RetryPolicy | None = None,
+        timeout_seconds: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Call ``fn(*args, **kwargs)`` once per execution; as ``Context.step``, for plain functions only.
+
+        timeout_seconds: RuntimeError in a thread that the function started, where nothing can cut a call short.
+        """
+        return self._session.step(name, lambda: fn(*args, **kwargs), step_rule(retries, timeout_seconds))
 
     def sleep(self, seconds: float) -> None:
         """Pause; longer than 0.1 s holds no process."""

@@ -28,9 +28,12 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.results import LONGEST_WAIT
+from hookline.api.steps import steps_view
 from hookline.core.calling import OP, SOURCE, caller_of, made_of
 from hookline.core.preferences import preferences, whole_seconds
 from hookline.core.times import rfc3339
+from hookline.core.tries import OP as TRY
+from hookline.core.tries import tried_of
 from hookline.engine.rerun import again
 from hookline.errors import ConflictError, InputError
 from hookline.model.events import Event
@@ -112,10 +115,9 @@ async def show(
     return reply(view, headers={"Preference-Applied": f"wait={seconds}"})
 
 
-@router.get("/{execution_id}/steps", summary="List its finished steps")
+@router.get("/{execution_id}/steps", summary="List its steps, finished or not, with the tries that failed")
 async def steps(site: AtSite, execution: Found) -> Response:
-    journal = await site.services.store.journal(execution.id)
-    return reply({"steps": [step_view(entry) for entry in journal if entry.op == "step"]})
+    return reply(steps_view(await site.services.store.journal(execution.id)))
 
 
 @router.get("/{execution_id}/logs", summary="List what it logged, oldest first")
@@ -134,16 +136,7 @@ async def logs(
 @router.get("/{execution_id}/timeline", summary="Everything that happened to it, in order")
 async def timeline(site: AtSite, caller: Reader, execution: Found) -> Response:
     moments = _own_moments(execution)
-    moments += [
-        _moment(
-            entry.started_at,
-            entry.op,
-            name=entry.name,
-            duration_ms=entry.duration_ms,
-            **({"execution_id": made_of(entry.value)} if entry.op == OP else {}),
-        )
-        for entry in await site.services.store.journal(execution.id)
-    ]
+    moments += [_done_moment(entry) for entry in await site.services.store.journal(execution.id)]
     for event in await site.services.store.execution_events(execution.id):
         moments.append(_moment(event.received_at, "event", id=event.public_id, type=event.type))
         moments += await _sent_moments(site.services.store, caller.organization_id, event)
@@ -269,16 +262,6 @@ def failure_view(failure: Failure) -> dict[str, Any]:
     }
 
 
-def step_view(entry: JournalEntry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "occurrence": entry.occurrence,
-        "started_at": when(entry.started_at),
-        "duration_ms": entry.duration_ms,
-        "result": raw(entry.value),
-    }
-
-
 def log_view(line: LogLine) -> dict[str, Any]:
     return {
         "position": line.position,
@@ -297,6 +280,22 @@ def _own_moments(execution: Execution) -> list[dict[str, Any]]:
     if execution.completed_at is not None:
         moments.append(_moment(execution.completed_at, "ended", status=execution.status))
     return moments
+
+
+def _done_moment(entry: JournalEntry) -> dict[str, Any]:
+    """What a run recorded."""
+    more: dict[str, Any] = {}
+    if entry.op == OP:
+        more = {"execution_id": made_of(entry.value)}
+    elif entry.op == TRY:
+        tried = tried_of(entry)
+        more = {
+            "number": tried.number,
+            "outcome": tried.failure.code.lower(),
+            "error": tried.failure.message,
+            "retry_at": when(tried.retry_at),
+        }
+    return _moment(entry.started_at, entry.op, name=entry.name, duration_ms=entry.duration_ms, **more)
 
 
 async def _sent_moments(store: Archive, organization_id: Key, event: Event) -> list[dict[str, Any]]:

@@ -190,12 +190,11 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One memoized ``ctx`` call: (op, name, occurrence) is unique in its execution.
 
-    op: ``step``, ``sleep``, ``wait``, ``call``, ``emit``, ``log``, ``credits`` or ``retry``.  occurrence: counts from 0
-    per (op, name).
+    op: ``step``, ``try``, ``sleep``, ``wait``, ``call``, ``emit``, ``log``, ``credits`` or ``retry``.  occurrence:
+    counts from 0 per (op, name).
     value: JSON text of what the call returned; for a sleep the instant it ends; for a call a ``core.calling.FlowCall``;
-    for a retry the failure before it;
-    None while a wait is open.
-    started_at, duration_ms: for steps; else when it was recorded and 0.
+    for a retry the failure before it; for a try a ``core.tries.FailedTry``; None while a wait is open.
+    started_at, duration_ms: for steps and tries; else when it was recorded and 0.
     """
 
     op: str

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 from hookline.core.calling import awaited
 from hookline.model.executions import JournalEntry
 from hookline.runners import values
-from hookline.runners.session import QUIET, Pause, RunSession, StepInProgress, closed, in_step
+from hookline.runners.session import QUIET, Pause, RunSession, closed, in_step
+from hookline.runners.trying import Step, TimeUp, alarm
 from hookline.siblings import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hookline.runners.protocol import Start, ToNode
+    from hookline.steps import StepRule
 
 
 class AsyncSession(RunSession):
@@ -56,24 +58,46 @@ class AsyncSession(RunSession):
             if not acked.done():
                 acked.set_result(None)
 
-    async def step(self, name: str, fn: Callable[[], Any]) -> Any:
-        begun = self.begin_step(name)
-        if isinstance(begun, StepInProgress):
-            if self.is_over:
-                await self._forever()
-            self._steps_in_progress += 1
-            token = in_step.set(True)
-            try:
-                result = fn()
-                if isawaitable(result):
-                    result = await result
-                begun = begun.entry(result)
-                await self._commit(begun)
-            finally:
-                in_step.reset(token)
-                self._steps_in_progress -= 1
-                self._look_for_rest(QUIET)
+    async def step(self, name: str, fn: Callable[[], Any], rule: StepRule | None) -> Any:
+        begun = self.begin_step(name, rule)
+        is_new = False
+        while isinstance(begun, Step):
+            pause = self.pause_before(begun, is_new=is_new)
+            if pause is not None:
+                await self._rest(pause)
+            begun, is_new = await self._try(begun, fn), True
         return values.decode(begun.value)
+
+    async def _try(self, step: Step, fn: Callable[[], Any]) -> Step | JournalEntry:
+        """Return the entry of the result, or the step when it is to be tried again."""
+        if self.is_over:
+            await self._forever()
+        self.begin_try(step)
+        self._steps_in_progress += 1
+        token = in_step.set(True)
+        try:
+            entry = await self._tried(step, fn)
+            if entry is not None:
+                await self._commit(entry)
+        finally:
+            in_step.reset(token)
+            self._steps_in_progress -= 1
+            self._look_for_rest(QUIET)
+        return entry or step
+
+    async def _tried(self, step: Step, fn: Callable[[], Any]) -> JournalEntry | None:
+        """Return the entry of the result, None when the step is to be tried again. Raises what its caller gets."""
+        try:
+            return step.entry(await _called(fn, step.timeout_seconds))
+        except BaseException as exc:
+            sequence = self.note_failure(step, exc)
+            if step.rule is None or not isinstance(exc, Exception | TimeUp):
+                raise
+            if error := step.error():
+                if sequence is not None:
+                    await self._stored(sequence)
+                raise error from (None if isinstance(exc, TimeUp) else exc)
+            return None
 
     async def sleep(self, seconds: float) -> None:
         await self._rest(self.begin_sleep(seconds))
@@ -102,6 +126,10 @@ class AsyncSession(RunSession):
         """Send the entry and wait until it is stored."""
         with self._lock:
             sequence = self._record([entry])
+        await self._stored(sequence)
+
+    async def _stored(self, sequence: int) -> None:
+        """Wait until the node has stored all up to this number."""
         acked = self._acks[sequence] = self._loop.create_future()
         await acked
 
@@ -157,3 +185,22 @@ class AsyncSession(RunSession):
     def _end(self, over: asyncio.Future[None]) -> None:
         if not over.done() and not self.is_over:
             over.set_result(None)
+
+
+async def _called(fn: Callable[[], Any], seconds: float | None) -> Any:
+    """Call it, and await what is awaitable. Raises TimeUp."""
+    if seconds is None:
+        result = fn()
+        return await result if isawaitable(result) else result
+    with alarm(seconds):  # a plain function holds up the loop: no timer of it would ring
+        result = fn()
+    if not isawaitable(result):
+        return result
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await result
+    except TimeoutError:
+        if limit.expired():
+            raise TimeUp(seconds) from None
+        raise

@@ -7,13 +7,15 @@ may use the same ``ctx``: one at a time reads acknowledgements, none leaves whil
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from hookline.core.calling import awaited
 from hookline.model.executions import JournalEntry
 from hookline.runners import values
-from hookline.runners.session import QUIET, Pause, RunSession, StepInProgress, closed, in_step
+from hookline.runners.session import QUIET, Pause, RunSession, closed, in_step
+from hookline.runners.trying import Step, TimeUp, alarm
 from hookline.siblings import result_of
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from hookline.runners.protocol import Ack, Start, ToNode
+    from hookline.steps import StepRule
 
 
 class PlainSession(RunSession):
@@ -46,16 +49,14 @@ class PlainSession(RunSession):
         self._steps_in_progress = 0
         self._pauses: list[Pause] = []
 
-    def step(self, name: str, fn: Callable[[], Any]) -> Any:
-        begun = self.begin_step(name)
-        if isinstance(begun, StepInProgress):
-            self._count_steps(+1)
-            token = in_step.set(True)
-            try:
-                begun = self._carry_out(begun, name, fn)
-            finally:
-                in_step.reset(token)
-                self._count_steps(-1)
+    def step(self, name: str, fn: Callable[[], Any], rule: StepRule | None) -> Any:
+        begun = self.begin_step(name, rule)
+        is_new = False
+        while isinstance(begun, Step):
+            pause = self.pause_before(begun, is_new=is_new)
+            if pause is not None:
+                self._rest(pause)
+            begun, is_new = self._try(begun, fn), True
         return values.decode(begun.value)
 
     def sleep(self, seconds: float) -> None:
@@ -78,20 +79,42 @@ class PlainSession(RunSession):
             return None
         return result_of(flow, self.wait(awaited(flow, entry.occurrence), timeout_seconds), timeout_seconds)
 
-    def _carry_out(self, begun: StepInProgress, name: str, fn: Callable[[], Any]) -> JournalEntry:
-        result = fn()
-        if isawaitable(result):
-            if hasattr(result, "close"):
-                result.close()  # or Python warns that it was never awaited
-            raise TypeError(f"step {name!r} calls an async function: make the automation itself async")
-        entry = begun.entry(result)
-        self._commit(entry)
-        return entry
+    def _try(self, step: Step, fn: Callable[[], Any]) -> Step | JournalEntry:
+        """Return the entry of the result, or the step when it is to be tried again."""
+        self.begin_try(step)
+        self._count_steps(+1)
+        token = in_step.set(True)
+        try:
+            entry = self._tried(step, fn)
+            if entry is not None:
+                self._commit(entry)
+        finally:
+            in_step.reset(token)
+            self._count_steps(-1)
+        return entry or step
+
+    def _tried(self, step: Step, fn: Callable[[], Any]) -> JournalEntry | None:
+        """Return the entry of the result, None when the step is to be tried again. Raises what its caller gets."""
+        try:
+            return step.entry(_called(step, fn))
+        except BaseException as exc:
+            sequence = self.note_failure(step, exc)
+            if step.rule is None or not isinstance(exc, Exception | TimeUp):
+                raise
+            if error := step.error():
+                if sequence is not None:
+                    self._await_stored(sequence)
+                raise error from (None if isinstance(exc, TimeUp) else exc)
+            return None
 
     def _commit(self, entry: JournalEntry) -> None:
         """Send the entry and wait until it is stored."""
         with self._lock:
             sequence = self._record([entry])
+        self._await_stored(sequence)
+
+    def _await_stored(self, sequence: int) -> None:
+        """Wait until the node has stored all up to this number."""
         with self._reading:
             while self._acked < sequence:
                 self._acked = self._receive().sequence
@@ -117,3 +140,14 @@ class PlainSession(RunSession):
     def _is_anything_moving(self) -> bool:
         """Say whether another thread begins or ends a step within a moment."""
         return threading.active_count() > 1 and self._steps_changed.wait(QUIET)
+
+
+def _called(step: Step, fn: Callable[[], Any]) -> Any:
+    """Call it. Raises TimeUp, and TypeError for what would have to be awaited."""
+    with nullcontext() if step.timeout_seconds is None else alarm(step.timeout_seconds):
+        result = fn()
+    if isawaitable(result):
+        if hasattr(result, "close"):
+            result.close()  # or Python warns that it was never awaited
+        raise TypeError(f"step {step.name!r} calls an async function: make the automation itself async")
+    return result

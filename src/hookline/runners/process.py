@@ -25,6 +25,7 @@ from hookline.runners.line import Line
 from hookline.runners.output import OutputLines
 from hookline.runners.protocol import (
     Ack,
+    Began,
     Call,
     Cancel,
     Ready,
@@ -158,7 +159,7 @@ class Child:
 
     def took(self, message: ToNode) -> None:
         match message:
-            case Recorded():
+            case Began() | Recorded():
                 if message.run in self.runs:
                     self.runs[message.run].recorded(message)
             case Ready():

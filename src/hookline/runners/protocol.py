@@ -5,7 +5,7 @@ of length, big-endian, and that many bytes of MessagePack: one tagged message. B
 than MAX_FRAME. ``run`` numbers a run within one node; a child that runs one execution still gets it.
 
     node to child   for each run: Journal* Start, then Ack*, Cancel; or one Call
-    child to node   Ready | Unready, once; then for each run: Recorded*, at last Suspend | Finished | Broken
+    child to node   Ready | Unready, once; then for each run: (Began | Recorded)*, at last Suspend | Finished | Broken
 
 Everything of one run arrives in order. The child waits for the Ack of a step before it goes on; log lines,
 credits and events are sent without waiting, and what ends the run comes after them.
@@ -147,8 +147,22 @@ class Broken(msgspec.Struct, frozen=True, array_like=True, tag=16):
     failure: Failure
 
 
+class Began(msgspec.Struct, frozen=True, array_like=True, tag=17):
+    """A try of a step has begun; nothing is stored for it. Its end comes in a Recorded, if it gets there.
+
+    step, number, round: as in ``core.tries.FailedTry``.
+    """
+
+    run: int
+    name: str
+    step: int
+    number: int
+    round: int
+    started_at: datetime
+
+
 ToChild = Start | Journal | Ack | Cancel | Call
-ToNode = Ready | Unready | Recorded | Suspend | Finished | Broken
+ToNode = Ready | Unready | Began | Recorded | Suspend | Finished | Broken
 
 _encoder: Final = msgspec.msgpack.Encoder()
 TO_CHILD: Final = msgspec.msgpack.Decoder(ToChild)

@@ -7,12 +7,14 @@ is gathered and handed over in one piece.
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from hookline.core.tries import FailedTry, entry_of, step_of
 from hookline.model.executions import Failure
 from hookline.ports.runner import CallJob, Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
-from hookline.runners.protocol import Broken, Finished, Recorded, Suspend
+from hookline.runners.protocol import Began, Broken, Finished, Recorded, Suspend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from hookline.ports.runner import EmitDraft, LogDraft, Outcome, RunListener
     from hookline.runners.deadlines import Deadlines
 
-AWAITED: Final = frozenset({"step", "wait", "call"})
-"""Ops whose caller waits until the entry is stored."""
+AWAITED: Final = frozenset({"step", "try", "wait", "call"})
+"""Ops whose caller may wait until the entry is stored."""
 
 CANCEL_GRACE: Final = 5.0
 """Seconds between asking a run to end and killing its process."""
@@ -78,6 +80,10 @@ class Recording:
         self.emits += message.emits
         self.sequence = message.sequence
 
+    def cut_off(self, entry: JournalEntry) -> None:
+        """Add the try of a step that the process did not end itself."""
+        self._others.append(entry)
+
     @property
     def entries(self) -> Sequence[JournalEntry]:
         return [*self._others, *self._latest.values()]
@@ -96,6 +102,7 @@ class Run:
         self._deadlines = deadlines
         self._recording: Recording | None = None
         self._ending: Outcome | None = None
+        self._open: dict[tuple[str, int], Began] = {}
         self._wake: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -145,9 +152,17 @@ class Run:
         seat.stop(self)
         self._deadlines.set(self, CANCEL_GRACE)
 
-    def recorded(self, message: Recorded) -> None:
-        """Take what the process sent."""
+    def recorded(self, message: Began | Recorded) -> None:
+        """Take what the process sent: what is to be stored, or that it is in a step, whose end it may not live to
+        tell.
+        """
+        if isinstance(message, Began):
+            self._open[message.name, message.step] = message
+            return
         self._gather().add(message)
+        if self._open:
+            for entry in message.entries:
+                self._open.pop(step_of(entry) or ("", -1), None)
 
     def printed(self, drafts: list[LogDraft]) -> None:
         """Take lines of output."""
@@ -173,9 +188,28 @@ class Run:
     def end(self, outcome: Outcome) -> None:
         """Settle how the run ended; the first word counts."""
         if self._ending is None:
+            if self._open:
+                self._close_steps(outcome)
             self._ending = outcome
             self._deadlines.discard(self)
             self._rouse()
+
+    def _close_steps(self, outcome: Outcome) -> None:
+        """Write down how steps ended that were under way when the run did."""
+        failure = Failure(code="KILLED", message="The run ended while the step was under way.")
+        if isinstance(outcome, Killed | TimedOut | Lost):
+            failure = outcome.failure
+        now = datetime.now(UTC)
+        for (name, step), begun in self._open.items():
+            entry = entry_of(
+                name,
+                FailedTry(step, begun.number, begun.round, failure),
+                started_at=begun.started_at,
+                duration_ms=max(0, (now - begun.started_at) // timedelta(milliseconds=1)),
+            )
+            if entry is not None:
+                self._gather().cut_off(entry)
+        self._open.clear()
 
     def outcome(self) -> Outcome:
         """Return how a run ended that never began."""

@@ -12,25 +12,28 @@ import re
 from _thread import RLock
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from hookline.core.calling import OP, FlowCall
+from hookline.core.tries import rounds_of, tries_by_step
 from hookline.model.executions import JournalEntry
 from hookline.model.ids import public
 from hookline.ports.runner import EmitDraft, LogDraft, OpenWait
 from hookline.runners import values
-from hookline.runners.protocol import Finished, Recorded, Suspend
+from hookline.runners.protocol import Began, Finished, Recorded, Suspend
 from hookline.runners.streams import flush_output
+from hookline.runners.trying import Step
 from hookline.siblings import check_call
 from hookline.triggered import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from hookline.core.tries import FailedTry
     from hookline.runners.protocol import Start, ToNode
+    from hookline.steps import StepRule
 
 SHORT_SLEEP: Final = 0.1
 """Seconds a sleep may hold its process: less than it takes to start another."""
@@ -41,6 +44,9 @@ a clock that runs ahead of ours: without this the run would suspend and wake in 
 
 QUIET: Final = 0.2
 """Seconds without a step before a run with several tasks or threads suspends: others reach their calls."""
+
+SHORT_RETRY: Final = 2.0
+"""Seconds a step's wait for its next try may hold its process: most first retries, which are often the last."""
 
 MAX_LINE: Final = 64 * 1024
 """Characters of one log line."""
@@ -69,12 +75,18 @@ class Memory:
         self._covered: dict[str, int] = {}
         for op, _, occurrence in self._entries:
             self._covered[op] = max(occurrence, self._covered.get(op, -1))
+        self._tries = tries_by_step(self._entries.values())
+        self.round = rounds_of(self._entries.values())
 
     def next(self, op: str, name: str) -> tuple[int, JournalEntry | None]:
         """Count a call; return its occurrence and what is recorded of it."""
         occurrence = self._calls.get((op, name), 0)
         self._calls[op, name] = occurrence + 1
         return occurrence, self._entries.get((op, name, occurrence))
+
+    def tries(self, name: str, occurrence: int) -> list[FailedTry]:
+        """Return the failed tries of a step, in their order."""
+        return [tried for _, tried in self._tries.get((name, occurrence), ())]
 
     def next_of_many(self, op: str) -> int | None:
         """Count a call of an op whose latest entry stands for all earlier ones; None when it is recorded."""
@@ -95,27 +107,6 @@ class Pause(msgspec.Struct, frozen=True):
     def remaining(self) -> float:
         """Seconds until it ends, at most 0 when it is over."""
         return math.inf if self.wake_at is None else (self.wake_at - _now()).total_seconds()
-
-
-class StepInProgress:
-    """The record of a step that runs now."""
-
-    __slots__ = ("_began", "_name", "_occurrence", "_started_at")
-
-    def __init__(self, name: str, occurrence: int) -> None:
-        self._name, self._occurrence = name, occurrence
-        self._started_at, self._began = _now(), perf_counter()
-
-    def entry(self, result: Any) -> JournalEntry:
-        """Return the entry for its result. Raises TypeError or ValueError when that is not JSON."""
-        return JournalEntry(
-            op="step",
-            name=self._name,
-            occurrence=self._occurrence,
-            value=values.encode(result, f"the result of step {self._name!r}"),
-            started_at=self._started_at,
-            duration_ms=round((perf_counter() - self._began) * 1000),
-        )
 
 
 class RunSession:
@@ -196,12 +187,37 @@ class RunSession:
         resolution = None if self.resolution is None else values.encode(self.resolution, "ctx.resolve")
         return Finished(self.run, values.encode_result(result), resolution)
 
-    def begin_step(self, name: str) -> StepInProgress | JournalEntry:
-        """Return the recorded entry of this call, or what will make one."""
+    def begin_step(self, name: str, rule: StepRule | None) -> Step | JournalEntry:
+        """Return the recorded entry of this call, or what will make one. Raises StepError when it has failed for
+        good, TypeError, ValueError.
+        """
         check_name(name, "a step's name")
         with self._lock:
             occurrence, entry = self._memory.next("step", name)
-        return StepInProgress(name, occurrence) if entry is None else entry
+        if entry is not None:
+            return entry
+        tries = self._memory.tries(name, occurrence)
+        step = Step(name, occurrence, rule, tries=tries, round_=self._memory.round)
+        if error := step.error():
+            raise error
+        return step
+
+    def begin_try(self, step: Step) -> None:
+        """Say that a try of the step begins, which may be the last that is heard of it."""
+        step.begin()
+        if not self.is_over:
+            self._send(Began(self.run, step.name, step.occurrence, step.number, step.round, step.started_at))
+
+    def note_failure(self, step: Step, exc: BaseException) -> int | None:
+        """Record how a try of the step failed; return the sequence number of that, None when it is not kept."""
+        entry = step.failed(exc)
+        with self._lock:
+            return None if entry is None else self._record([entry])
+
+    def pause_before(self, step: Step, *, is_new: bool) -> Pause | None:
+        """Return what is left of the wait before the next try. is_new: it began in this process."""
+        at = step.retry_at()
+        return None if at is None else Pause(at, SHORT_RETRY if is_new else PATIENCE)
 
     def begin_sleep(self, seconds: float) -> Pause:
         """Record and return a sleep, or the one this call already began. Raises ValueError, TypeError."""

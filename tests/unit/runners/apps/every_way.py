@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hookline import App
+from hookline import App, RetryPolicy, StepError
 
 app = App()
 
@@ -452,3 +452,156 @@ def forge(ctx: Any) -> Any:
 @app.workflow("clock")
 def clock(ctx: Any) -> Any:
     return time.time()
+
+
+# --- steps that are tried again ---------------------------------------------------------------------------------
+
+
+def fails_first(path: str, times: int) -> str:
+    """Fail so many times, counted in a file, which outlives the process."""
+    if len(note(path, "tried") and Path(path).read_text().splitlines()) <= times:
+        raise ConnectionError("nobody there")
+    return "there"
+
+
+def tried(ctx: Any) -> tuple[str, int]:
+    return str(ctx.input["path"]), int(ctx.input.get("fails", 0))
+
+
+def policy(ctx: Any) -> RetryPolicy:
+    return RetryPolicy(**{"retries": 2, "delay_seconds": 0.01} | ctx.input.get("policy", {}))
+
+
+def retried(ctx: Any) -> Any:
+    return ctx.step("reach", fails_first, *tried(ctx), retries=policy(ctx))
+
+
+def told(error: StepError) -> dict[str, Any]:
+    cause = type(error.__cause__).__name__
+    return {"said": str(error), "code": error.code, "type": error.type, "tries": error.tries, "cause": cause}
+
+
+@app.workflow("retried")
+def retried_plainly(ctx: Any) -> Any:
+    try:
+        return retried(ctx)
+    except StepError as error:
+        return told(error)
+
+
+@app.workflow("retried_async")
+async def retried_async(ctx: Any) -> Any:
+    try:
+        return await retried(ctx)
+    except StepError as error:
+        return told(error)
+
+
+@app.workflow("retried_shared", shared=True)
+async def retried_shared(ctx: Any) -> Any:
+    try:
+        return await retried(ctx)
+    except StepError as error:
+        return told(error)
+
+
+@app.workflow("fails_then_sleeps")
+async def fails_then_sleeps(ctx: Any) -> Any:
+    """A step that failed for good must fail again when the run goes on, though it would work by then."""
+    try:
+        reached = await ctx.step("reach", fails_first, ctx.input["path"], 1, retries=0)
+    except StepError as error:
+        reached = str(error)
+    await ctx.sleep(0.3)
+    return reached
+
+
+@app.workflow("gives_up")
+async def gives_up(ctx: Any) -> Any:
+    rule = RetryPolicy(retries=5, delay_seconds=0, give_up_on=(ConnectionError,))
+    await ctx.step("reach", fails_first, ctx.input["path"], 9, retries=rule)
+
+
+@app.workflow("slow_step")
+def slow_step(ctx: Any) -> Any:
+    try:
+        ctx.step("slow", time.sleep, 30, timeout_seconds=0.1, retries=RetryPolicy(retries=1, delay_seconds=0))
+    except StepError as error:
+        return told(error)
+
+
+@app.workflow("slow_step_async")
+async def slow_step_async(ctx: Any) -> Any:
+    found = []
+    for wait in (asyncio.sleep, time.sleep):
+        try:
+            await ctx.step(wait.__module__, wait, 30, timeout_seconds=0.1)
+        except StepError as error:
+            found.append(told(error))
+    return found
+
+
+@app.workflow("slow_step_shared", shared=True)
+async def slow_step_shared(ctx: Any) -> Any:
+    return await slow_step_async(ctx)
+
+
+@app.workflow("policies")
+async def policies(ctx: Any) -> Any:
+    found = []
+    for options in (
+        {"retries": -1},
+        {"retries": True},
+        {"retries": "3"},
+        {"timeout_seconds": 0},
+        {"retries": 101},
+    ):
+        try:
+            await ctx.step("never", print, "never", **options)
+        except (TypeError, ValueError) as error:
+            found.append(str(error))
+    return found
+
+
+@app.workflow("long_step")
+async def long_step(ctx: Any) -> Any:
+    async def long() -> None:
+        ctx.log("in it")
+        await asyncio.sleep(60)
+
+    await ctx.step("quick", str, "done")
+    await ctx.step("long", long)
+
+
+@app.workflow("stubborn_step")
+def stubborn_step(ctx: Any) -> Any:
+    def ignore() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ctx.log("deaf")
+        time.sleep(60)
+
+    ctx.step("deaf", ignore)
+
+
+@app.workflow("dying_step", resumable=True)
+def dying_step(ctx: Any) -> Any:
+    def die() -> str:
+        if ctx.attempt == 1:
+            os._exit(9)
+        return "lived"
+
+    return ctx.step("die", die, retries=0)
+
+
+@app.workflow("side_by_side")
+async def side_by_side(ctx: Any) -> Any:
+    """Steps that end in another order than they began in, twice: the names are the same."""
+    path = ctx.input["path"]
+
+    async def after(seconds: float, word: str) -> str:
+        await asyncio.sleep(seconds)
+        return note(path, word)
+
+    found = await asyncio.gather(*[ctx.step("part", after, 0.2 - n / 20, f"part {n}") for n in range(4)])
+    await ctx.sleep(0.3)
+    return found + await asyncio.gather(*[ctx.step("part", after, 0, f"part {n}") for n in range(4, 6)])
