@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine_bed import ORDERS, RESUMABLE, SUPPORT, parsed, running
+from seed_bodies import COMPLETED_CONVERSATION, COMPLETED_WORKFLOW
 
 from hookline.model.executions import Failure, JournalEntry
 from hookline.ports.runner import EmitDraft, Failed, LogDraft, Lost, OpenWait, Succeeded, Suspended
@@ -39,18 +40,7 @@ async def test_a_workflow_runs_and_its_end_is_delivered(store: Store) -> None:
 
     body = parsed(request.body)
     assert list(body) == ["event", "timestamp", "webhook_id", "data"]
-    assert list(body["data"]) == [
-        "workflow_id",
-        "execution_id",
-        "status",
-        "started_at",
-        "completed_at",
-        "duration_seconds",
-        "input_data",
-        "output_data",
-        "credits_used",
-        "steps_completed",
-    ]
+    assert list(body["data"]) == COMPLETED_WORKFLOW
     assert (body["data"]["input_data"], body["data"]["output_data"]) == ({"order": 7}, {"ok": True})
     assert types == ["workflow.execution.started", "workflow.execution.completed"]
     assert ended.attempt == 1
@@ -100,18 +90,7 @@ async def test_an_agents_turn_emits_its_four_events(store: Store) -> None:
         "agent.conversation.completed",
     ]
     data = parsed(events[-1].data)
-    assert list(data) == [
-        "agent_id",
-        "conversation_id",
-        "user_id",
-        "status",
-        "started_at",
-        "completed_at",
-        "message_count",
-        "satisfaction_score",
-        "credits_used",
-        "resolution",
-    ]
+    assert list(data) == COMPLETED_CONVERSATION
     assert (data["message_count"], data["user_id"], data["status"]) == (2, "user_123", "resolved")
     assert data["resolution"] == {"type": "solved", "category": "billing", "tags": ["a"]}
 

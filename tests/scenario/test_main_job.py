@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from seed_bodies import COMPLETED_CONVERSATION, COMPLETED_WORKFLOW
 from standardwebhooks import Webhook as Verifier
 from world import World, every_event, until, world
 
@@ -118,18 +119,7 @@ def test_a_workflow_is_triggered_runs_by_itself_and_its_result_arrives_signed(
     assert request.header("Authorization") == "Bearer for-the-receiver"
     assert list(body) == ["event", "timestamp", "webhook_id", "data"]
     assert (body["event"], body["webhook_id"]) == ("workflow.execution.completed", webhook["id"])
-    assert list(data) == [
-        "workflow_id",
-        "execution_id",
-        "status",
-        "started_at",
-        "completed_at",
-        "duration_seconds",
-        "input_data",
-        "output_data",
-        "credits_used",
-        "steps_completed",
-    ]
+    assert list(data) == COMPLETED_WORKFLOW
     assert (data["workflow_id"], data["execution_id"], data["status"]) == ("orders", execution_id, "success")
     assert (data["credits_used"], data["steps_completed"], data["input_data"]) == (4.5, 1, order)
     assert data["output_data"]["pid"] not in {node.pid for node in one.nodes}
@@ -150,18 +140,7 @@ def test_an_agent_takes_one_turn_and_tells_of_it(one: World) -> None:
 
     assert started.status == 202
     assert is_accepted(request, ours["secret"])
-    assert list(data) == [
-        "agent_id",
-        "conversation_id",
-        "user_id",
-        "status",
-        "started_at",
-        "completed_at",
-        "message_count",
-        "satisfaction_score",
-        "credits_used",
-        "resolution",
-    ]
+    assert list(data) == COMPLETED_CONVERSATION
     assert (data["status"], data["user_id"], data["satisfaction_score"]) == ("resolved", "u1", 4.5)
     assert data["resolution"] == {"type": "solved", "category": "billing", "tags": ["refund"]}
     assert data["conversation_id"].startswith("conv_")

@@ -21,6 +21,11 @@ Data = Annotated[
         name=["--data", "-d"], help="JSON text, `@FILE` for a file's content, or `-` for standard input."
     ),
 ]
+Wait = Annotated[
+    bool,
+    Parameter(help="Follow the run to its end; the exit code is 0 only if it succeeded."),
+]
+Timeout = Annotated[float, Parameter(help="Longest wait in seconds; the run goes on after it.")]
 
 
 def read_data(data: str | None, *, name: str = "--data") -> Any:

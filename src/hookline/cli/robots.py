@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.deleting import delete_for_good
-from hookline.cli.options import Data, Json, Limit, Yes, read_fields, read_object
+from hookline.cli.options import Data, Json, Limit, Timeout, Wait, Yes, read_fields, read_object
 from hookline.cli.trigger import trigger
 
 app = App(name="robots", help="Run recordings of Maxun's in a browser.")
@@ -121,8 +121,8 @@ def run(
     /,
     *,
     data: Data = None,
-    wait: bool = False,
-    timeout: float = 900.0,
+    wait: Wait = False,
+    timeout: Timeout = 900.0,
     json: Json = False,
 ) -> int:
     """Run a robot; with `--wait`, print what it captured.
@@ -135,13 +135,6 @@ def run(
     hookline robots run rob_… --wait
     hookline robots run rob_… --data '{"words": "laptop"}'
     ```
-
-    Parameters
-    ----------
-    wait
-        Follow the run to its end; the exit code is 0 only if it succeeded.
-    timeout
-        Seconds to wait at most.
     """
     return trigger("robot", robot_id, data=data, wait=wait, timeout=timeout, json=json)
 

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.deleting import delete_for_good
-from hookline.cli.options import Data, Json, Limit, Yes, read_fields
+from hookline.cli.options import Data, Json, Limit, Timeout, Wait, Yes, read_fields
 from hookline.cli.trigger import trigger
 
 app = App(name="script-agents", help="Launch stored scripts.")
@@ -118,8 +118,8 @@ def launch(
     /,
     *,
     data: Data = None,
-    wait: bool = False,
-    timeout: float = 900.0,
+    wait: Wait = False,
+    timeout: Timeout = 900.0,
     json: Json = False,
 ) -> int:
     """Launch a script agent; with `--wait`, print its result object.
@@ -132,13 +132,6 @@ def launch(
     hookline script-agents launch 5027055349780535 --wait
     hookline script-agents launch 5027055349780535 --data '{"pages": 3}'
     ```
-
-    Parameters
-    ----------
-    wait
-        Follow the run to its end; the exit code is 0 only if it succeeded.
-    timeout
-        Seconds to wait at most.
     """
     return trigger("script", agent_id, data=data, wait=wait, timeout=timeout, json=json)
 

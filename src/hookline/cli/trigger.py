@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
-from hookline.cli.options import Data, Json, read_data, read_verbatim
+from hookline.cli.options import Data, Json, Timeout, Wait, read_data, read_verbatim
 from hookline.cli.sheets import show_execution
 
 ENDED: Final = {"succeeded", "failed", "killed", "timed_out", "lost"}
@@ -32,8 +32,8 @@ def trigger(
     /,
     *,
     data: Data = None,
-    wait: bool = False,
-    timeout: float = 300.0,
+    wait: Wait = False,
+    timeout: Timeout = 300.0,
     json: Json = False,
 ) -> int:
     """Run an automation and print what the server answers; with `--wait`, what the run returned.
@@ -55,10 +55,6 @@ def trigger(
         Kind of the automation.
     automation_id
         Its id, as in `@app.workflow("orders")`; of a render, `movie`.
-    wait
-        Follow the run to its end; the exit code is 0 only if it succeeded.
-    timeout
-        Longest wait in seconds; the run goes on after it.
     """
     client = Client.from_environment()
     made = _started(client, kind, automation_id, data)
