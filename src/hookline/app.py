@@ -352,7 +352,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         listening.close()
         raise SettingError(
-            f"HOOKLINE_HOST and HOOKLINE_PORT must name a free address: {host}:{port}: {exc.strerror}",
+            f"cannot listen on {host}:{port}: {exc.strerror}. Name another with --host and --port (or HOOKLINE_HOST, "
+            "HOOKLINE_PORT); --port 0 takes any that is free.",
             field="port",
         ) from exc
     return listening

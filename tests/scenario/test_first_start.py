@@ -54,7 +54,7 @@ def test_the_key_is_shown_by_the_first_start_that_succeeds(tmp_path: Path) -> No
     (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert "free address" in refused(tmp_path, "app.py", "--port", str(taken.getsockname()[1]))[0]
+        assert "cannot listen on" in refused(tmp_path, "app.py", "--port", str(taken.getsockname()[1]))[0]
     assert not (tmp_path / "hookline.db").exists()
     refused(tmp_path, "missing.py", "--port", "0")
     refused(tmp_path, "broken.py", "--port", "0")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hookline.config import Settings
 
-Level = Literal["ok", "warn", "fail"]
+Level = Literal["ok", "note", "warn", "fail"]
 
 _OLDEST_SQLITE: Final = (3, 53, 0)
 """Earlier ones can corrupt a write-ahead log that two connections checkpoint at once."""
@@ -47,7 +47,10 @@ _NETWORK_FILESYSTEMS: Final = {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """level: ok, warn or fail.  found: what is there.  mend: what to do, or empty."""
+    """level: ok, note (what not everybody needs is not there), warn or fail.  found: what is there.
+
+    mend: what to do, or empty.
+    """
 
     subject: str
     level: Level
@@ -283,7 +286,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
 
     mailer = open_mailer(settings)
     if mailer is None:
-        yield Finding("mail", "warn", "no mail server", "set HOOKLINE_SMTP_URL, so that alerts reach people")
+        yield Finding("mail", "note", "no mail server", "set HOOKLINE_SMTP_URL, so that alerts reach people")
         return
     try:
         found = asyncio.run(mailer.check())
@@ -303,24 +306,30 @@ def _unknown_variables() -> Iterator[Finding]:
 
 
 def _drivers() -> Iterator[Finding]:
-    driver = "installed" if find_spec("asyncpg") else "not installed (pip install 'hookline[postgres]')"
-    yield Finding("postgres driver", "ok", driver)
+    if find_spec("asyncpg"):
+        yield Finding("postgres driver", "ok", "installed")
+    else:
+        yield Finding(
+            "postgres driver", "note", "not installed", "for PostgreSQL: pip install 'hookline[postgres]'"
+        )
 
 
 def _runners(settings: Settings) -> Iterator[Finding]:
     """Say what each kind of work beside the app's code needs of this machine."""
     from hookline.app import data_runners
     from hookline.core.addresses import AddressPolicy
+    from hookline.model.states import Kind
     from hookline.senders.http import HttpSender
 
     for kind, make in data_runners(settings, HttpSender(AddressPolicy(settings.allow_networks))).items():
         try:
             checks = asyncio.run(make().check())
         except ImportError as exc:
-            yield Finding(
-                f"{kind}s", "warn", f"a part is not installed: {exc}", f"pip install 'hookline[{kind}]'"
-            )
+            mend = f"to run {kind}s: pip install 'hookline[{kind}]'"
+            yield Finding(f"{kind}s", "note", f"a part is not installed: {exc}", mend)
             continue
         for check in checks:
-            level: Level = "ok" if check.is_met else "warn"
+            # Other kinds are not for everybody; what keeps scripts apart is.
+            unmet: Level = "warn" if kind is Kind.SCRIPT else "note"
+            level: Level = "ok" if check.is_met else unmet
             yield Finding(f"{kind} {check.name}", level, check.told, check.remedy or "")

@@ -1,7 +1,8 @@
 """``hookline doctor``: look at this machine and say what to mend.
 
-Each check answers with one line: ok, warn (it works, less well or less safely) or fail (it will not), and
-what to do. Checks live in ``hookline.cli.checkup``; this module runs and prints them.
+Each check answers with one line: ok, note (something that not everybody needs is not there), warn (it works, less
+well or less safely) or fail (it will not), and what to do. Checks live in ``hookline.cli.checkup``; this module runs
+and prints them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hookline.cli.options import Json
 if TYPE_CHECKING:
     from hookline.cli.checkup import Finding
 
-_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+_STYLES = {"ok": "green", "note": "cyan", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(*, database: str | None = None, json: Json = False) -> int:
