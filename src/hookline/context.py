@@ -43,6 +43,7 @@ class Session(Protocol):
     config: dict[str, Any]
     instance_state: Any
     history: list[dict[str, Any]]
+    trace_headers: dict[str, str]
     resolution: dict[str, Any] | None
 
     def log(self, text: str, level: str, fields: dict[str, Any]) -> None: ...
@@ -61,6 +62,8 @@ class BaseContext:
     attempt: which process of this execution runs now, 1 for the first.
     config: the instance's values of the config variables by name, None for one without a value; empty outside of
     flows.  instance_state: what the flow's ``on_deploy`` returned, else None.
+    trace_headers: ``traceparent``, and ``tracestate`` if there is one: send them along with a request, and the trace
+    that led here goes on there.
     """
 
     def __init__(self, session: Session) -> None:
@@ -71,6 +74,7 @@ class BaseContext:
         self.instance_state: Any = session.instance_state
         self.execution_id: str = session.execution_id
         self.attempt: int = session.attempt
+        self.trace_headers: dict[str, str] = session.trace_headers
 
     def log(self, text: object, level: str = "info", **fields: Any) -> None:
         """Write a line to the execution's log. level: debug, info, warning or error; else ValueError."""

@@ -91,7 +91,9 @@ def build_application(services: Services, settings: ApiSettings, addresses: Addr
     app.state.openapi = describe(app, routes, settings.version)
     # Starlette types ASGI by MutableMapping where ours says dict: the same objects at run time.
     # Each has a budget of its own: open streams of the management API must not keep events out.
-    return Front(Gate(cast("AsgiApp", app), site, Budget()), routes, Budget(), services.meter)
+    return Front(
+        Gate(cast("AsgiApp", app), site, Budget()), routes, Budget(), services.meter, services.tracing
+    )
 
 
 def management_app(site: Site) -> FastAPI:

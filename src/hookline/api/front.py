@@ -7,7 +7,7 @@ paid only by routes that use it. Handlers return an ``Answer`` or raise; only th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -15,6 +15,7 @@ from hookline.api.errors import Answer, CallerGoneError, MethodError, answer_of,
 from hookline.api.inbound import Budget, Inbound
 from hookline.core.redact import redact_url
 from hookline.engine.meter import Meter
+from hookline.engine.tracing import Tracing
 from hookline.errors import HooklineError, InputError, MissingError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
     operation: dict[str, object] = {}
 
 
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
 _HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -77,9 +80,11 @@ class Front:
         routes: tuple[HotRoute, ...],
         budget: Budget | None = None,
         meter: Meter | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.routes = routes
         self._meter = meter if meter is not None else Meter()
+        self._tracing = tracing if tracing is not None else Tracing()
         self.budget = budget if budget is not None else Budget()
         self._app = app
         self._exact = {route.path: route for route in routes if route.prefix is None}
@@ -95,12 +100,38 @@ class Front:
         path: str = scope["path"]
         route = self._exact.get(path) or self._find(path)
         if route is None or (route.is_shared and scope["method"] != route.method):
-            await self._app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
             return
-        answer = await self._answer(route, scope, receive)
+        received = self._tracing.received(scope["headers"], scope["method"], route.path)
+        answer = None
+        try:
+            answer = await self._answer(route, scope, receive)
+        finally:
+            if received is not None:
+                received.answered(None if answer is None else answer.status)
         if answer is not None:
             self._meter.answered(route.path, answer.status)
             await send_answer(send, answer)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to the management application. Only what may start something belongs to a trace."""
+        received = None
+        if scope["method"] not in _SAFE:
+            received = self._tracing.received(scope["headers"], scope["method"])
+        if received is None:
+            await self._app(scope, receive, send)
+            return
+        status: int | None = None
+
+        async def noting(message: dict[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            received.answered(status)
 
     def _find(self, path: str) -> HotRoute | None:
         for prefix, route in self._prefixed:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hookline.engine.receive import ExecutionStart
     from hookline.engine.replay import Replayer
     from hookline.engine.routing import Router
+    from hookline.engine.tracing import Tracing
     from hookline.engine.vault import Vault
     from hookline.engine.webhooks import Webhooks
     from hookline.model.configuration import ApiKey, Organization, Stored
@@ -159,6 +160,10 @@ class Services(Protocol):
     @property
     def meter(self) -> Meter:
         """What this node has done."""
+
+    @property
+    def tracing(self) -> Tracing:
+        """Carries traces on, and tells of this node's spans."""
 
     @property
     def executor(self) -> Executor: ...

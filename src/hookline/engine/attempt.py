@@ -77,14 +77,16 @@ def header(answer: Answer, name: str) -> str | None:
     return next((value for key, value in answer.headers if key.lower() == name), None)
 
 
-def request_of(target: Target, claim: Claim, body: bytes, at: datetime) -> Outgoing:
-    """The request of an attempt, signed for its instant."""
+def request_of(target: Target, claim: Claim, body: bytes, at: datetime, trace: Headers = ()) -> Outgoing:
+    """The request of an attempt, signed for its instant. trace: headers that carry its trace on."""
     event = claim.owed.event
     headers = target.signed_headers(message_id(claim.owed), at, body, is_batch=event is None)
     if event is not None:
         headers = (*headers, *target.event_headers(event))
         if event.sequence:
             headers = (*headers, ("Hookline-Sequence", str(event.sequence)), (HEADER, str(event.hops + 1)))
+    if trace and "traceparent" not in target.secret_headers:  # else the owner has said what it is to be
+        headers = (*headers, *trace)
     return Outgoing(
         url=claim.owed.delivery.url or target.webhook.url,
         headers=headers,

@@ -23,6 +23,7 @@ from hookline.core.times import rfc3339
 from hookline.core.turns import digest, turn_of
 from hookline.engine.contexts import WHOLE
 from hookline.engine.receive import ExecutionStart
+from hookline.engine.tracing import trace_of_call
 from hookline.errors import StorageError
 from hookline.model.ids import parse, public
 from hookline.model.integrations import Instance
@@ -135,6 +136,7 @@ class FlowCalls:
                 expires_at=now + _ONCE_TIME,
             ),
             turn=None if automation is None else _turn(stored, flow, automation, data),
+            trace=trace_of_call(caller),
         )
 
     async def _sibling(

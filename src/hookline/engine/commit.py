@@ -19,6 +19,7 @@ import structlog
 
 from hookline import failpoints
 from hookline.engine.meter import Meter
+from hookline.engine.tracing import Tracing
 from hookline.errors import RowError, StorageError
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class _Joined(tuple["Write", Done]):
 class Committer:
     """One per node. Owns the order of commits; holds no more than the writes that wait."""
 
-    def __init__(self, ledger: Ledger, meter: Meter | None = None) -> None:
+    def __init__(self, ledger: Ledger, meter: Meter | None = None, tracing: Tracing | None = None) -> None:
         self._ledger = ledger
+        self._tracing = tracing if tracing is not None else Tracing()
         self._meter = meter if meter is not None else Meter()
         self._waiting: list[tuple[Write, Done]] = []
         self._arrived = asyncio.Event()
@@ -104,7 +106,13 @@ class Committer:
                 after(result)
 
         self.post(write, done)
-        return await future
+        span = self._tracing.waiting()
+        if span is None:
+            return await future
+        try:
+            return await future
+        finally:
+            span.end()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.payloads import PayloadLinks
     from hookline.engine.target import Target
+    from hookline.engine.tracing import Sending
     from hookline.engine.watch import Watch
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
@@ -99,6 +100,7 @@ class Deliverer:
             lease=lease,
             clock=clock,
             payloads=payloads,
+            tracing=watch.tracing,
         )
         self._lanes = Lanes(max_in_flight=max_in_flight)
         self._pacer = Pacer(leases, on_ready=self._ready, on_due=self._renew)
@@ -282,7 +284,8 @@ class Deliverer:
         try:
             if body is None:
                 body = await self.wording.body(target, claim.owed)
-            request = request_of(target, claim, body, started_at)
+            sending = self._watch.sending(target, claim)
+            request = request_of(target, claim, body, started_at, sending.headers)
         except StorageError as exc:
             _log.warning(
                 "wording_failed", reason=exc.message
@@ -293,7 +296,7 @@ class Deliverer:
             self._set_aside(claim, PAYLOAD_GONE, started_at)
             return
         except TemplateFailedError as exc:
-            body, request = None, unworded(target, claim)
+            body, request, sending = None, unworded(target, claim), self._watch.sending(target, claim)
             answer = Answer(AttemptOutcome.TEMPLATE_FAILED, error=str(exc))
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
             self._set_crashed(target, claim, exc, started_at)
@@ -305,7 +308,7 @@ class Deliverer:
             self._note(lane, answer)
         if self._alerts.concerns(lane.target, answer):
             await self._alerts.ready(lane.target)
-        self._settle(lane, claim, body, request, answer, started_at)
+        self._settle(lane, claim, body, request, answer, started_at, sending)
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
         """Learn from an answer how much this receiver can take. Behind a hidden target are as many receivers as there
@@ -335,6 +338,7 @@ class Deliverer:
         request: Outgoing,
         answer: Answer,
         started_at: datetime,
+        sending: Sending,
     ) -> None:
         """From here to the commit nothing is awaited: what the alerts were made ready for is still so.
 
@@ -353,7 +357,7 @@ class Deliverer:
         if verdict.state in {DeliveryState.PENDING, DeliveryState.HELD} and self._newest(lane) is None:
             # Deleted while it was under way: nobody would ever send it again.
             verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
-        self._watch.attempted(target, claim, answer, verdict.state)
+        self._watch.attempted(target, claim, request, answer, verdict.state, at=ended_at, sending=sending)
         failures = delivery.failures + verdict.counts_as_failure
         due = self._next_due(target, verdict, failures, answer, ended_at)
         news = NO_NEWS

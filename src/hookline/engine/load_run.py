@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hookline.engine.catalogue import Catalogue
     from hookline.engine.definitions import Definitions
     from hookline.engine.run_limits import RunLimits
+    from hookline.engine.tracing import Tracing
     from hookline.model.executions import Execution, JournalEntry
     from hookline.ports import Archive
 
@@ -28,12 +29,14 @@ class RunLoader:
         definitions: Definitions,
         run_limits: RunLimits,
         private: Callable[[Execution], Awaitable[bytes | None]],
+        tracing: Tracing,
     ) -> None:
         self._archive = archive
         self._catalogue = catalogue
         self._definitions = definitions
         self._run_limits = run_limits
         self._private = private
+        self._tracing = tracing
 
     def __repr__(self) -> str:
         return f"RunLoader({self._catalogue!r})"
@@ -59,6 +62,7 @@ class RunLoader:
             attempt=execution.attempt + 1,
             timeout_ms=None if limit is None else limit.timeout_ms,
             limit="agent" if limit is None else limit.whose,
+            trace=self._tracing.handed_on(execution),
         )
 
     async def _journal(self, execution: Execution, calls: FlowCalls | None) -> tuple[JournalEntry, ...]:

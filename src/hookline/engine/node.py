@@ -12,6 +12,7 @@ import structlog
 from hookline.engine.parts import Ground, Instances, Limits, Outgoing, Running, Upkeep
 from hookline.engine.parts.instances import contexts_of
 from hookline.engine.signing import check_signatures
+from hookline.engine.tracing import Tracing
 from hookline.errors import StorageError
 from hookline.model.configuration import ApiKey, Organization
 from hookline.ports import Attribute, KeepRequest, Once, Repeat
@@ -55,8 +56,18 @@ class Node:
         public_url: str = "",
         blobs: Blobs | None = None,
         mailer: Mailer | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        ground = Ground(name=name, store=store, vault=vault, clock=clock, limits=limits, url=public_url)
+        self.tracing = tracing if tracing is not None else Tracing()
+        ground = Ground(
+            name=name,
+            store=store,
+            vault=vault,
+            clock=clock,
+            limits=limits,
+            url=public_url,
+            tracing=self.tracing,
+        )
         self.store, self.vault, self.clock, self.blobs = store, vault, clock, blobs
         self.lease, self.committer, self.directory = ground.lease, ground.committer, ground.directory
         self.meter = ground.meter

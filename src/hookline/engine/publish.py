@@ -16,6 +16,7 @@ import structlog
 
 from hookline import failpoints
 from hookline.core.event_types import OPERATIONAL
+from hookline.engine.tracing import current_trace
 from hookline.errors import StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, new_key
@@ -336,4 +337,5 @@ def _event(organization_id: Key, draft: EventDraft, now: datetime, target_id: Ke
         execution_id=draft.execution_id,
         ordering_key=draft.ordering_key,
         target_id=target_id,
+        trace=current_trace(),
     )

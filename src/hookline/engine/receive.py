@@ -15,6 +15,7 @@ import msgspec
 from hookline.core.turns import Turn
 from hookline.dialects import payloads
 from hookline.engine.record import execution_event
+from hookline.engine.tracing import current_trace
 from hookline.errors import ConflictError, StorageError
 from hookline.model.executions import Automation, Conversation, Execution, TriggerRequest
 from hookline.model.ids import Key, new_key
@@ -45,7 +46,8 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     is_awaited: somebody on this node waits for its end.  callback_id, callback_url: as the execution keeps them.
     turn: its place among others, or None.  conversation: open, which this is a turn of; its turns have its gate.
     opens: the conversation is new and is stored with this.  reruns: id of a kept request that starts this now,
-    instead of ``request``.
+    instead of ``request``.  trace: the place in a trace that leads to it, as it is stored; None for that of the request
+    that is being answered.
     """
 
     organization_id: Key
@@ -66,6 +68,7 @@ class ExecutionStart(msgspec.Struct, frozen=True, kw_only=True):
     conversation: Conversation | None = None
     opens: bool = False
     reruns: Key | None = None
+    trace: str | None = None
 
 
 class Receiver:
@@ -187,6 +190,7 @@ class Receiver:
             input=start.input,
             trigger=start.trigger,
             created_at=now,
+            trace=start.trace if start.trace is not None else current_trace(),
         )
         if start.turn is not None:
             execution = _in_turn(execution, start.turn)

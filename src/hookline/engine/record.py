@@ -24,6 +24,7 @@ from hookline.core.times import rfc3339
 from hookline.core.turns import conversation_gate
 from hookline.dialects import payloads
 from hookline.engine.progress import Progress
+from hookline.engine.tracing import trace_of_events
 from hookline.errors import ConflictError, RowError, StorageError
 from hookline.model.events import Event
 from hookline.model.executions import Conversation, Execution, Failure, JournalEntry, LogLine
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hookline.engine.endings import Endings
     from hookline.engine.meter import Meter
     from hookline.engine.publish import Outbox
+    from hookline.engine.tracing import Tracing
     from hookline.model.executions import Artifact, Facts
     from hookline.ports import Archive, Clock, Epoch
     from hookline.ports.runner import EmitDraft, Outcome
@@ -78,6 +80,7 @@ def execution_event(execution: Execution, type_: str, data: bytes, sequence: int
         execution_id=execution.id,
         sequence=sequence,
         hops=hops_of(execution.trigger),
+        trace=trace_of_events(execution),
     )
 
 
@@ -102,6 +105,7 @@ class Recorder:
         definitions: Definitions,
         clock: Clock,
         meter: Meter,
+        tracing: Tracing,
     ) -> None:
         self._committer = committer
         self._archive = archive
@@ -110,6 +114,7 @@ class Recorder:
         self._definitions = definitions
         self._clock = clock
         self._meter = meter
+        self.tracing = tracing
         self.artifacts = artifacts
 
     def now(self) -> datetime:
@@ -173,6 +178,7 @@ class Recorder:
             else:
                 if is_ours:
                     self._meter.ended(ended)
+                    self.tracing.ended(ended)
                 return ended if is_ours else None
         raise AssertionError("count never ends")
 

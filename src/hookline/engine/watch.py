@@ -11,11 +11,14 @@ from hookline.model.ids import public
 from hookline.model.states import AttemptOutcome
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from hookline.engine.lanes import Claim
     from hookline.engine.meter import Meter
     from hookline.engine.target import Target
+    from hookline.engine.tracing import Sending, Tracing
     from hookline.model.states import DeliveryState
-    from hookline.ports.sender import Answer
+    from hookline.ports.sender import Answer, Outgoing
 
 _log = structlog.get_logger("hookline.attempt")
 
@@ -31,16 +34,32 @@ class LoggedAttempts(StrEnum):
 class Watch:
     """One per node."""
 
-    def __init__(self, meter: Meter, logs: LoggedAttempts) -> None:
+    def __init__(self, meter: Meter, tracing: Tracing, logs: LoggedAttempts) -> None:
         self._meter = meter
+        self.tracing = tracing
         self._logs = logs
 
     def __repr__(self) -> str:
         return f"Watch({self._logs})"
 
-    def attempted(self, target: Target, claim: Claim, answer: Answer, state: DeliveryState) -> None:
-        """state: what the attempt made of its delivery."""
+    def sending(self, target: Target, claim: Claim) -> Sending:
+        """Note that an attempt is about to be made."""
+        return self.tracing.sending(claim, target.public_id)
+
+    def attempted(
+        self,
+        target: Target,
+        claim: Claim,
+        request: Outgoing,
+        answer: Answer,
+        state: DeliveryState,
+        *,
+        at: datetime,
+        sending: Sending,
+    ) -> None:
+        """state: what the attempt made of its delivery.  at: when it ended."""
         self._meter.attempted(answer, state)
+        self.tracing.sent(sending, claim, target.public_id, request.url, answer, state, at)
         has_failed = answer.outcome is not AttemptOutcome.DELIVERED
         if self._logs is LoggedAttempts.ALL or (has_failed and self._logs is LoggedAttempts.FAILED):
             # Without URL, header or body: what these hold is nobody's who reads logs.
@@ -53,4 +72,6 @@ class Watch:
                 status=answer.status,
                 duration_ms=answer.duration_ms,
                 state=state.value,
+                trace_id=sending.context.trace_id,
+                span_id=sending.context.span_id,
             )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.engine.payloads import PayloadLinks
     from hookline.engine.target import Target
+    from hookline.engine.tracing import Tracing
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Owed
 
@@ -38,8 +39,10 @@ class Wording:
         lease: Lease,
         clock: Clock,
         payloads: PayloadLinks,
+        tracing: Tracing,
     ) -> None:
         self._payloads = payloads
+        self._tracing = tracing
         self._archive = archive
         self._directory = directory
         self._committer = committer
@@ -106,7 +109,9 @@ class Wording:
         batch_id, organization_id = delivery.batch_id, delivery.organization_id
         assert batch_id is not None
         items = []
-        for event in await self._archive.batch_events(batch_id, organization_id=organization_id):
+        events = await self._archive.batch_events(batch_id, organization_id=organization_id)
+        self._tracing.joined(batch_id, events)
+        for event in events:
             try:
                 items.append(target.dialect.batch_item(event.public_id, await self.event(target, event)))
             except (StorageError, PayloadGoneError):

@@ -20,6 +20,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: when it happened, as the publisher says, else received_at. received_at: when we took it.
     target_id: a single webhook this event is for (a test, a callback), or None for all that match.
     hops: how many deliveries of ours led to the execution that it is of (``core.hops``).
+    trace: its place in a trace as ``core.traces`` keeps it, None where nothing is traced.
     """
 
     key: Key
@@ -34,6 +35,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     ordering_key: str | None = None
     target_id: Key | None = None
     hops: int = 0
+    trace: str | None = None
 
     @property
     def is_stripped(self) -> bool:

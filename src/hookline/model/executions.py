@@ -136,6 +136,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     wake_at, wait_name: why it is ``waiting``: until an instant, or for an event of that name.
     gate: executions of one gate take turns, at most ``gate_limit`` at once; None for no gate.  is_blocked: it stays
     ``queued`` until one of them ends.  mark: what a later request may recognize it by (``core.turns``), or None.
+    trace: the place in a trace that led to it, as ``core.traces`` keeps it, None where nothing is traced.
     """
 
     id: Key
@@ -171,6 +172,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     gate_limit: int = 0
     is_blocked: bool = False
     mark: bytes | None = None
+    trace: str | None = None
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

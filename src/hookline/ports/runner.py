@@ -42,6 +42,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: longest wall time of this process, 1 or more; None for the automation's own, which the kinds that are
     set up as data never get.
     limit: whose limit ``timeout_ms`` is: agent, org or global.
+    trace: headers with which its code goes on with the trace that led to it.
     """
 
     execution_id: Key
@@ -55,6 +56,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     timeout_ms: int | None = None
     limit: str = "agent"
+    trace: dict[str, str] = {}
 
     def __repr__(self) -> str:
         # Not the fields: secrets are among them (P13).

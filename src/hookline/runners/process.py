@@ -281,6 +281,7 @@ def _opening(run: Run) -> list[bytes]:
         job.trigger,
         job.attempt,
         job.private,
+        job.trace,
     )
     return [*journal_frames(run.number, job.journal), frame(start)]
 

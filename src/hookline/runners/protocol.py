@@ -48,7 +48,7 @@ class FrameTooLargeError(RemoteError):
 class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Run this. The journal came before, in Journal frames of the same run.
 
-    input, trigger, private: JSON text, or None.
+    input, trigger, private: JSON text, or None.  trace: headers.
     """
 
     run: int
@@ -59,6 +59,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):
     trigger: bytes | None
     attempt: int
     private: bytes | None = None
+    trace: dict[str, str] = {}
 
     def __repr__(self) -> str:
         # Not the fields: secrets are among them (P13).

@@ -132,6 +132,7 @@ class RunSession:
         self.config: dict[str, Any] = private.get("config") or {}
         self.instance_state: Any = private.get("instance_state")
         self.history: list[dict[str, Any]] = private.get("history") or []
+        self.trace_headers: dict[str, str] = start.trace
         self.resolution: dict[str, Any] | None = None
         self.is_over = False
         self.flush: Callable[[], None] = flush_output

@@ -14,6 +14,7 @@ from hookline.engine.meter import Meter
 from hookline.engine.watch import LoggedAttempts
 
 if TYPE_CHECKING:
+    from hookline.engine.tracing import Tracing
     from hookline.engine.vault import Vault
     from hookline.ports import Clock, Store
 
@@ -51,7 +52,15 @@ class Ground:
     """What every part stands on: the store and its one writer, the node's lease, the configuration, the clock."""
 
     def __init__(
-        self, *, name: str, store: Store, vault: Vault, clock: Clock, limits: Limits, url: str
+        self,
+        *,
+        name: str,
+        store: Store,
+        vault: Vault,
+        clock: Clock,
+        limits: Limits,
+        url: str,
+        tracing: Tracing,
     ) -> None:
         self.store = store
         self.vault = vault
@@ -60,7 +69,8 @@ class Ground:
         self.url = url
         self.lease = Lease(store, clock, node_name=name, length=timedelta(seconds=limits.lease_seconds))
         self.meter = Meter()
-        self.committer = Committer(store, self.meter)
+        self.tracing = tracing
+        self.committer = Committer(store, self.meter, tracing)
         self.directory = Directory(store, vault, base_url=url)
 
     def __repr__(self) -> str:

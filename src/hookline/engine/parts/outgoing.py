@@ -43,7 +43,7 @@ class Outgoing:
             max_in_flight=limits.max_in_flight,
             retry_time_scale=limits.retry_time_scale,
             alerts=self.alerts,
-            watch=Watch(ground.meter, limits.log_attempts),
+            watch=Watch(ground.meter, ground.tracing, limits.log_attempts),
             payloads=self.payloads,
         )
         self.batcher = Batcher(

@@ -113,6 +113,7 @@ class Running:
             definitions=self.definitions,
             clock=ground.clock,
             meter=ground.meter,
+            tracing=ground.tracing,
         )
 
     def _loader(self, ground: Ground, private: Private) -> RunLoader:
@@ -122,6 +123,7 @@ class Running:
 
         return RunLoader(
             archive=ground.store,
+            tracing=ground.tracing,
             catalogue=self.catalogue,
             definitions=self.definitions,
             run_limits=RunLimits(

@@ -15,6 +15,8 @@ from hookline.errors import SettingError
 from hookline.runners.sandbox.cell import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hookline.model.scripts import ScriptDefinition
 
 CHANNEL: Final = "HOOKLINE_CHANNEL"
@@ -31,9 +33,15 @@ _NODE_ROOM: Final = 1024 * _MIB
 
 
 def spec_of(
-    definition: ScriptDefinition, *, argument: bytes | None, seconds: float, namespaces: bool = True
+    definition: ScriptDefinition,
+    *,
+    argument: bytes | None,
+    seconds: float,
+    namespaces: bool = True,
+    trace: Mapping[str, str] | None = None,
 ) -> Spec:
-    """Say how a script is run. argument: JSON text.  seconds: until it is ended.
+    """Say how a script is run. argument: JSON text.  seconds: until it is ended.  trace: headers of its trace, which it
+    finds as ``TRACEPARENT`` and ``TRACESTATE``.
 
     Raises SettingError without Node.js.
     """
@@ -64,6 +72,7 @@ def spec_of(
             "PYTHONPATH": f"{_CODE}/modules:{sysconfig.get_path('purelib')}",
             "HOOKLINE_ARGUMENT": f"{_CODE}/argument.json",
             "HOOKLINE_DEADLINE": f"{time.time() + seconds:.3f}",
+            **{name.upper(): value for name, value in (trace or {}).items()},
         },
         files=files,
         binds=tuple(sorted(binds)),

@@ -91,7 +91,7 @@ class ScriptRun:
         """Run it to its end."""
         seconds = (self._job.timeout_ms or 1) / 1000
         try:
-            spec = spec_of(self._definition, argument=self._job.input, seconds=seconds)
+            spec = spec_of(self._definition, argument=self._job.input, seconds=seconds, trace=self._job.trace)
         except SettingError as exc:
             return not_started(self._definition, exc.message)
         await self._listener.started(at=datetime.now(UTC))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EVENT: Final = (
     "key", "organization_id", "own_id", "type", "data", "occurred_at", "received_at", "execution_id", "sequence",
-    "ordering_key", "target_id", "hops",
+    "ordering_key", "target_id", "hops", "trace",
 )  # fmt: skip
 DELIVERY: Final = (
     "id", "organization_id", "webhook_id", "event_key", "event_type", "batch_id", "state", "state_reason", "lane",
@@ -61,6 +61,7 @@ def event_row(event: Event) -> Row:
         event.ordering_key,
         event.target_id,
         event.hops,
+        event.trace,
     )
 
 
@@ -78,6 +79,7 @@ def event_from(row: Sequence[Any]) -> Event:
         ordering_key=row[9],
         target_id=row[10],
         hops=row[11],
+        trace=row[12],
     )
 
 

@@ -34,7 +34,7 @@ EXECUTION: Final = (
     "id", "organization_id", "kind", "automation_id", "automation_name", "status", "source", "trigger_id",
     "request_id", "replay_of", "conversation_id", "callback_id", "input", "trigger", "output", "error", "created_at",
     "started_at", "completed_at", "wake_at", "wait_name", "is_cancel_requested", "launch_ms", "run_ms", "attempt",
-    "steps", "credits_used", "event_sequence", "callback_url", "gate", "gate_limit", "is_blocked", "mark",
+    "steps", "credits_used", "event_sequence", "callback_url", "gate", "gate_limit", "is_blocked", "mark", "trace",
 )  # fmt: skip
 ENDING: Final = ("id", "organization_id", "status", "completed_at", "output", "error")
 JOURNAL: Final = ("op", "name", "occurrence", "value", "started_at", "duration_ms")
@@ -92,6 +92,7 @@ def execution_row(execution: Execution) -> Row:
         execution.gate_limit,
         execution.is_blocked,
         execution.mark,
+        execution.trace,
     )
 
 
@@ -130,6 +131,7 @@ def execution_from(row: Sequence[Any]) -> Execution:
         gate_limit=row[30],
         is_blocked=bool(row[31]),
         mark=row[32],
+        trace=row[33],
     )
 
 
