@@ -29,6 +29,7 @@ from hookline.engine.clock import SystemClock
 from hookline.engine.manage import first_admin_key, prepare
 from hookline.engine.node import Node
 from hookline.engine.parts import Limits
+from hookline.engine.tracing import TraceHeaders, Tracing
 from hookline.engine.vault import Vault
 from hookline.engine.watch import LoggedAttempts
 from hookline.errors import SettingError, StorageError
@@ -38,16 +39,18 @@ from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.runners.kinds import KindRunner
 from hookline.senders.http import HttpSender
 from hookline.senders.proxy import EgressProxy, parse_proxy
+from hookline.telemetry.wanted import wanted_exporter
 from hookline.web import Dashboard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hookline.config import Settings
     from hookline.ports import Clock, Mailer, Store
     from hookline.ports.blobs import Blobs
     from hookline.ports.runner import DataRunner
     from hookline.ports.sender import Fetcher
+    from hookline.ports.tracing import Tracer
 
 _log = structlog.get_logger("hookline.app")
 
@@ -72,6 +75,7 @@ class Server:
         self._clock = clock if clock is not None else SystemClock()
         self._http: HttpServer | None = None
         self._store: Store | None = None
+        self._tracer: Tracer | None = None
         self.node: Node | None = None
         self.running: Running | None = None
 
@@ -107,6 +111,7 @@ class Server:
         port = listening.getsockname()[1]
         url = settings.public_url or f"http://{_shown_host(settings.host)}:{port}"
         policy = AddressPolicy(settings.allow_networks)
+        self._tracer = open_tracer(os.environ)
         blobs = open_blobs(settings, store)
         if settings.blobs is not None:
             await blobs.open()
@@ -142,6 +147,7 @@ class Server:
             public_url=url,
             blobs=blobs,
             mailer=open_mailer(settings),
+            tracing=Tracing(TraceHeaders(settings.trace_headers), self._tracer),
         )
         await node.start()
         told = ApiSettings(
@@ -172,6 +178,8 @@ class Server:
             await self._http.stop(self._settings.grace_seconds)
         if self.node is not None:
             await self.node.stop()
+        if self._tracer is not None:
+            await self._tracer.close()
         if self._store is not None:
             await self._store.close()
 
@@ -310,6 +318,22 @@ def open_mailer(settings: Settings) -> Mailer | None:
     server = read_mail_server(settings.smtp_url.get_secret_value())
     sender = settings.mail_from or default_sender(server, settings.public_url)
     return SmtpMailer(server, sender=sender, dial=OperatorDial())
+
+
+def open_tracer(environ: Mapping[str, str]) -> Tracer | None:
+    """What collects spans, None when nobody asks for them in the variables of OpenTelemetry. Raises SettingError.
+
+    Without the extra it is None, too: such variables are often set for everything on a machine.
+    """
+    exporter = wanted_exporter(environ)
+    if exporter is None:
+        return None
+    try:
+        from hookline.telemetry import otel
+    except ImportError:
+        _log.warning("spans_not_collected", remedy="pip install 'hookline[otel]'")
+        return None
+    return otel.open_tracer(exporter)
 
 
 def raise_file_limit() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.engine.definitions import DataKind
+    from hookline.engine.tracing import Tracing
     from hookline.model.configuration import Stored
     from hookline.model.events import Delivery
     from hookline.model.executions import Execution
@@ -147,6 +148,7 @@ async def running(
     kinds: dict[Kind, DataKind] | None = None,
     limits: dict[str, Any] | None = None,
     blobs: Blobs | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Bed]:
     """A started node over an open store. stop=False leaves it as a kill would: its tasks just cease.
 
@@ -167,6 +169,7 @@ async def running(
         public_url=public_url,
         mailer=mailer,
         blobs=blobs,
+        tracing=tracing,
     )
     if kinds is not None:
         node.definitions._kinds.update(kinds)

@@ -94,6 +94,7 @@ def launch(
     limit: str = "agent",
     must_isolate: bool = True,
     network: bool = False,
+    trace: dict[str, str] | None = None,
     **limits: int,
 ) -> Ran:
     definition = ScriptDefinition(
@@ -113,6 +114,7 @@ def launch(
         definition=msgspec.json.encode(definition),
         timeout_ms=round(seconds * 1000),
         limit=limit,
+        trace=trace or {},
     )
     return Ran(runner, job)
 

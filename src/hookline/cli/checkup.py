@@ -69,6 +69,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _mail(settings)
     yield from _unknown_variables()
     yield from _drivers()
+    yield from _tracing()
     yield from _runners(settings)
 
 
@@ -312,6 +313,28 @@ def _drivers() -> Iterator[Finding]:
         yield Finding(
             "postgres driver", "note", "not installed", "for PostgreSQL: pip install 'hookline[postgres]'"
         )
+
+
+def _tracing() -> Iterator[Finding]:
+    from hookline.errors import SettingError
+    from hookline.telemetry.wanted import wanted_exporter
+
+    try:
+        exporter = wanted_exporter(os.environ)
+    except SettingError as error:
+        yield Finding(
+            "tracing", "fail", error.message, "mend the OTEL_ variables, or set OTEL_SDK_DISABLED=true"
+        )
+        return
+    if exporter is None:
+        yield Finding("tracing", "ok", "spans are not collected; traceparent headers are carried on")
+    elif find_spec("opentelemetry.sdk") is None:
+        mend = "pip install 'hookline[otel]'"
+        yield Finding(
+            "tracing", "warn", "OTEL_ variables ask for spans, and the extra is not installed", mend
+        )
+    else:
+        yield Finding("tracing", "ok", f"spans are collected by {exporter}")
 
 
 def _runners(settings: Settings) -> Iterator[Finding]:

@@ -267,6 +267,12 @@ class Settings(BaseModel):
         "Which attempts have a line in the log, at level info; every one is in the database.",
         "failed",
     )
+    trace_headers: Literal["all", "continued", "none"] = _setting(
+        "one of all, continued, none",
+        "Which attempts carry a `traceparent`: all; those whose trace came in with a request or is collected by "
+        "OpenTelemetry; or none.",
+        "all",
+    )
     log_format: Literal["auto", "text", "json"] = _setting(
         "one of auto, text, json", "`auto` writes text to a terminal and JSON elsewhere.", "auto"
     )

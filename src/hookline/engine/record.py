@@ -351,6 +351,7 @@ class Run:
             event_sequence=execution.event_sequence,
         )
         await self._recorder.guarded(record, events)
+        self._recorder.tracing.stepped(execution, steps)
         self.execution = execution
 
     async def progressed(self, fields: bytes) -> None:

@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -59,11 +59,14 @@ def walls(
     return str(request.param)
 
 
+TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=x y"}
+
+
 def _forbid_namespaces(monkeypatch: pytest.MonkeyPatch, **changes: bool) -> None:
     made = languages.spec_of
 
-    def without(definition: ScriptDefinition, *, argument: bytes | None, seconds: float) -> cell.Spec:
-        spec = made(definition, argument=argument, seconds=seconds, namespaces=False)
+    def without(definition: ScriptDefinition, **given: Any) -> cell.Spec:
+        spec = made(definition, **given, namespaces=False)
         return msgspec.structs.replace(spec, **changes)
 
     monkeypatch.setattr("hookline.runners.script.run.spec_of", without)
@@ -140,14 +143,15 @@ async def test_its_environment_holds_nothing_of_the_server(
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", SECRET)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     source = TRIES + "set_result_object(dict(os.environ))"
-    found = await told(launch(runner, source))
+    found = await told(launch(runner, source, trace=TRACE))
 
     assert isinstance(found, dict)
     assert SECRET not in found.values()
     assert set(found) <= {
         "PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "LC_CTYPE",
-        "HOOKLINE_CHANNEL", "HOOKLINE_ARGUMENT", "HOOKLINE_DEADLINE",
+        "HOOKLINE_CHANNEL", "HOOKLINE_ARGUMENT", "HOOKLINE_DEADLINE", "TRACEPARENT", "TRACESTATE",
     }  # fmt: skip
+    assert (found["TRACEPARENT"], found["TRACESTATE"]) == (TRACE["traceparent"], TRACE["tracestate"])
 
 
 async def test_it_inherits_no_descriptor_but_its_own(runner: ScriptRunner, walls: str) -> None:

@@ -1,0 +1,1 @@
+"""Where spans are collected: adapters of ``ports.tracing``."""
