@@ -58,6 +58,28 @@ async def test_each_role_leaves_the_other_work_to_the_nodes_that_have_it(
     assert ran == [0, 1, 0]
 
 
+@pytest.mark.parametrize("key", [None, "k"], ids=["any order", "ordered"])
+async def test_a_batch_of_a_node_that_does_not_deliver_is_delivered_by_one_that_does(
+    postgres_server: PostgresServer, key: str | None
+) -> None:
+    """DESIGN section 3 and AF-19: what fills a batch came to the receiving node; no claim of it may stay there."""
+    url = postgres_server.fresh_database()
+    async with (
+        opened(url) as one,
+        opened(url) as two,
+        running(one, roles=("receive",)) as receiver,
+        running(two, roles=("deliver",), organization_id=receiver.organization_id) as deliverer,
+    ):
+        await receiver.webhook(batch={"max_events": 2, "max_wait_seconds": 60})
+        for number in range(4):
+            await receiver.publish(data=b"%d" % number, ordering_key=key)
+        await receiver.until_deliveries(
+            lambda found: [delivery.state for delivery in found] == [DeliveryState.SUCCEEDED] * 2
+        )
+
+        assert [len(bed.sender.sent) for bed in (receiver, deliverer)] == [0, 2]
+
+
 async def test_the_roles_of_the_settings_are_the_nodes(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:

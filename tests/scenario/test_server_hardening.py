@@ -7,6 +7,7 @@ import functools
 import inspect
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -445,7 +446,7 @@ async def test_forwarded_headers_do_not_change_who_calls() -> None:
 
 
 @on_both_loops
-async def test_a_stop_lets_the_running_request_end_and_closes_idle_ones_at_once() -> None:
+async def test_a_stop_lets_the_running_request_end_and_closes_idle_ones() -> None:
     async with site(idle_seconds=9, header_seconds=9) as one:
         idle = await one.call(HEAD + b"Content-Length: 0\r\n\r\n")
         await idle.answer()
@@ -464,6 +465,43 @@ async def test_a_stop_lets_the_running_request_end_and_closes_idle_ones_at_once(
         assert b"connection: close" in answer
         assert time.monotonic() - started < 0.1
         assert one.server.connections == 0
+
+
+@on_both_loops
+async def test_a_request_on_a_kept_connection_that_crosses_the_stop_is_answered_and_is_the_last() -> None:
+    """Issue 6, point 5: callers see no error of a node that was told to stop, other than a refused connection."""
+    async with site(idle_seconds=9, linger_seconds=5) as one:
+        kept = await one.call(HEAD + b"Content-Length: 0\r\n\r\n")
+        await kept.answer()
+        stopping = asyncio.create_task(one.server.stop(9.0))
+        await asyncio.sleep(0.02)
+        await kept.say(HEAD + b"Content-Length: 0\r\n\r\n")
+        answer = await kept.hear()
+        await stopping
+
+        assert status(answer) == 202
+        assert b"connection: close" in answer
+
+
+@on_both_loops
+async def test_a_caller_that_nobody_had_accepted_yet_is_answered_too() -> None:
+    """Issue 6, point 5: what the kernel holds in the queue of the listening socket is not reset."""
+    async with site(idle_seconds=9, linger_seconds=5) as one:
+        callers = []
+        for _ in range(20):  # the loop is not given a turn, so none of them is accepted
+            caller = socket.create_connection(("127.0.0.1", one.server.port))
+            caller.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
+            callers.append(caller)
+        await one.server.stop(9.0)
+        answers = []
+        for caller in callers:
+            caller.settimeout(5)
+            answers.append(caller.recv(4096))
+            caller.close()
+
+        assert [status(answer) for answer in answers] == [202] * 20
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", one.server.port))
 
 
 @on_both_loops

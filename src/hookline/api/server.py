@@ -53,6 +53,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     answer_seconds: how long a caller may leave a full write buffer unread.
     idle_seconds: a kept connection without a request; longer than the 60 s of common load balancers, so that
     the side that closes first is not the one that may just be writing.
+    linger_seconds: how long a server that stops leaves such connections open, for the same reason: a request that
+    comes meanwhile is answered, and told that it was the last one.
     header_bytes, header_lines: more is 431.
     connections, connections_per_address: more is 503. Addresses in ``uncounted`` have no cap of their own: a
     reverse proxy on this machine brings everyone's requests.
@@ -63,6 +65,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_per_second: float = 16_384.0
     answer_seconds: float = 30.0
     idle_seconds: float = 75.0
+    linger_seconds: float = 0.3
     header_bytes: int = 64 * 1024
     header_lines: int = 100
     connections: int = 8192
@@ -148,7 +151,7 @@ class _Protocol(HttpToolsProtocol):
             self._address = address
             state.by_address[address] += 1
             is_full = is_full or state.by_address[address] > limits.connections_per_address
-        if is_full or state.is_stopping:
+        if is_full:
             self._refuse(_FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -358,25 +361,43 @@ class HttpServer:
         )
 
     async def stop(self, grace_seconds: float) -> None:
-        """Accept no more, close idle connections at once, let requests under way end within the grace.
+        """Accept no more, let what is asked be answered within the grace, close idle connections after a moment.
 
-        What is left after it is cancelled and cut off. Safe to call twice.
+        What is left after the grace is cancelled and cut off. Safe to call twice.
         """
         state = self._state
         if state is None or self._server is None:
             self._socket.close()
             return
-        state.is_stopping = True
-        self._server.close()
+        if not state.is_stopping:
+            state.is_stopping = True
+            await self._stop_listening(self._server, state)
+        lingering = min(self._limits.linger_seconds, grace_seconds)
+        await _drained(state, lingering)
         for connection in tuple(state.connections):
             connection.shutdown()
-        if state.connections:
-            state.drained.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(state.drained.wait(), grace_seconds)
+        await _drained(state, grace_seconds - lingering)
         await self._cut_off(state)
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    async def _stop_listening(self, server: asyncio.Server, state: _State) -> None:
+        """Close the listening socket, and take over the connections that nobody has accepted yet.
+
+        The kernel has told their callers that they are connected, and would reset them with the socket.
+        """
+        loop = asyncio.get_running_loop()
+        last_hold = self._socket.dup()
+        last_hold.setblocking(False)
+        server.close()
+        accepted = []
+        with last_hold, suppress(OSError):  # there is none left
+            while True:
+                accepted.append(last_hold.accept()[0])
+        for connection in accepted:
+            connection.setblocking(False)
+            with suppress(OSError):  # it has gone already
+                await loop.connect_accepted_socket(lambda: _Protocol(self._config, state, loop), connection)
 
     async def _cut_off(self, state: _State) -> None:
         for connection in tuple(state.connections):
@@ -398,6 +419,14 @@ class HttpServer:
         for connection in tuple(self._state.connections):
             connection.look(now)
         self._sweeper = loop.call_later(self._sweep_seconds, self._sweep)
+
+
+async def _drained(state: _State, seconds: float) -> None:
+    """Wait until no connection is left, but no longer than so."""
+    if state.connections:
+        state.drained.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(state.drained.wait(), seconds)
 
 
 def _bind(host: str, port: int, *, shares_port: bool) -> socket.socket:

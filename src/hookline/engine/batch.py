@@ -1,7 +1,8 @@
 """Batch: events that wait for one another, sent together (SEEDS AF-19).
 
 What waits is a row of the table, written with its event; this part only knows when to ask the store to form a batch:
-when enough has come, or when the oldest has waited long enough. A note that is lost with a node costs nothing, since
+when enough has come, or when the oldest has waited long enough. A node that does not deliver forms them too, for
+others to claim. A note that is lost with a node costs nothing, since
 every node looks through the table now and then.
 """
 
@@ -213,4 +214,5 @@ class Batcher:
             max_bytes=MOST_BYTES,
             added_before=now - wait,
             at=now,
+            is_claimed=self._deliverer.is_open,
         )

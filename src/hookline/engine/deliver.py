@@ -122,6 +122,11 @@ class Deliverer:
 
     # --- life ---
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes deliveries: never on a node without that role."""
+        return self._is_open
+
     def start(self) -> None:
         self._is_open = True
         self._claims.start()

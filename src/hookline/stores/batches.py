@@ -85,9 +85,9 @@ def formed(deliveries: Iterable[Delivery], waiting: Iterable[Item], groups: Iter
 
 
 def delivery_of(write: FormBatches, group: Group) -> Delivery:
-    """The delivery that carries a group: claimed by the writing node, or in line when it has an ordering key."""
+    """The delivery that carries a group: claimed by the writing node, or due; in line when it has an ordering key."""
     id_ = new_key()
-    is_claimed = group.ordering_key is None
+    is_claimed = write.is_claimed and group.ordering_key is None
     return Delivery(
         id=id_,
         organization_id=write.organization_id,

@@ -160,6 +160,10 @@ class NodeProcess:
             self.process = None
         self.api.close()
 
+    def last_words(self) -> str:
+        """The end of its log; empty while there is none."""
+        return self.log.read_bytes()[-1500:].decode(errors="replace") if self.log.exists() else ""
+
     def stop(self) -> int:
         """Stop it cleanly. Returns its exit code, 0 when it did not run."""
         self.api.close()

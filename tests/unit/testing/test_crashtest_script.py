@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pytest
+
+from hookline.errors import SettingError
 from hookline.failpoints import FAILPOINTS
 from hookline.testing.crashtest.script import (
     Endpoint,
@@ -12,6 +15,7 @@ from hookline.testing.crashtest.script import (
     endpoints_of,
     faults_of,
     item_of,
+    read_fault_kinds,
     wanted_by,
 )
 
@@ -67,3 +71,27 @@ def test_without_a_second_node_nothing_is_paused() -> None:
     faults = faults_of(3, 100, nodes=1, events=2000, can_stop_database=False)
 
     assert {fault.kind for fault in faults} == {"kill", "failpoint"}
+
+
+def test_asked_for_kinds_come_each_and_hit_a_split_node_where_its_role_passes() -> None:
+    faults = faults_of(
+        3, 60, nodes=3, events=900, can_stop_database=True, is_split=True, kinds=("restart", "failpoint")
+    )
+    points = {
+        node: {
+            fault.failpoint.partition(":")[0] for fault in faults if fault.failpoint and fault.node == node
+        }
+        for node in range(3)
+    }
+
+    assert {fault.kind for fault in faults} == {"restart", "failpoint"}
+    assert {"before_start", "before_finish"} & points[1]
+    assert not {"before_start", "before_finish"} & (points[0] | points[2])
+    assert not {"before_send", "in_send", "after_send"} & (points[0] | points[1])
+
+
+def test_a_kind_of_fault_that_there_is_not_is_refused_with_those_there_are() -> None:
+    assert read_fault_kinds(None) is None
+    assert read_fault_kinds("kill, restart") == ("kill", "restart")
+    with pytest.raises(SettingError, match=r"kill, failpoint, .* got 'fire'"):
+        read_fault_kinds("fire")

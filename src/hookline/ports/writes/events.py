@@ -105,6 +105,8 @@ class FormBatches(msgspec.Struct, frozen=True, kw_only=True):
     """Make batches of what waits for a webhook's: those that are full (max_events, max_bytes) and those whose oldest
     event waits since ``added_before`` or longer. Result: ``Formed``. Fewer than ``limit`` deliveries: nothing ripe is
     left.
+
+    is_claimed: the writing node sends them itself, those with an ordering key excepted; else any node may.
     """
 
     epoch: Epoch
@@ -115,11 +117,12 @@ class FormBatches(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int
     added_before: datetime
     at: datetime
+    is_claimed: bool = True
     limit: int = 64
 
 
 class Formed(msgspec.Struct, frozen=True, kw_only=True):
-    """deliveries: of the batches made, claimed by the writing epoch, or in line when they have an ordering key.
+    """deliveries: of the batches made, claimed by the writing epoch as far as it asked to, or due.
     left: events that go on waiting, as far as was looked.  waits_since: when the oldest of them began to, or None.
     fullest, fullest_bytes: events and bytes of the one group of them that is nearest to being a batch.
     """

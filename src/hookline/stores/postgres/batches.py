@@ -70,6 +70,8 @@ async def _form(connection: Connection, batch: Batch, write: FormBatches) -> For
             await connection.execute(_POSITION, write.webhook_id, delivery.id)
             line = (write.webhook_id, delivery.ordering_key, rows.to_ms(write.at))
             await order.release(connection, batch, [line])
+        elif not write.is_claimed:
+            batch.notices.add("deliveries")
         made.append(delivery)
     return batches.formed(made, waiting, groups)
 

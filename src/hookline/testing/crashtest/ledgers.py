@@ -25,6 +25,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     sha256: of the data's bytes, hex.  id: what the 2xx named: the event's or the execution's id; None without one.
     answer: acked (2xx), refused (4xx) or unknown (5xx, time-out, reset; it may or may not have arrived).
     tries: requests that were written, those before an answer was known included.
+    troubles: what came instead of an answer to keep, oldest first: a status, or the name of what the client raised.
+    A connection that was refused carried nothing and is none.
     began_at, ended_at: before the first try and after the answer, CLOCK_MONOTONIC seconds.
     """
 
@@ -39,6 +41,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     began_at: float = 0.0
     ended_at: float = 0.0
+    troubles: tuple[str, ...] = ()
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,16 +100,20 @@ class Producer:
         tries = 0
         status = 0
         told: dict[str, Any] = {}
+        troubles: list[str] = []
         while True:
             try:
                 status, told = await self._post(item)
             except aiohttp.ClientConnectorError:
                 await asyncio.sleep(_PAUSE)
                 continue
-            except (aiohttp.ClientError, TimeoutError, OSError):
+            except (aiohttp.ClientError, TimeoutError, OSError) as exc:
                 status, told = 0, {}
+                troubles.append(type(exc).__name__)
             tries += 1
             verdict = _verdict(status)
+            if status and verdict != "acked":
+                troubles.append(str(status))
             if verdict != "unknown" and status not in _RETRY_STATUSES:
                 break
             if not is_repeatable and status not in _RETRY_STATUSES:
@@ -127,6 +131,7 @@ class Producer:
             key=item.key,
             began_at=began_at,
             ended_at=time.monotonic(),
+            troubles=tuple(troubles),
         )
 
     async def _post(self, item: Item) -> tuple[int, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console
@@ -31,7 +31,7 @@ _NEVER: Final = (
 )
 _MEANINGS: Final = {
     "acked": "answered with 2xx",
-    "kills": "faults: kill -9, failpoints, pauses past the lease, lost databases",
+    "kills": "faults: kill -9, failpoints, pauses past the lease, lost databases, restarts",
     "lost": "acked, and neither delivered nor exhausted",
     "phantom": "received, and never sent or refused",
     "corrupt": "received with other bytes or a wrong signature",
@@ -44,16 +44,18 @@ _MEANINGS: Final = {
 }
 
 
-def crashtest(*, kills: int, events: int, database: str | None, seed: int | None, json: bool) -> int:
-    """Run, show, and return the exit code: 0 pass, 1 fail, 2 when it could not be run to its end."""
-    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
-    order = Order(kills=kills, events=events, seed=seed, database=database)
+def crashtest(*, json: bool, seed: int | None, **asked: Any) -> int:
+    """Run, show, and return the exit code: 0 pass, 1 fail, 2 when it could not be run to its end.
+
+    asked: of ``Order``.  seed: None for one drawn by chance.
+    """
+    order = Order(seed=random.SystemRandom().randrange(1_000_000) if seed is None else seed, **asked)
     console = Console(stderr=True)
     try:
         outcome = _run(order, console)
     except (ProcessFailedError, ApiFailedError) as exc:
         console.print(
-            f"[red]The crash test with seed {seed} did not come to its end:[/] {exc}", highlight=False
+            f"[red]The crash test with seed {order.seed} did not come to its end:[/] {exc}", highlight=False
         )
         return 2
     if json:
@@ -84,7 +86,7 @@ def _run(order: Order, console: Console) -> Outcome:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the verdict table, what went wrong, and what the numbers prove."""
-    table = Table(title=f"hookline crashtest on {outcome.store}, seed {outcome.seed}")
+    table = Table(title=f"hookline crashtest on {outcome.store}, {_nodes(outcome)}, seed {outcome.seed}")
     table.add_column("count", justify="right")
     table.add_column("what")
     table.add_column("meaning", style="dim")
@@ -106,6 +108,12 @@ def show(outcome: Outcome, console: Console) -> None:
     )
     hits = ", ".join(f"{name} x{count}" for name, count in sorted(Counter(outcome.hits).items()))
     console.print(f"failpoints that killed: {hits or 'none'}", highlight=False)
+    troubles = ", ".join(f"{name} x{count}" for name, count in sorted(outcome.troubles.items()))
+    console.print(f"what callers saw instead of answers: {troubles or 'nothing'}", highlight=False)
+    if outcome.rude:
+        console.print(
+            f"[red]rude:[/] no node crashed, and yet callers saw {', '.join(outcome.rude)}", highlight=False
+        )
     if outcome.is_pass:
         share = bound(counts.acked)
         console.print(
@@ -115,3 +123,7 @@ def show(outcome: Outcome, console: Console) -> None:
         )
     else:
         console.print(f"[bold red]FAIL[/]: repeat it with --seed {outcome.seed}", highlight=False)
+
+
+def _nodes(outcome: Outcome) -> str:
+    return "1 node" if outcome.nodes == 1 else f"{outcome.nodes} nodes"

@@ -1,28 +1,41 @@
 """Run one crash test: processes up, faults in, everything quiet, verdict.
 
 The receiver and the producer live through all of it; nodes are killed with SIGKILL at points drawn from the seed,
-kill themselves at failpoints, are stopped for longer than their lease (several nodes), or lose their database. The
-engine is then asked, through its API only, what it thinks happened, and the ledgers say what did.
+kill themselves at failpoints, are stopped for longer than their lease (several nodes), lose their database, or are
+told to stop and started again. The engine is then asked, through its API only, what it thinks happened, and the
+ledgers say what did.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
+from bisect import bisect_right
+from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from hookline.errors import SettingError
 from hookline.testing.crashtest import ledgers
 from hookline.testing.crashtest.account import quiesce, read_account
-from hookline.testing.crashtest.script import Fault, endpoints_of, faults_of, passing_of, wanted_by
+from hookline.testing.crashtest.disruption import LEASE_SECONDS, Disruption
+from hookline.testing.crashtest.production import Production
+from hookline.testing.crashtest.script import (
+    OF_THE_DATABASE,
+    ROLES,
+    Fault,
+    endpoints_of,
+    faults_of,
+    passing_of,
+    roles_of,
+    wanted_by,
+)
 from hookline.testing.crashtest.verdict import Counts, judge
 from hookline.testing.nodes import ApiFailedError, NodeProcess
 from hookline.testing.places import open_place
-from hookline.testing.processes import ProcessFailedError, PythonProcess
+from hookline.testing.processes import PythonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,21 +44,12 @@ if TYPE_CHECKING:
     from hookline.testing.places import Place
 
 APP: Final = Path(__file__).with_name("crash_app.py")
-LEASE_SECONDS: Final = 3.0
 _RETRY_TIME_SCALE: Final = 0.001
 """A minute's wait is 60 ms: the schedule is tested, not sat out."""
 
 _IN_FLIGHT_PER_NODE: Final = 512
 _POLL_SECONDS: Final = 0.005
-_FAILPOINT_SECONDS: Final = 8.0
-"""How long an armed failpoint may stay unpassed before the node is killed from outside…"""
-
-_LULL_SECONDS: Final = 0.5
-"""… and how long once there is no more load that could pass it."""
-
 _QUIESCE_SECONDS: Final = 60.0
-_DATABASE_DOWN_SECONDS: Final = 0.5
-
 _REPLAY_SECONDS: Final = 2.0
 """How long a replay is asked for while a node may be about to kill itself."""
 _REPLAYS_PER_SECOND: Final = 100
@@ -58,7 +62,9 @@ class Order:
 
     module: what is started in place of ``hookline``; a broken engine, when the test is tested.
     server_settings: of a PostgreSQL that is started for it.
-    fault_kinds: None for the script's mixture, else these in turn (``database``: a PostgreSQL of our own only).
+    nodes: None for one on SQLite and two or three on PostgreSQL.  is_split: they have one role each.
+    fault_kinds: None for the script's mixture, else these (of the database: a PostgreSQL of our own only).
+    outage_seconds: how long an ``outage`` lasts.
     failpoints: None for the script's mixture, else every fault is one of these, in turn.
     """
 
@@ -70,27 +76,39 @@ class Order:
     fault_kinds: tuple[FaultKind, ...] | None = None
     failpoints: tuple[str, ...] | None = None
     server_settings: dict[str, str] | None = None
+    nodes: int | None = None
+    is_split: bool = False
+    outage_seconds: float = 5.0
     quiesce_seconds: float = _QUIESCE_SECONDS
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """What came of it. hits: failpoints that killed a node.  resumed_seconds: the longest time from a node's new
-    start to the next receipt.  most_in_flight: deliveries that can have been under way at the kills together.
+    start to the next receipt.  most_in_flight: deliveries that can have been under way at the crashes together.
+    crashes: faults that were no clean restart.  troubles: what the producer saw instead of answers, by name.
     """
 
     store: str
     seed: int
+    nodes: int
     kills: int
     counts: Counts
     seconds: float
     resumed_seconds: float
     most_in_flight: int
+    crashes: int = 0
     hits: list[str] = field(default_factory=list)
+    troubles: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_pass(self) -> bool:
-        return self.counts.is_pass(most_in_flight=self.most_in_flight)
+        return self.counts.is_pass(most_in_flight=self.most_in_flight) and not self.rude
+
+    @property
+    def rude(self) -> list[str]:
+        """What callers saw although nodes only ever stopped when told to, beside "not now" (503)."""
+        return [] if self.crashes else sorted(set(self.troubles) - {"503"})
 
 
 def run(order: Order, *, told: Callable[[str, int], None]) -> Outcome:
@@ -110,35 +128,43 @@ class _Run:
         self._place = place
         self._stack = stack
         self._told = told
+        self._done: Callable[[], int] = int
         self._endpoints = endpoints_of(order.events)
-        self._nodes = [self._node(index) for index in range(1 if place.is_sqlite else 2)]
+        self._nodes = [self._node(index) for index in range(nodes_of(order, place))]
+        self._receiving = [
+            node
+            for index, node in enumerate(self._nodes)
+            if "receive" in roles_of(index, is_split=order.is_split)
+        ]
         self._names: dict[str, str] = {}
-        self._done = 0
-        self._starts: list[float] = []
-        self._hits: list[str] = []
-        self._kills = 0
         self._replayed: set[str] = set()
 
     def run(self) -> Outcome:
         began = time.monotonic()
-        producer = self._set_up()
+        production = Production(self._set_up(), self._order.events)
+        self._done = lambda: production.done
         faults = self._faults()
-        for index, node in enumerate(self._nodes):
-            node.stop()
-            self._start(node, _next_for(index, faults))
-        listening = self._listen_to(producer)
-        for index, fault in enumerate(faults):
-            self._allow(producer, fault.upto)
-            self._commit(fault, faults[index + 1 :], producer)
-            if index >= len(faults) // 3:
+        disruption = Disruption(
+            self._nodes,
+            faults,
+            server=self._place.server,
+            outage_seconds=self._order.outage_seconds,
+            told=self._tell,
+        )
+        disruption.arm()
+        for number, fault in enumerate(faults):
+            production.allow(fault.upto)
+            disruption.commit(number, production)
+            if number >= len(faults) // 3:
                 self._ask_for_replays()
-        self._allow(producer, 1.0)
-        self._told("wait for the producer", self._done)
-        listening.join()
-        if producer.wait() != 0:
-            raise ProcessFailedError(f"the producer failed: {producer.last_words()}")
+        production.allow(1.0)
+        self._tell("wait for the producer")
+        production.finish()
         self._ask_for_replays(seconds=_QUIESCE_SECONDS)
-        return self._conclude(began)
+        return self._conclude(began, disruption)
+
+    def _tell(self, words: str) -> None:
+        self._told(words, self._done())
 
     # --- setting up ---
 
@@ -154,6 +180,7 @@ class _Run:
                 "HOOKLINE_LEASE_SECONDS": str(LEASE_SECONDS),
                 "HOOKLINE_MAX_IN_FLIGHT_TOTAL": str(_IN_FLIGHT_PER_NODE),
                 "HOOKLINE_GRACE_SECONDS": "5",
+                "HOOKLINE_ROLES": ",".join(roles_of(index, is_split=self._order.is_split)),
             },
         )
         self._stack.callback(node.kill)
@@ -185,10 +212,10 @@ class _Run:
             {
                 "seed": order.seed,
                 "events": order.events,
-                "ports": [node.port for node in self._nodes],
+                "ports": [node.port for node in self._receiving],
                 "token": trigger["token"],
                 "ledger": str(folder / "producer.jsonl"),
-                "seconds": 120.0 + 10.0 * order.kills + order.events / 20,
+                "seconds": 120.0 + (10.0 + order.outage_seconds) * order.kills + order.events / 20,
             }
         )
         return producer
@@ -196,23 +223,6 @@ class _Run:
     def _process(self, name: str) -> PythonProcess:
         process = PythonProcess(f"hookline.testing.crashtest.{name}", log=self._place.folder / f"{name}.log")
         return self._stack.enter_context(process)
-
-    def _listen_to(self, producer: PythonProcess) -> threading.Thread:
-        def listen() -> None:
-            try:
-                while self._done < self._order.events:
-                    self._done = int(producer.told()["done"])
-            except ProcessFailedError:
-                return  # its exit code tells
-
-        thread = threading.Thread(target=listen, name="progress", daemon=True)
-        thread.start()
-        return thread
-
-    def _allow(self, producer: PythonProcess, share: float) -> None:
-        """Let the producer go so far: else it would be done before the last faults."""
-        with suppress(BrokenPipeError):  # it is done already
-            producer.tell({"upto": int(share * self._order.events)})
 
     def _ask_for_replays(self, *, seconds: float = _REPLAY_SECONDS) -> None:
         """Have sent again what some endpoints got so far, while faults go on; later if no node answers just now."""
@@ -222,7 +232,7 @@ class _Run:
         while wanted and time.monotonic() < deadline:
             name = min(wanted)
             job = {"webhook_id": ids[name], "since": _LONG_AGO, "rate_per_second": _REPLAYS_PER_SECOND}
-            for node in self._nodes:
+            for node in self._receiving:
                 with suppress(ApiFailedError):  # it is down; or it did it, and a second job does it twice
                     node.api.call("POST", "/api/v1/replays", job)
                     wanted.discard(name)
@@ -230,8 +240,6 @@ class _Run:
                     break
             else:
                 time.sleep(_POLL_SECONDS)
-
-    # --- faults ---
 
     def _faults(self) -> tuple[Fault, ...]:
         order = self._order
@@ -241,96 +249,22 @@ class _Run:
             nodes=len(self._nodes),
             events=order.events,
             can_stop_database=self._place.server is not None,
+            is_split=order.is_split,
+            kinds=order.fault_kinds or (),
         )
-        kinds, points = order.fault_kinds, order.failpoints
-        if points is not None:
-            # Soon, so that each is passed before its share of the load is through.
-            draw = Random(f"{order.seed}/failpoints")  # noqa: S311 -- a script that can be repeated, no secret
-            return tuple(
-                replace(
-                    fault, kind="failpoint", failpoint=passing_of(points[index % len(points)], draw, most=6)
-                )
-                for index, fault in enumerate(faults)
-            )
-        if kinds is None:
+        points = order.failpoints
+        if points is None:
             return faults
+        # Soon, so that each is passed before its share of the load is through.
+        draw = Random(f"{order.seed}/failpoints")  # noqa: S311 -- a script that can be repeated, no secret
         return tuple(
-            replace(fault, kind=kinds[index % len(kinds)], failpoint=None)
+            replace(fault, kind="failpoint", failpoint=passing_of(points[index % len(points)], draw, most=6))
             for index, fault in enumerate(faults)
         )
 
-    def _start(self, node: NodeProcess, fault: Fault | None) -> None:
-        """Start a node, armed when the next fault that is meant for it is a failpoint."""
-        node.start(failpoints=fault.failpoint if fault is not None else None, waits=False)
-        self._starts.append(time.monotonic())
-
-    def _commit(self, fault: Fault, later: tuple[Fault, ...], producer: PythonProcess) -> None:
-        """Do one fault and mend what it broke."""
-        node = self._nodes[fault.node]
-        self._kills += 1
-        words = f"fault {self._kills} of {self._order.kills}: {fault.failpoint or fault.kind}"
-        self._told(words, self._done)
-        if fault.kind == "failpoint":
-            self._await_failpoint(fault, node, producer)
-        else:
-            node.wait_ready()
-            self._await_share(fault.at, producer, node)
-            time.sleep(fault.delay)
-            if fault.kind == "pause":
-                self._pause(node)
-                return
-            if fault.kind == "database":
-                self._stop_database()
-                return
-        node.kill()
-        self._start(node, _next_for(fault.node, later))
-
-    def _await_share(self, share: float, producer: PythonProcess, node: NodeProcess) -> None:
-        """Wait until so many events are done, as far as there is anybody to do them."""
-        while self._done < share * self._order.events and producer.exit_code is None:
-            self._told("", self._done)
-            assert node.process is not None
-            if node.process.exit_code is not None:
-                raise ProcessFailedError(
-                    f"a node ended by itself with {node.process.exit_code}: {node.process.last_words()}"
-                )
-            time.sleep(_POLL_SECONDS)
-
-    def _await_failpoint(self, fault: Fault, node: NodeProcess, producer: PythonProcess) -> None:
-        assert node.process is not None
-        deadline = time.monotonic() + _FAILPOINT_SECONDS
-        while node.process.exit_code is None and time.monotonic() < deadline and producer.exit_code is None:
-            self._told("", self._done)
-            if self._done >= int(fault.upto * self._order.events):
-                deadline = min(deadline, time.monotonic() + _LULL_SECONDS)
-            time.sleep(_POLL_SECONDS)
-        if node.process.exit_code == -signal.SIGKILL:
-            self._hits.append((fault.failpoint or "").partition(":")[0])
-        elif node.process.exit_code is not None:
-            raise ProcessFailedError(
-                f"a node ended by itself with {node.process.exit_code}: {node.process.last_words()}"
-            )
-
-    def _pause(self, node: NodeProcess) -> None:
-        """Stop a node for longer than its lease, then let it find out that it was taken for dead."""
-        assert node.process is not None
-        node.process.signal(signal.SIGSTOP)
-        time.sleep(LEASE_SECONDS + 1.5)
-        node.process.signal(signal.SIGCONT)
-
-    def _stop_database(self) -> None:
-        assert self._place.server is not None
-        for node in self._nodes:
-            # A node that finds no database when it starts says so and ends; those that run must live through it.
-            with suppress(ProcessFailedError):  # it was armed, and has killed itself
-                node.wait_ready()
-        self._place.server.stop("immediate")
-        time.sleep(_DATABASE_DOWN_SECONDS)
-        self._place.server.start()
-
     # --- the end ---
 
-    def _conclude(self, began: float) -> Outcome:
+    def _conclude(self, began: float, disruption: Disruption) -> Outcome:
         for node in self._nodes:
             node.wait_ready()
         api = self._nodes[0].api
@@ -338,17 +272,19 @@ class _Run:
         quiesce(
             api,
             seconds=self._order.quiesce_seconds,
-            told=lambda words: self._told(words, self._done),
+            told=self._tell,
             progress=lambda: ledger.stat().st_size,
         )
-        self._told("read what the engine says", self._done)
+        self._tell("read what the engine says")
         sent = ledgers.read(self._place.folder / "producer.jsonl", ledgers.Sent)
         receipts = ledgers.read(self._place.folder / "receiver.jsonl", ledgers.Receipt)
         account = read_account(api, self._names, receipts)
         return Outcome(
             store=self._place.store,
             seed=self._order.seed,
-            kills=self._kills,
+            nodes=len(self._nodes),
+            kills=self._order.kills,
+            crashes=disruption.crashes,
             counts=judge(
                 sent,
                 receipts,
@@ -357,19 +293,40 @@ class _Run:
                 ordered=[endpoint.name for endpoint in self._endpoints if endpoint.is_ordered],
             ),
             seconds=time.monotonic() - began,
-            resumed_seconds=self._slowest_resume([receipt.at for receipt in receipts]),
-            most_in_flight=self._kills * _IN_FLIGHT_PER_NODE * len(self._nodes),
-            hits=self._hits,
+            resumed_seconds=_slowest_resume(disruption.starts, [receipt.at for receipt in receipts]),
+            most_in_flight=disruption.crashes * _IN_FLIGHT_PER_NODE * len(self._nodes),
+            hits=disruption.hits,
+            troubles=Counter(trouble for one in sent for trouble in one.troubles),
         )
 
-    def _slowest_resume(self, receipts: list[float]) -> float:
-        """The longest time from a node's start to the next receipt by anybody, starts after the last one left out."""
-        waits = [min((at - start for at in receipts if at > start), default=0.0) for start in self._starts]
-        return max(waits, default=0.0)
+
+def _slowest_resume(starts: list[float], receipts: list[float]) -> float:
+    """The longest time from a node's start to the next receipt by anybody, starts after the last one left out."""
+    receipts = sorted(receipts)
+    waits = [
+        receipts[place] - start
+        for start in starts
+        if (place := bisect_right(receipts, start)) < len(receipts)
+    ]
+    return max(waits, default=0.0)
 
 
-def _next_for(node: int, faults: tuple[Fault, ...]) -> Fault | None:
-    return next((fault for fault in faults if fault.node == node), None)
+def nodes_of(order: Order, place: Place) -> int:
+    """How many nodes run. Raises SettingError for more than the store or the split can have."""
+    least = len(ROLES) if order.is_split else 1
+    nodes = order.nodes or (1 if place.is_sqlite else max(2, least))
+    if place.is_sqlite and (nodes > 1 or order.is_split):
+        raise SettingError("On SQLite one node is the whole system: give --database", field="nodes")
+    if nodes < least:
+        raise SettingError(
+            f"--nodes must be {least} or more when roles are split, got {nodes}", field="nodes"
+        )
+    if place.server is None and not OF_THE_DATABASE.isdisjoint(order.fault_kinds or ()):
+        raise SettingError(
+            "Only a PostgreSQL that is started for the test can be stopped: give --database postgres",
+            field="faults",
+        )
+    return nodes
 
 
 def counts_of(outcome: Outcome) -> dict[str, Any]:

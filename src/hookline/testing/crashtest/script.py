@@ -9,12 +9,22 @@ import hashlib
 from base64 import b64encode
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from hookline.errors import SettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from hookline.testing.crashtest.ledgers import Manner
 
-FaultKind = Literal["kill", "failpoint", "pause", "database"]
+FaultKind = Literal["kill", "failpoint", "pause", "database", "restart", "outage"]
+"""kill: -9.  failpoint: the node kills itself at one.  pause: SIGSTOP past the lease.  database: PostgreSQL stops
+without a shutdown and comes back at once.  restart: SIGTERM, and anew.  outage: PostgreSQL is away for longer.
+"""
+
+FAULT_KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
+OF_THE_DATABASE: Final[frozenset[FaultKind]] = frozenset({"database", "outage"})
 
 WIDE: Final = 260
 """Webhooks that want ``crash.wide``: more than one transaction's fan-out (K4, K5)."""
@@ -35,8 +45,34 @@ _NODE_FAILPOINTS: Final = (
     "before_finish",
 )
 _WIDE_FAILPOINTS: Final = ("before_fanout", "in_fanout")
+ROLES: Final = ("receive", "execute", "deliver")
+_PASSED_BY: Final = {
+    "before_send": ("deliver",),
+    "in_send": ("deliver",),
+    "after_send": ("deliver",),
+    "in_settle": ("deliver",),
+    "before_start": ("execute",),
+    "before_finish": ("execute",),
+    "before_fanout": ("receive",),
+    "in_fanout": ("receive",),
+}
+"""Who comes by a failpoint, for those that not every node does."""
+
 _SOON: Final = {"before_fanout": 1, "in_fanout": 1, "before_start": 4, "before_finish": 4, "in_checkpoint": 1}
 """The latest passing to choose of points that are passed rarely."""
+
+
+def read_fault_kinds(text: str | None) -> tuple[FaultKind, ...] | None:
+    """Kinds of fault, comma-separated; None for None. Raises SettingError."""
+    if text is None:
+        return None
+    known: dict[str, FaultKind] = {kind: kind for kind in FAULT_KINDS}
+    asked = [name.strip() for name in text.split(",")]
+    if not known.keys() >= set(asked):
+        raise SettingError(
+            f"--faults must be of {', '.join(known)}, comma-separated, got {text!r}", field="faults"
+        )
+    return tuple(known[name] for name in asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,15 +232,36 @@ def failpoints_of(*, nodes: int, events: int) -> list[str]:
     return points
 
 
+def roles_of(index: int, *, is_split: bool) -> tuple[str, ...]:
+    """The roles of the node with this number; one each in turn when they are split."""
+    return (ROLES[index % len(ROLES)],) if is_split else ROLES
+
+
+def failpoints_passed_by(points: Iterable[str], roles: tuple[str, ...]) -> list[str]:
+    """Those of the points that a node of these roles comes by."""
+    return [point for point in points if not {*roles}.isdisjoint(_PASSED_BY.get(point, ROLES))]
+
+
 def passing_of(name: str, draw: Random, *, most: int = 60) -> str:
     """A failpoint armed for one of its first ``most`` passings, as HOOKLINE_FAILPOINTS takes it."""
     return f"{name}:kill@{draw.randint(1, min(most, _SOON.get(name, most)))}"
 
 
 def faults_of(
-    seed: int, kills: int, *, nodes: int, events: int, can_stop_database: bool
+    seed: int,
+    kills: int,
+    *,
+    nodes: int,
+    events: int,
+    can_stop_database: bool,
+    is_split: bool = False,
+    kinds: Sequence[FaultKind] = (),
 ) -> tuple[Fault, ...]:
-    """The faults of a run, in order. Several nodes share a PostgreSQL, and only there a pause proves anything."""
+    """The faults of a run, in order. Several nodes share a PostgreSQL, and only there a pause proves anything.
+
+    is_split: the nodes have one role each, so that each is only hit at failpoints it comes by.
+    kinds: these by chance instead of the mixture, each at least once if there are faults enough.
+    """
     draw = Random(f"{seed}/faults")  # noqa: S311 -- a script that can be repeated, no secret
     points = failpoints_of(nodes=nodes, events=events)
     faults = []
@@ -215,13 +272,17 @@ def faults_of(
             kind = "pause"
         elif can_stop_database and index % 10 == 5:
             kind = "database"
-        failpoint = passing_of(draw.choice(points), draw)
+        if kinds:
+            kind = kinds[index] if index < len(kinds) else draw.choice(kinds)
+        node = index % nodes
+        passed = failpoints_passed_by(points, roles_of(node, is_split=is_split))
+        failpoint = passing_of(draw.choice(passed), draw)
         faults.append(
             Fault(
                 kind=kind,
                 at=(index + draw.uniform(0.0, 0.8)) / kills,
                 upto=(index + 1) / kills,
-                node=index % nodes,
+                node=node,
                 failpoint=failpoint if kind == "failpoint" else None,
                 delay=draw.uniform(0.0, 0.15),
             )
