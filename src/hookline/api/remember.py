@@ -68,7 +68,7 @@ async def answer_once(
         await _forget(services, once)
         return answer
     try:
-        await services.store.finish(
+        await services.onces.finish(
             msgspec.structs.replace(once, answer=_pack(services, answer)), services.epoch
         )
     except StorageError as exc:
@@ -81,7 +81,7 @@ async def _reserve(services: Services, once: Once) -> Repeat | None:
     """Return what was answered before, or None when the key is ours now. Waits while another call holds it."""
     pause, deadline = _FIRST_PAUSE_SECONDS, services.clock.elapsed() + _LONGEST_WAIT_SECONDS
     while True:
-        result = await services.store.reserve(once, services.epoch)
+        result = await services.onces.reserve(once, services.epoch)
         if isinstance(result, Repeat):
             return result
         if result:
@@ -96,7 +96,7 @@ async def _reserve(services: Services, once: Once) -> Repeat | None:
 
 async def _forget(services: Services, once: Once) -> None:
     try:
-        await services.store.forget(once, services.epoch)
+        await services.onces.forget(once, services.epoch)
     except StorageError as exc:
         _log.warning("reservation_not_returned", reason=exc.message)
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Automation, Execution, TriggerRequest
     from hookline.model.ids import Key
     from hookline.model.states import Kind
-    from hookline.ports import Clock, Epoch, Once, Repeat, Store
+    from hookline.ports import Clock, Epoch, Once, Onces, Repeat, Store
     from hookline.ports.blobs import Blobs
 
 D = TypeVar("D", bound=Document)
@@ -104,6 +104,10 @@ class Services(Protocol):
 
     @property
     def committer(self) -> Commits: ...
+
+    @property
+    def onces(self) -> Onces:
+        """Reservations of answers that must not be given twice."""
 
     @property
     def endings(self) -> Endings:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Failure
     from hookline.model.ids import Key
     from hookline.model.integrations import Flow, Integration
-    from hookline.ports import Clock, Store
+    from hookline.ports import Clock, Onces, Store
     from hookline.ports.runner import Runner
 
 _log = structlog.get_logger("hookline.deploy")
@@ -73,6 +73,7 @@ class Deployer:
         self,
         *,
         store: Store,
+        onces: Onces,
         runner: Runner,
         contexts: Contexts,
         directory: Directory,
@@ -81,6 +82,7 @@ class Deployer:
         start: Callable[[ExecutionStart], Awaitable[object]],
     ) -> None:
         self._store = store
+        self._onces = onces
         self._runner = runner
         self._contexts = contexts
         self._directory = directory
@@ -113,12 +115,12 @@ class Deployer:
     async def _take_over(self, note: Stored[Deployment]) -> None:
         instance_id = note.document.instance_id
         lock, epoch = self._lock(instance_id), self._lease.epoch
-        if await self._store.reserve(lock, epoch) is not True:
+        if await self._onces.reserve(lock, epoch) is not True:
             return
         instance = await self._store.get(Instance, instance_id, organization_id=None)
         is_young = self._clock.now() - note.created_at < _YOUNG
         if instance is None and note.document.is_creation and is_young:
-            await self._store.forget(lock, epoch)
+            await self._onces.forget(lock, epoch)
             return
         _log.info("deployment_resumed", instance=public("instance", instance_id))
         self._begin(note, lock, epoch)
@@ -140,7 +142,7 @@ class Deployer:
         Raises ConflictError while another change is under way.
         """
         lock, epoch = self._lock(instance_id), self._lease.epoch
-        if await self._store.reserve(lock, epoch) is not True:
+        if await self._onces.reserve(lock, epoch) is not True:
             raise ConflictError(
                 "This instance is being changed; try again when that is done.", code="DEPLOYMENT_UNDER_WAY"
             )
@@ -173,7 +175,7 @@ class Deployer:
                 )
                 if found is None or found.document.status not in _UNDER_WAY:
                     await self._delete_note(note)
-            await self._store.forget(lock, epoch)
+            await self._onces.forget(lock, epoch)
         except StorageError as exc:
             _log.warning("deployment_not_given_up", reason=exc.message)
 
@@ -210,7 +212,7 @@ class Deployer:
             _log.exception("deployment_crashed")
         finally:
             try:
-                await self._store.forget(lock, epoch)
+                await self._onces.forget(lock, epoch)
                 await self._directory.refresh()
             except StorageError as exc:
                 _log.warning("reservation_not_given_back", reason=exc.message)

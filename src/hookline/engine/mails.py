@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.model.health import Mail
     from hookline.model.ids import Key
-    from hookline.ports import Clock, Mailer, Store
+    from hookline.ports import Clock, Mailer, Onces, Store
 
 _log = structlog.get_logger("hookline.mails")
 
@@ -40,9 +40,17 @@ class Mails:
     """One per node.  mailer: None when no mail server is set: then no mail is owed either."""
 
     def __init__(
-        self, *, store: Store, committer: Committer, lease: Lease, clock: Clock, mailer: Mailer | None
+        self,
+        *,
+        store: Store,
+        onces: Onces,
+        committer: Committer,
+        lease: Lease,
+        clock: Clock,
+        mailer: Mailer | None,
     ) -> None:
         self._store = store
+        self._onces = onces
         self._committer = committer
         self._lease = lease
         self._clock = clock
@@ -56,7 +64,7 @@ class Mails:
         """Try the mails that are due, unless another node is at it. Raises StorageError."""
         if self._mailer is None or not await self._store.due_mails(self._clock.now(), limit=1):
             return
-        async with alone("mails", onces=self._store, lease=self._lease, clock=self._clock) as epoch:
+        async with alone("mails", onces=self._onces, lease=self._lease, clock=self._clock) as epoch:
             due = await self._store.due_mails(self._clock.now(), limit=_AT_ONCE) if epoch is not None else []
             for mail in due:
                 if not self._lease.is_held() or self._lease.epoch != epoch:

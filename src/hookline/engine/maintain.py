@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hookline.engine.shrink import Shrinker
     from hookline.engine.target import Target
     from hookline.model.ids import Key
-    from hookline.ports import Clock, Epoch, Store
+    from hookline.ports import Clock, Epoch, Onces, Store
 
 _log = structlog.get_logger("hookline.maintain")
 
@@ -42,6 +42,7 @@ class Maintenance:
         self,
         *,
         store: Store,
+        onces: Onces,
         committer: Committer,
         directory: Directory,
         lease: Lease,
@@ -52,6 +53,7 @@ class Maintenance:
         shrinker: Shrinker,
     ) -> None:
         self._store = store
+        self._onces = onces
         self._committer = committer
         self._directory = directory
         self._lease = lease
@@ -74,7 +76,7 @@ class Maintenance:
             await self._sweep()
 
     async def _sweep(self) -> None:
-        async with alone("maintenance", onces=self._store, lease=self._lease, clock=self._clock) as epoch:
+        async with alone("maintenance", onces=self._onces, lease=self._lease, clock=self._clock) as epoch:
             if epoch is not None:
                 await self._expire_held(epoch)
                 await self._prune(epoch)

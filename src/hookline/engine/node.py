@@ -70,7 +70,7 @@ class Node:
         )
         self.store, self.vault, self.clock, self.blobs = store, vault, clock, blobs
         self.lease, self.committer, self.directory = ground.lease, ground.committer, ground.directory
-        self.meter = ground.meter
+        self.meter, self.onces = ground.meter, ground.reservations
         self._roles = frozenset(roles)
         self._grace = limits.grace_seconds
         self._sender = sender

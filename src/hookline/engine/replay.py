@@ -21,7 +21,7 @@ from hookline.ports import Once
 if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.model.ids import Key
-    from hookline.ports import Clock, Epoch, Store
+    from hookline.ports import Clock, Epoch, Onces, Store
 
 _log = structlog.get_logger("hookline.replay")
 
@@ -58,9 +58,17 @@ class Replayer:
     """One per node."""
 
     def __init__(
-        self, *, store: Store, lease: Lease, clock: Clock, deliveries: Batches, requests: Batches
+        self,
+        *,
+        store: Store,
+        onces: Onces,
+        lease: Lease,
+        clock: Clock,
+        deliveries: Batches,
+        requests: Batches,
     ) -> None:
         self._store = store
+        self._onces = onces
         self._lease = lease
         self._clock = clock
         self._deliveries = deliveries
@@ -112,12 +120,12 @@ class Replayer:
             expires_at=stored.created_at + timedelta(days=3_650),
         )
         try:
-            if await self._store.reserve(lock, epoch) is not True:
+            if await self._onces.reserve(lock, epoch) is not True:
                 return
             try:
                 await self._run(stored.id, epoch)
             finally:
-                await self._store.forget(lock, epoch)
+                await self._onces.forget(lock, epoch)
         except StorageError as exc:
             _log.warning("replay_interrupted", reason=exc.message)  # looked for again in two seconds
 

@@ -58,6 +58,7 @@ class Supervisor:
     ) -> None:
         self._store = ground.store
         self._lease = ground.lease
+        self._reservations = ground.reservations
         self._directory = ground.directory
         self._meter = ground.meter
         self._deliverer = deliverer
@@ -125,6 +126,7 @@ class Supervisor:
             self._meter.deliveries_recovered += recovered
             _log.info("deliveries_recovered", count=recovered)
             self._deliverer.rescan()
+        await self._reservations.settle()
         await self._executor.adopt()
         await self._executor.cancel_requested_elsewhere()  # a signal may have been lost
         await self._outbox.resume_fan_outs()

@@ -11,6 +11,7 @@ from hookline.engine.commit import Committer
 from hookline.engine.directory import Directory
 from hookline.engine.lease import Lease
 from hookline.engine.meter import Meter
+from hookline.engine.reservations import Reservations
 from hookline.engine.watch import LoggedAttempts
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Ground:
         self.meter = Meter()
         self.tracing = tracing
         self.committer = Committer(store, self.meter, tracing)
+        self.reservations = Reservations(store)
         self.directory = Directory(store, vault, base_url=url)
 
     def __repr__(self) -> str:

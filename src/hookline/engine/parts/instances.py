@@ -44,6 +44,7 @@ class Instances:
         self.router = Router(contexts=contexts, directory=directory, runner=runner, clock=clock)
         self.deployer = Deployer(
             store=store,
+            onces=ground.reservations,
             runner=runner,
             contexts=contexts,
             directory=directory,

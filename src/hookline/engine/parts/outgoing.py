@@ -30,7 +30,14 @@ class Outgoing:
         store, committer, directory = ground.store, ground.committer, ground.directory
         lease, clock, limits = ground.lease, ground.clock, ground.limits
         self.alerts = _alerts(ground, sends_mails=mailer is not None)
-        self.mails = Mails(store=store, committer=committer, lease=lease, clock=clock, mailer=mailer)
+        self.mails = Mails(
+            store=store,
+            onces=ground.reservations,
+            committer=committer,
+            lease=lease,
+            clock=clock,
+            mailer=mailer,
+        )
         self.payloads = PayloadLinks(vault=ground.vault, clock=clock, url=ground.url)
         self.deliverer = Deliverer(
             committer=committer,

@@ -85,7 +85,7 @@ class Running:
             executor=self.executor,
             committer=committer,
             archive=store,
-            onces=store,
+            onces=ground.reservations,
             lease=lease,
             clock=clock,
         )
@@ -93,7 +93,7 @@ class Running:
             outbox=outbox,
             committer=committer,
             archive=store,
-            onces=store,
+            onces=ground.reservations,
             lease=lease,
             clock=clock,
             start=self.receiver.start,

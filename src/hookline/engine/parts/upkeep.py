@@ -42,6 +42,7 @@ class Upkeep:
         self.maintenance = _maintenance(ground, outgoing)
         self.replayer = Replayer(
             store=store,
+            onces=ground.reservations,
             lease=lease,
             clock=clock,
             deliveries=outgoing.redelivery,
@@ -79,6 +80,7 @@ def _maintenance(ground: Ground, outgoing: Outgoing) -> Maintenance:
     limits = ground.limits
     return Maintenance(
         store=ground.store,
+        onces=ground.reservations,
         committer=ground.committer,
         directory=ground.directory,
         lease=ground.lease,
