@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hookline.flows import ConfigVariable, Queue, Retry, Signature
     from hookline.handling import HandlerContext, HttpResponse, Payload, Route, TriggerResult
     from hookline.sdk import App
-    from hookline.siblings import FlowCallError
+    from hookline.siblings import FlowCallError, WorkflowError
     from hookline.steps import RetryPolicy, StepError
 
 __version__ = "0.1.0"
@@ -33,6 +33,7 @@ __all__ = [
     "Signature",
     "StepError",
     "TriggerResult",
+    "WorkflowError",
     "__version__",
 ]
 
@@ -41,7 +42,7 @@ _HOMES = {
     "flows": ("ConfigVariable", "Queue", "Retry", "Signature"),
     "handling": ("HandlerContext", "HttpResponse", "Payload", "Route", "TriggerResult"),
     "sdk": ("App",),
-    "siblings": ("FlowCallError",),
+    "siblings": ("FlowCallError", "WorkflowError"),
     "steps": ("RetryPolicy", "StepError"),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from hookline.core.calling import DEFAULT_SECONDS
+from hookline.core.calling import DEFAULT_SECONDS, FLOW, WORKFLOW
 from hookline.model.states import Kind
 from hookline.steps import step_rule
 
@@ -52,7 +52,9 @@ class Session(Protocol):
     def step(self, name: str, fn: Callable[[], Any], rule: StepRule | None) -> Any: ...
     def sleep(self, seconds: float) -> Any: ...
     def wait(self, name: str, timeout_seconds: float | None) -> Any: ...
-    def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any: ...
+    def call(
+        self, op: str, name: str, data: Any, *, is_awaited: bool, timeout_seconds: float | None = None
+    ) -> Any: ...
 
 
 class BaseContext:
@@ -147,11 +149,28 @@ class Context(BaseContext):
         FlowCallError when the flow failed, took longer (it goes on) or is part of a circle, LookupError for an unknown
         name, TypeError or ValueError for data that is not JSON.
         """
-        return await self._session.call(name, data, timeout_seconds)
+        return await self._session.call(FLOW, name, data, is_awaited=True, timeout_seconds=timeout_seconds)
 
     async def start_flow(self, name: str, data: Any = None) -> None:
         """Start another flow of this instance and go on; it is stored when this returns. Raises as ``call_flow``."""
-        await self._session.call(name, data, None)
+        await self._session.call(FLOW, name, data, is_awaited=False)
+
+    async def run_workflow(self, id: str, input: Any = None, *, timeout_seconds: float | None = None) -> Any:  # noqa: A002
+        """Run another workflow of the app with this ``input``, and return what it returned.
+
+        Holds no process. It is started once, whatever process dies: a resumed run takes up the same one. It never
+        outlives this run: when this one ends, is cancelled or times out, it is cancelled.
+        timeout_seconds: longest wait for it, None for as long as it takes.
+        Raises WorkflowError when it failed, was cancelled, took longer or is part of a circle, LookupError for an
+        unknown id, TypeError or ValueError for an input that is not JSON.
+        """
+        return await self._session.call(WORKFLOW, id, input, is_awaited=True, timeout_seconds=timeout_seconds)
+
+    async def start_workflow(self, id: str, input: Any = None) -> None:  # noqa: A002 -- the word users know
+        """Start another workflow of the app and go on: it is stored when this returns, and on its own from then on.
+        Raises as ``run_workflow``.
+        """
+        await self._session.call(WORKFLOW, id, input, is_awaited=False)
 
 
 class PlainContext(BaseContext):
@@ -182,11 +201,19 @@ class PlainContext(BaseContext):
 
     def call_flow(self, name: str, data: Any = None, *, timeout_seconds: float = DEFAULT_SECONDS) -> Any:
         """Run another flow of this instance and return what it returned; as ``Context.call_flow``."""
-        return self._session.call(name, data, timeout_seconds)
+        return self._session.call(FLOW, name, data, is_awaited=True, timeout_seconds=timeout_seconds)
 
     def start_flow(self, name: str, data: Any = None) -> None:
         """Start another flow of this instance; as ``Context.start_flow``."""
-        self._session.call(name, data, None)
+        self._session.call(FLOW, name, data, is_awaited=False)
+
+    def run_workflow(self, id: str, input: Any = None, *, timeout_seconds: float | None = None) -> Any:  # noqa: A002
+        """Run another workflow of the app and return what it returned; as ``Context.run_workflow``."""
+        return self._session.call(WORKFLOW, id, input, is_awaited=True, timeout_seconds=timeout_seconds)
+
+    def start_workflow(self, id: str, input: Any = None) -> None:  # noqa: A002 -- the word users know
+        """Start another workflow of the app; as ``Context.start_workflow``."""
+        self._session.call(WORKFLOW, id, input, is_awaited=False)
 
 
 class _Conversation:

@@ -76,6 +76,7 @@ class App:
     def __init__(self) -> None:
         self._functions: dict[tuple[Kind, str], Callable[..., Any]] = {}
         self._automations: dict[tuple[Kind, str], Automation] = {}
+        self._flows: set[str] = set()
         self._integrations: dict[str, AppIntegration] = {}
         self._handlers: dict[tuple[str, str | None, Handler], Callable[..., Any]] = {}
 
@@ -148,6 +149,12 @@ class App:
         """What was declared, sorted by kind and id."""
         return tuple(self._automations[key] for key in sorted(self._automations))
 
+    @property
+    def workflows(self) -> frozenset[str]:
+        """Ids of what was declared with ``workflow``: a flow runs in an instance, so no other run can run it."""
+        ids = {id for kind, id in self._automations if kind is Kind.WORKFLOW}
+        return frozenset(ids - self._flows)
+
     def function(self, kind: Kind, automation_id: str) -> Callable[..., Any] | None:
         """Return the function behind an automation, None when there is none."""
         return self._functions.get((kind, automation_id))
@@ -162,6 +169,7 @@ class App:
         queue: QueueRule | None,
     ) -> Callable[[Function], Function]:
         """Declare the workflow behind a flow; users call ``flow`` of the integration."""
+        self._flows.add(automation_id)
         return self._declare(Kind.WORKFLOW, automation_id, name, options, retry=retry, queue=queue)
 
     def _declare(

@@ -531,6 +531,44 @@ async def test_a_step_of_the_same_name_is_no_wait(
     assert await apply(store, _resume(running, "go", b"1", clock)) == "stored"
 
 
+async def test_an_end_answers_the_one_that_waits_for_it(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, running: Execution
+) -> None:
+    """One transaction: no node can die between the end of a called execution and the word to its caller."""
+    called = execution(org, clock.now())
+    await accept(store, epoch, called)
+    wait = entry("wait", "its end", clock.now(), value=None)
+    await apply(store, Record(epoch=epoch, execution_id=running.id, entries=(wait,)))
+    await apply(store, Suspend(epoch=epoch, execution_id=running.id, waits=(("its end", 0),)))
+    finish = changed(_finish(called, epoch, clock), answers=_resume(running, "its end", b"7", clock))
+    fenced = await apply(store, changed(finish, epoch=epoch + 1))
+    before = await _stored(store, running)
+    done = await apply(store, finish)
+
+    assert (fenced, before.status, done) == (False, WAITING, True)
+    assert [one.id for one in await _claim(store, epoch, clock)] == [running.id]
+    assert [one.value for one in await store.journal(running.id)] == [b"7"]
+
+
+async def test_an_end_before_its_caller_waits_is_kept_and_one_for_nobody_is_an_end_all_the_same(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, running: Execution
+) -> None:
+    early, orphan = execution(org, clock.now()), execution(org, clock.now())
+    for each in (early, orphan):
+        await accept(store, epoch, each)
+    told = _resume(running, "its end", b"7", clock)
+    await apply(store, changed(_finish(early, epoch, clock), answers=told))
+    done = await apply(
+        store, changed(_finish(orphan, epoch, clock), answers=changed(told, execution_id=new_key()))
+    )
+    wait = entry("wait", "its end", clock.now(), value=None)
+    await apply(store, Record(epoch=epoch, execution_id=running.id, entries=(wait,)))
+
+    assert done is True
+    assert (await _stored(store, orphan)).status is ExecutionStatus.SUCCEEDED
+    assert [one.value for one in await store.journal(running.id)] == [b"7"]
+
+
 async def test_answers_are_refused_where_nobody_can_take_them(
     store: Store, epoch: Epoch, clock: ManualClock, running: Execution
 ) -> None:

@@ -115,10 +115,11 @@ class Inbox:
 class World:
     """Nodes over one database, and one inbox."""
 
-    def __init__(self, database: str, folder: Path, inbox: Inbox) -> None:
+    def __init__(self, database: str, folder: Path, inbox: Inbox, app: Path = APP) -> None:
         self.database = database
         self.folder = folder
         self.inbox = inbox
+        self.app = app
         self.nodes: list[NodeProcess] = []
 
     def add_node(self, *, failpoints: str | None = None, **settings: str) -> NodeProcess:
@@ -126,7 +127,7 @@ class World:
             database=self.database,
             folder=self.folder,
             name=f"node{len(self.nodes)}",
-            app=APP,
+            app=self.app,
             settings={"HOOKLINE_RETRY_TIME_SCALE": "0.002", "HOOKLINE_LEASE_SECONDS": "3", **settings},
         )
         self.nodes.append(node)
@@ -192,10 +193,11 @@ def world(
     *,
     answers: Callable[[Received], Reply] | Reply | None = None,
     nodes: int = 1,
+    app: Path = APP,
     **settings: str,
 ) -> Iterator[World]:
     with ExitStack() as stack:
-        one = World(database, folder, stack.enter_context(Inbox(answers)))
+        one = World(database, folder, stack.enter_context(Inbox(answers)), app)
         stack.callback(one.close)
         for _ in range(nodes):
             one.add_node(**settings)

@@ -29,7 +29,7 @@ from hookline.api.reply import (
 )
 from hookline.api.results import LONGEST_WAIT
 from hookline.api.steps import steps_view
-from hookline.core.calling import OP, SOURCE, caller_of, made_of
+from hookline.core.calling import OPS, caller_of, made_of
 from hookline.core.preferences import preferences, whole_seconds
 from hookline.core.times import rfc3339
 from hookline.core.tries import OP as TRY
@@ -242,10 +242,8 @@ def execution_view(execution: Execution) -> dict[str, Any]:
 
 
 def _called_by(execution: Execution) -> str | None:
-    """Return the flow's execution that called this one; None where what triggered it is not loaded, as in lists."""
-    if execution.source != SOURCE or execution.trigger is None:
-        return None
-    return caller_of(execution.trigger).execution_id
+    by = caller_of(execution)
+    return None if by is None else by.execution_id
 
 
 def _public(word: str, key: bytes | None) -> str | None:
@@ -285,8 +283,8 @@ def _own_moments(execution: Execution) -> list[dict[str, Any]]:
 def _done_moment(entry: JournalEntry) -> dict[str, Any]:
     """What a run recorded."""
     more: dict[str, Any] = {}
-    if entry.op == OP:
-        more = {"execution_id": made_of(entry.value)}
+    if entry.op in OPS:
+        more = {"execution_id": made_of(entry.value).execution_id}
     elif entry.op == TRY:
         tried = tried_of(entry)
         more = {

@@ -1,8 +1,8 @@
-"""Calls from one flow to another of the same instance: start what is called, once, and tell the caller how it ended.
+"""Calls from one run to another, of a flow or a workflow: start what is called, once, and end it with its caller.
 
 The called execution is stored before its caller's journal says that it was called, so a process or node that dies in
-between calls again and meets the first one. Its end is told to a caller that waits after it is stored; one that is
-not told, because the node died just then, is told when its time is up and it looks again.
+between calls again and meets the first one. Its end and the answer to a caller that waits are one transaction
+(``Finish.answers``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.core.bodies import carried
-from hookline.core.calling import OP, SOURCE, CallAnswer, FlowCall, Made, awaited, caller_of, made_of
+from hookline.core.calling import FLOW, OPS, SOURCES, WORKFLOW, Call, CallAnswer, Made, awaited, made_of
 from hookline.core.hops import hops_of, shown
 from hookline.core.octets import wrapped
 from hookline.core.times import rfc3339
@@ -27,7 +27,7 @@ from hookline.engine.tracing import trace_of_call
 from hookline.errors import StorageError
 from hookline.model.ids import parse, public
 from hookline.model.integrations import Instance
-from hookline.model.states import ExecutionStatus, Kind
+from hookline.model.states import Kind
 from hookline.ports import Once, Repeat
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _Of(msgspec.Struct):
 class FlowCalls:
     """One per node.
 
-    automation: finds what a flow runs.  start: stores an execution.  resume: answers a wait of one.
+    automation: finds what runs.  start: stores an execution.  resume: answers a wait of one.  cancel: asks one to end.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class FlowCalls:
         automation: Callable[[Kind, str], Automation | None],
         start: Callable[..., Awaitable[Execution | Repeat]],
         resume: Callable[[Key, Key, str, bytes], Awaitable[str]],
+        cancel: Callable[[Key, Key], Awaitable[object]],
     ) -> None:
         self._contexts = contexts
         self._directory = directory
@@ -82,59 +83,75 @@ class FlowCalls:
         self._automation = automation
         self._start = start
         self._resume = resume
+        self._cancel = cancel
 
     def __repr__(self) -> str:
         return f"FlowCalls({self._contexts!r})"
 
     async def make(self, caller: Execution, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
         """Start what these entries of a running execution call; return them as they are kept. Raises StorageError."""
-        return [await self._made(caller, entry) if entry.op == OP else entry for entry in entries]
+        return [await self._made(caller, entry) if entry.op in OPS else entry for entry in entries]
 
     async def _made(self, caller: Execution, entry: JournalEntry) -> JournalEntry:
-        call = msgspec.json.decode(entry.value or b"", type=FlowCall)
-        waits_for = awaited(entry.name, entry.occurrence) if call.is_awaited else None
+        call = msgspec.json.decode(entry.value or b"", type=Call)
+        waits_for = awaited(entry.op, entry.name, entry.occurrence) if call.is_awaited else None
+        start = await self._start_of(caller, entry, bytes(call.data), waits_for)
+        if start is None:
+            if waits_for is not None:
+                gone = CallAnswer("not_started", code="NOT_FOUND", message="what is called is gone")
+                await self._resume(caller.organization_id, caller.id, waits_for, msgspec.json.encode(gone))
+            return _kept(entry, Made(None, call.is_awaited))
+        started = await self._start(start, answer=lambda execution: execution.id)
+        id_ = started.answer if isinstance(started, Repeat) else started.id
+        return _kept(entry, Made(public("execution", id_), call.is_awaited))
+
+    async def _start_of(
+        self, caller: Execution, entry: JournalEntry, data: bytes, waits_for: str | None
+    ) -> ExecutionStart | None:
+        """Return what is to be started, None when it is gone."""
+        now = self._clock.now()
+        once = Once(
+            scope=caller.id,
+            name=f"{entry.op} {entry.occurrence} {entry.name}",
+            digest=b"",
+            answer=b"",
+            expires_at=now + _ONCE_TIME,
+        )
+        if entry.op == FLOW:
+            return await self._flow_start(caller, entry, data, waits_for, once)
+        if self._automation(Kind.WORKFLOW, entry.name) is None:
+            return None
+        shown_ = {**shown(hops_of(caller.trigger) + 1), "started_at": rfc3339(now)}
+        return ExecutionStart(
+            organization_id=caller.organization_id,
+            kind=Kind.WORKFLOW,
+            automation_id=entry.name,
+            input=data,
+            source=SOURCES[WORKFLOW],
+            trigger=msgspec.json.encode(shown_ | _called_by(caller, waits_for)),
+            once=once,
+            trace=trace_of_call(caller),
+        )
+
+    async def _flow_start(
+        self, caller: Execution, entry: JournalEntry, data: bytes, waits_for: str | None, once: Once
+    ) -> ExecutionStart | None:
         place = await self._sibling(caller, entry.name)
         if place is None:
-            if waits_for is not None:
-                gone = CallAnswer("not_started", code="NOT_FOUND", message="the instance or the flow is gone")
-                await self._tell(caller.organization_id, caller.id, waits_for, gone)
-            return _kept(entry, Made())
-        started = await self._start(
-            self._start_of(caller, entry, bytes(call.data), waits_for, *place),
-            answer=lambda execution: execution.id,
-        )
-        id_ = started.answer if isinstance(started, Repeat) else started.id
-        return _kept(entry, Made(public("execution", id_)))
-
-    def _start_of(
-        self,
-        caller: Execution,
-        entry: JournalEntry,
-        data: bytes,
-        waits_for: str | None,
-        stored: Stored[Instance],
-        integration: Integration,
-        flow: Flow,
-    ) -> ExecutionStart:
-        now = self._clock.now()
+            return None
+        stored, integration, flow = place
         automation = self._automation(Kind.WORKFLOW, flow.automation_id)
-        # Who waits is told of the first failure: the flow's own retries could take hours.
-        trigger_id = None if waits_for is not None else _url_of(stored.document, flow)
+        shown_ = self._contexts.shown(stored, integration, flow)
         return ExecutionStart(
             organization_id=caller.organization_id,
             kind=Kind.WORKFLOW,
             automation_id=flow.automation_id,
             input=data,
-            source=SOURCE,
-            trigger=_trigger(caller, data, self._contexts.shown(stored, integration, flow), waits_for, now),
-            trigger_id=trigger_id,
-            once=Once(
-                scope=caller.id,
-                name=f"call {entry.occurrence} {entry.name}",
-                digest=b"",
-                answer=b"",
-                expires_at=now + _ONCE_TIME,
-            ),
+            source=SOURCES[FLOW],
+            trigger=_trigger(caller, data, shown_, waits_for, self._clock.now()),
+            # Who waits is told of the first failure: the flow's own retries could take hours.
+            trigger_id=None if waits_for is not None else _url_of(stored.document, flow),
+            once=once,
             turn=None if automation is None else _turn(stored, flow, automation, data),
             trace=trace_of_call(caller),
         )
@@ -152,47 +169,35 @@ class FlowCalls:
         flow = None if integration is None else integration.flow(name)
         return None if integration is None or flow is None else (stored, integration, flow)
 
-    # --- telling ---
-
-    async def ended(self, execution: Execution) -> None:
-        """Tell whoever called this execution and waits for it how it ended. Tried until it is stored."""
-        if execution.source != SOURCE or execution.trigger is None:
-            return
-        by = caller_of(execution.trigger)
-        caller = parse("execution", by.execution_id)
-        if by.waits_for is None or caller is None:
+    async def release(self, caller: Execution) -> None:
+        """Cancel the workflows that an execution runs, since it ends. Tried until it is stored: before its own end is,
+        so that a node that dies in between leaves it to who takes over.
+        """
+        if caller.kind is not Kind.WORKFLOW or not caller.attempt:
             return
         for tries in itertools.count():
             try:
-                await self._tell(execution.organization_id, caller, by.waits_for, _answer(execution))
+                for id_ in _unanswered(await self._archive.journal(caller.id)):
+                    await self._cancel(caller.organization_id, id_)
             except StorageError:
                 await asyncio.sleep(min(0.1 * 2**tries, _LONGEST_PAUSE_SECONDS))
             else:
                 return
 
-    async def look(self, caller: Execution, journal: Iterable[JournalEntry]) -> bool:
-        """Tell a caller that is about to go on of calls that have ended meanwhile; say whether there were any."""
-        journal = tuple(journal)
-        waiting = {entry.name for entry in journal if entry.op == "wait" and entry.value is None}
-        found = False
-        for entry in journal:
-            name = awaited(entry.name, entry.occurrence)
-            if entry.op != OP or name not in waiting:
-                continue
-            made = made_of(entry.value)
-            id_ = None if made is None else parse("execution", made)
-            called = (
-                None
-                if id_ is None
-                else await self._archive.execution(id_, organization_id=caller.organization_id)
-            )
-            if called is not None and called.status.is_terminal:
-                await self._tell(caller.organization_id, caller.id, name, _answer(called))
-                found = True
-        return found
 
-    async def _tell(self, organization_id: Key, caller: Key, waits_for: str, answer: CallAnswer) -> None:
-        await self._resume(organization_id, caller, waits_for, msgspec.json.encode(answer))
+def _unanswered(journal: Iterable[JournalEntry]) -> list[Key]:
+    """Return the workflows that are run here and have not answered."""
+    journal = tuple(journal)
+    answered = {entry.name for entry in journal if entry.op == "wait" and entry.value not in {None, b"null"}}
+    found = []
+    for entry in journal:
+        if entry.op != WORKFLOW or awaited(entry.op, entry.name, entry.occurrence) in answered:
+            continue
+        made = made_of(entry.value)
+        id_ = parse("execution", made.execution_id or "")
+        if made.is_awaited and id_ is not None:
+            found.append(id_)
+    return found
 
 
 def _kept(entry: JournalEntry, made: Made) -> JournalEntry:
@@ -200,14 +205,8 @@ def _kept(entry: JournalEntry, made: Made) -> JournalEntry:
     return msgspec.structs.replace(entry, value=msgspec.json.encode(made))
 
 
-def _answer(execution: Execution) -> CallAnswer:
-    id_ = public("execution", execution.id)
-    if execution.status is ExecutionStatus.SUCCEEDED:
-        output = msgspec.Raw(execution.output or b"null")
-        return CallAnswer(str(execution.status), id_, output)
-    error = execution.error
-    code, message = (None, None) if error is None else (error.code, error.message)
-    return CallAnswer(str(execution.status), id_, None, code, message)
+def _called_by(caller: Execution, waits_for: str | None) -> dict[str, Any]:
+    return {"called_by": {"execution_id": public("execution", caller.id), "waits_for": waits_for}}
 
 
 def _trigger(
@@ -226,7 +225,7 @@ def _trigger(
             "input": "body",
             "started_at": rfc3339(now),
             **shown_,
-            "called_by": {"execution_id": public("execution", caller.id), "waits_for": waits_for},
+            **_called_by(caller, waits_for),
         }
     )
 

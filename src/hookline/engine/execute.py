@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from hookline import failpoints
+from hookline.core.calling import caller_of
 from hookline.engine.claim_runs import RunClaimer
 from hookline.engine.record import KILLED, ClaimGoneError, Run
 from hookline.engine.run_limits import USED_UP
@@ -92,7 +93,7 @@ class Executor:
         return f"Executor({self._queue!r})"
 
     def connect(self, calls: FlowCalls) -> None:
-        """Say who starts the flows that running ones call, and tells those of the ends."""
+        """Say who starts what running ones call, and ends it with them."""
         self._calls = calls
 
     # --- life ---
@@ -202,8 +203,8 @@ class Executor:
 
     async def _outcome(self, run: Run, execution: Execution) -> Outcome:
         try:
-            job = await self._loader.load(execution, self._calls)
-            run.retries = sum(entry.op == "retry" for entry in job.journal)
+            job = await self._loader.load(execution)
+            run.look_back(job.journal)
             if job.timeout_ms is not None and job.timeout_ms <= 0:
                 return TimedOut(failure=Failure(code="TIMED_OUT", message=USED_UP, limit=job.limit))
             async with self._uploads.local(execution.trigger) as trigger:
@@ -274,9 +275,11 @@ class Executor:
     async def _finish(
         self, execution: Execution, epoch: Epoch, outcome: Outcome, run: Run | None = None
     ) -> None:
+        if self._calls is not None and (run is None or run.has_children):
+            await self._calls.release(execution)
         ended = await self._recorder.finish(execution, epoch, outcome, run)
-        if ended is not None and self._calls is not None:
-            await self._calls.ended(ended)
+        if ended is not None and caller_of(ended) is not None:
+            self._claims.look()  # who waited for it may go on
         if ended is not None and ended.completed_at is not None and ended.status is ExecutionStatus.SUCCEEDED:
             self._history.note(ended.kind, ended.automation_id, ended.completed_at - ended.created_at)
 

@@ -9,12 +9,11 @@ from hookline.ports.runner import RunJob
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hookline.engine.calls import FlowCalls
     from hookline.engine.catalogue import Catalogue
     from hookline.engine.definitions import Definitions
     from hookline.engine.run_limits import RunLimits
     from hookline.engine.tracing import Tracing
-    from hookline.model.executions import Execution, JournalEntry
+    from hookline.model.executions import Execution
     from hookline.ports import Archive
 
 
@@ -41,13 +40,12 @@ class RunLoader:
     def __repr__(self) -> str:
         return f"RunLoader({self._catalogue!r})"
 
-    async def load(self, execution: Execution, calls: FlowCalls | None) -> RunJob:
+    async def load(self, execution: Execution) -> RunJob:
         """Return the job; its ``timeout_ms`` is 0 or less when the organization's time is used up.
 
-        calls: knows of the flows that the execution waits for. Raises MissingError, when what should run is gone,
-        and StorageError.
+        Raises MissingError, when what should run is gone, and StorageError.
         """
-        journal = await self._journal(execution, calls)
+        journal = tuple(await self._archive.journal(execution.id)) if execution.attempt else ()
         definition = await self._definitions.definition(execution)
         limit = await self._run_limits.of(execution, self._catalogue.known(execution))
         return RunJob(
@@ -64,12 +62,3 @@ class RunLoader:
             limit="agent" if limit is None else limit.whose,
             trace=self._tracing.handed_on(execution),
         )
-
-    async def _journal(self, execution: Execution, calls: FlowCalls | None) -> tuple[JournalEntry, ...]:
-        """What earlier processes of it finished; the end of a flow it called may be written only now."""
-        if not execution.attempt:
-            return ()
-        journal = tuple(await self._archive.journal(execution.id))
-        if calls is not None and await calls.look(execution, journal):
-            journal = tuple(await self._archive.journal(execution.id))
-        return journal

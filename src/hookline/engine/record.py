@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from hookline import failpoints
-from hookline.core.calling import OP
+from hookline.core.calling import OPS, WORKFLOW, answer_of
 from hookline.core.event_types import CONVERSATION_ENDED, ENDED, STARTED
 from hookline.core.hops import hops_of
 from hookline.core.lifecycle import move_execution
 from hookline.core.times import rfc3339
+from hookline.core.tries import rounds_of
 from hookline.core.turns import conversation_gate
 from hookline.dialects import payloads
 from hookline.engine.progress import Progress
@@ -30,7 +31,7 @@ from hookline.model.events import Event
 from hookline.model.executions import Conversation, Execution, Failure, JournalEntry, LogLine
 from hookline.model.ids import Key, new_key
 from hookline.model.states import ExecutionStatus, Kind
-from hookline.ports import Begin, Finish, NewEvent, Record
+from hookline.ports import Begin, Finish, NewEvent, Record, Resume
 from hookline.ports.runner import Failed, Killed, LogDraft, Lost, Succeeded, Suspended, TimedOut
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ class Recorder:
             conversation=None if talk is None or _is_unheard(ended) else talk.conversation,
             events=events,
             event_sequence=ended.event_sequence + len(events),
+            answers=_answers(ended),
         )
 
         def concluded(result: object) -> None:
@@ -254,6 +256,20 @@ class Recorder:
         return self.owe(ended, told, now, callback=callback)
 
 
+def _answers(ended: Execution) -> Resume | None:
+    """What the end says to who called it and waits."""
+    answer = answer_of(ended)
+    if answer is None or ended.completed_at is None:
+        return None
+    return Resume(
+        organization_id=ended.organization_id,
+        execution_id=answer.caller,
+        name=answer.name,
+        value=answer.value,
+        at=ended.completed_at,
+    )
+
+
 def _is_kept_open(turn: Execution) -> bool:
     """Say whether a turn's conversation goes on when the turn has ended."""
     id_ = turn.conversation_id
@@ -268,7 +284,8 @@ def _is_unheard(turn: Execution) -> bool:
 class Run:
     """One process of one execution: the runner's listener, and the execution as it now stands.
 
-    retries: how often it has failed and was run again before this.  calls: starts the flows that it calls.
+    retries: how often it has failed and was run again before this.  has_children: it has run other workflows.
+    calls: starts what it calls.
     """
 
     def __init__(
@@ -280,10 +297,16 @@ class Run:
         self.epoch = epoch
         self.attempt = execution.attempt + 1
         self.has_begun = False
+        self.has_children = False
         self.retries = 0
         self._began_at: datetime | None = None
         self._position = execution.attempt * _POSITIONS_PER_ATTEMPT
         self._progress = Progress(self._tell)
+
+    def look_back(self, journal: Sequence[JournalEntry]) -> None:
+        """Take note of what its earlier processes did."""
+        self.retries = rounds_of(journal)
+        self.has_children = any(entry.op == WORKFLOW for entry in journal)
 
     async def started(self, *, at: datetime) -> None:
         """Queued → running, with the started event on the first attempt."""
@@ -326,7 +349,8 @@ class Run:
     ) -> None:
         """Write down what the run did, with an event for each step and each emit, in order."""
         now = self._recorder.now()
-        if self._calls is not None and any(entry.op == OP for entry in entries):
+        if self._calls is not None and any(entry.op in OPS for entry in entries):
+            self.has_children = self.has_children or any(entry.op == WORKFLOW for entry in entries)
             entries = await self._calls.make(self.execution, entries)
         steps = [entry for entry in entries if entry.op == "step"]
         told = steps if self.execution.kind is Kind.WORKFLOW else []

@@ -73,7 +73,7 @@ def trace_of_events(execution: Execution) -> str | None:
 
 
 def trace_of_call(caller: Execution) -> str:
-    """Return the trace of a flow that an execution calls, as it is stored."""
+    """Return the trace of what an execution calls, as it is stored."""
     return trace_of_events(caller) or TraceContext(trace_id_of(caller.id), span_id_of(caller.id)).stored
 
 

@@ -129,7 +129,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
     input, output: JSON text; None means absent (JSON null is ``b"null"``).
     trigger: JSON text of what ``ctx.trigger`` shows (method, headers, query, …), or None.
-    source: ``trigger``, ``api``, ``replay``, ``schedule``, ``deploy`` (of an instance) or ``flow`` (one called it).
+    source: ``trigger``, ``api``, ``replay``, ``schedule``, ``deploy`` (of an instance), ``flow`` or ``workflow``
+    (one called it).
     attempt: processes started for it so far.  steps: finished steps.  credits_used: summed by ``ctx.add_credits``.
     event_sequence: number of its events so far.
     callback_id, callback_url: the hidden target that its terminal event also goes to, and where; None for neither.
@@ -192,10 +193,11 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One memoized ``ctx`` call: (op, name, occurrence) is unique in its execution.
 
-    op: ``step``, ``try``, ``sleep``, ``wait``, ``call``, ``emit``, ``log``, ``credits`` or ``retry``.  occurrence:
-    counts from 0 per (op, name).
-    value: JSON text of what the call returned; for a sleep the instant it ends; for a call a ``core.calling.FlowCall``;
-    for a retry the failure before it; for a try a ``core.tries.FailedTry``; None while a wait is open.
+    op: ``step``, ``try``, ``sleep``, ``wait``, ``call``, ``child``, ``emit``, ``log``, ``credits`` or ``retry``.
+    occurrence: counts from 0 per (op, name).
+    value: JSON text of what the call returned; for a sleep the instant it ends; for a call or child a
+    ``core.calling.Call``, then a ``Made``; for a retry the failure before it; for a try a ``core.tries.FailedTry``;
+    None while a wait is open.
     started_at, duration_ms: for steps and tries; else when it was recorded and 0.
     """
 

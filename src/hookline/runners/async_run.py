@@ -35,10 +35,12 @@ def run_alone(
     start: Start,
     journal: Iterable[JournalEntry],
     function: Callable[..., Any],
+    workflows: frozenset[str],
 ) -> None:
     """Run the function to its end and send the answer; a run that suspends leaves the process instead."""
     try:
         session = AsyncSession(start, journal, link.send, loop=loop, on_suspended=lambda _: leave())
+        session.workflows = workflows
         loop.add_reader(link.socket, _take_acks, link, session)
         task = loop.create_task(_call(session, Kind(start.kind), function))
         session.task = task

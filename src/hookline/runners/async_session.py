@@ -111,16 +111,18 @@ class AsyncSession(RunSession):
         await self._commit(closed(begun.wait))
         return None
 
-    async def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any:
-        entry, is_new = self.begin_call(flow, data, is_awaited=timeout_seconds is not None)
+    async def call(
+        self, op: str, name: str, data: Any, *, is_awaited: bool, timeout_seconds: float | None = None
+    ) -> Any:
+        entry, is_new = self.begin_call(op, name, data, is_awaited=is_awaited)
         if self.is_over:
             await self._forever()
         if is_new:
             await self._commit(entry)
-        if timeout_seconds is None:
+        if not is_awaited:
             return None
-        answer = await self.wait(awaited(flow, entry.occurrence), timeout_seconds)
-        return result_of(flow, answer, timeout_seconds)
+        answer = await self.wait(awaited(op, name, entry.occurrence), timeout_seconds)
+        return result_of(op, name, answer, timeout_seconds)
 
     async def _commit(self, entry: JournalEntry) -> None:
         """Send the entry and wait until it is stored."""

@@ -92,13 +92,19 @@ def _run_one(link: Link, app: App) -> NoReturn:
     elif is_async(function) and loop is not None:
         from hookline.runners.async_run import run_alone
 
-        run_alone(loop, link, message, journal, function)
+        run_alone(loop, link, message, journal, function, app.workflows)
     else:
-        _run_plain(link, message, journal, function)
+        _run_plain(link, message, journal, function, app.workflows)
     leave()
 
 
-def _run_plain(link: Link, start: Start, journal: list[JournalEntry], function: Callable[..., Any]) -> None:
+def _run_plain(
+    link: Link,
+    start: Start,
+    journal: list[JournalEntry],
+    function: Callable[..., Any],
+    workflows: frozenset[str],
+) -> None:
     def receive() -> Ack:
         message = link.receive()
         if not isinstance(message, Ack):
@@ -108,6 +114,7 @@ def _run_plain(link: Link, start: Start, journal: list[JournalEntry], function: 
     try:
         signal.signal(signal.SIGTERM, _raise_cancelled)
         session = PlainSession(start, journal, link.send, receive=receive, leave=leave)
+        session.workflows = workflows
         result = function(context_for(session, Kind(start.kind), asynchronous=False))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the answer is made: nothing is left to cancel
     except BaseException as exc:  # noqa: BLE001 -- whatever ended it is the answer

@@ -71,13 +71,16 @@ class PlainSession(RunSession):
         self._commit(closed(begun.wait))
         return None
 
-    def call(self, flow: str, data: Any, timeout_seconds: float | None) -> Any:
-        entry, is_new = self.begin_call(flow, data, is_awaited=timeout_seconds is not None)
+    def call(
+        self, op: str, name: str, data: Any, *, is_awaited: bool, timeout_seconds: float | None = None
+    ) -> Any:
+        entry, is_new = self.begin_call(op, name, data, is_awaited=is_awaited)
         if is_new:
             self._commit(entry)
-        if timeout_seconds is None:
+        if not is_awaited:
             return None
-        return result_of(flow, self.wait(awaited(flow, entry.occurrence), timeout_seconds), timeout_seconds)
+        answer = self.wait(awaited(op, name, entry.occurrence), timeout_seconds)
+        return result_of(op, name, answer, timeout_seconds)
 
     def _try(self, step: Step, fn: Callable[[], Any]) -> Step | JournalEntry:
         """Return the entry of the result, or the step when it is to be tried again."""

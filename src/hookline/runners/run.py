@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from hookline.core.calling import OPS
 from hookline.core.tries import FailedTry, entry_of, step_of
 from hookline.model.executions import Failure
 from hookline.ports.runner import CallJob, Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hookline.ports.runner import EmitDraft, LogDraft, Outcome, RunListener
     from hookline.runners.deadlines import Deadlines
 
-AWAITED: Final = frozenset({"step", "try", "wait", "call"})
+AWAITED: Final = frozenset({"step", "try", "wait"}) | OPS
 """Ops whose caller may wait until the entry is stored."""
 
 CANCEL_GRACE: Final = 5.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hookline.core.calling import OP, FlowCall
+from hookline.core.calling import FLOW, Call
 from hookline.core.tries import rounds_of, tries_by_step
 from hookline.model.executions import JournalEntry
 from hookline.model.ids import public
@@ -25,7 +25,7 @@ from hookline.runners import values
 from hookline.runners.protocol import Began, Finished, Recorded, Suspend
 from hookline.runners.streams import flush_output
 from hookline.runners.trying import Step
-from hookline.siblings import check_call
+from hookline.siblings import check_flow, check_workflow
 from hookline.triggered import Trigger
 
 if TYPE_CHECKING:
@@ -113,7 +113,10 @@ class RunSession:
     """One run in this process: its memory, and its line to the node.
 
     send: takes messages in order, from any thread.  flush: hands over what was printed so far.
+    workflows: ids of the app's, which the run may run.
     """
+
+    workflows: frozenset[str] = frozenset()
 
     def __init__(self, start: Start, entries: Iterable[JournalEntry], send: Callable[[ToNode], None]) -> None:
         self.run = start.run
@@ -234,17 +237,24 @@ class RunSession:
             self._record([entry])
         return Pause(at + delay, SHORT_SLEEP)
 
-    def begin_call(self, flow: str, data: Any, *, is_awaited: bool) -> tuple[JournalEntry, bool]:
-        """Return the entry of a call, and whether it is new. Raises as ``check_call``, TypeError or ValueError."""
-        _check_can_pause("ctx.call_flow" if is_awaited else "ctx.start_flow")
-        check_call(self.trigger, flow)
-        text = values.encode(data, f"what flow {flow!r} is called with")
-        value = msgspec.json.encode(FlowCall(data=msgspec.Raw(text), is_awaited=is_awaited))
+    def begin_call(self, op: str, name: str, data: Any, *, is_awaited: bool) -> tuple[JournalEntry, bool]:
+        """Return the entry of a call (``core.calling``), and whether it is new.
+
+        Raises as ``check_flow`` or ``check_workflow``, TypeError or ValueError.
+        """
+        what = "flow" if op == FLOW else "workflow"
+        _check_can_pause(f"a call of a {what}")
+        if op == FLOW:
+            check_flow(self.trigger, name)
+        else:
+            check_workflow(self.trigger, name, self.workflows)
+        text = values.encode(data, f"what {what} {name!r} is called with")
+        value = msgspec.json.encode(Call(data=msgspec.Raw(text), is_awaited=is_awaited))
         with self._lock:
-            occurrence, entry = self._memory.next(OP, flow)
+            occurrence, entry = self._memory.next(op, name)
         if entry is not None:
             return entry, False
-        return JournalEntry(op=OP, name=flow, occurrence=occurrence, value=value, started_at=_now()), True
+        return JournalEntry(op=op, name=name, occurrence=occurrence, value=value, started_at=_now()), True
 
     def begin_wait(self, name: str, timeout_seconds: float | None) -> Pause | JournalEntry:
         """Return the answered entry of this call, or the pause for it. Raises ValueError, TypeError."""

@@ -36,6 +36,7 @@ class SharedChild:
 
     def __init__(self, link: Link, app: App, loop: asyncio.AbstractEventLoop) -> None:
         self._link, self._app, self._loop = link, app, loop
+        self._workflows = app.workflows
         self._thread = threading.get_ident()
         self._outgoing: list[bytes] = []
         self._journals: dict[int, list[JournalEntry]] = {}
@@ -88,6 +89,7 @@ class SharedChild:
         except Exception as exc:  # noqa: BLE001 -- a trigger or input nobody can read is the run's failure
             self.send(Broken(start.run, values.failure_of(exc)))
             return
+        session.workflows = self._workflows
         self._runs[start.run] = session
         output = SharedOutput(session.output)
         session.flush = output.close

@@ -39,6 +39,7 @@ class Instances:
                 automation=running.catalogue.of_app,
                 start=running.receiver.start,
                 resume=running.executor.resume,
+                cancel=running.executor.cancel,
             )
         )
         self.router = Router(contexts=contexts, directory=directory, runner=runner, clock=clock)

@@ -93,6 +93,8 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """running, queued or waiting → a terminal state, for the claim holder, with its events. Result: True, or False
     when the claim is gone. conversation: replaces the stored row when given.  gate: the execution's own; the next of
     it may begin.
+
+    answers: of the caller that waits for this end; carried out with it, and not when the claim is gone.
     """
 
     epoch: Epoch
@@ -106,6 +108,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     conversation: Conversation | None = None
     events: tuple[NewEvent, ...] = ()
     event_sequence: int = 0
+    answers: Resume | None = None
 
 
 class Requeue(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,10 +89,11 @@ async def _suspend(connection: Connection, write: Suspend) -> Result:
 
 async def resume(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(Resume):
-        batch.results[place] = await _resume(connection, write, batch)
+        batch.results[place] = await answer(connection, write, batch)
 
 
-async def _resume(connection: Connection, write: Resume, batch: Batch) -> Result:
+async def answer(connection: Connection, write: Resume, batch: Batch) -> Result:
+    """Carry out a Resume; return its result."""
     status = await connection.fetchval(_LOCK_STATUS, write.execution_id, write.organization_id)
     if status is None:
         return "missing"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.ports import AdoptExecutions, Await, Begin, ClaimExecutions, Finish, Record, Requeue
 from hookline.stores import rows
 from hookline.stores.postgres import columns, turns
+from hookline.stores.postgres.answering import answer
 from hookline.stores.postgres.columns import selected, transposed, unnest
 from hookline.stores.postgres.leases import close_expired, dead_claims
 from hookline.stores.postgres.publishing import put_conversations
@@ -203,6 +204,8 @@ async def finish(connection: Connection, batch: Batch) -> None:
             batch.notices.add("finished", write.execution_id.hex())
         if write.conversation is not None:
             conversations.append(write.conversation)
+        if write.answers is not None:
+            await answer(connection, write.answers, batch)
     await put_conversations(connection, conversations)
     await turns.release(connection, batch)
 

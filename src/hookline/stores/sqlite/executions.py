@@ -273,6 +273,8 @@ def finish(batch: Batch, write: Finish) -> bool:
         turns.release(batch, write.gate)
     conversations.keep(batch, write.conversation)
     batch.add_all(write.events, write.epoch)
+    if write.answers is not None:
+        resume(batch, write.answers)
     return True
 
 
