@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from hookline.engine.deliver import Deliverer
     from hookline.engine.directory import Directory
     from hookline.engine.lease import Lease
+    from hookline.engine.recent import Recent
     from hookline.engine.target import Target
+    from hookline.model.events import Event
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock
 
@@ -72,7 +74,9 @@ class Batcher:
         deliverer: Deliverer,
         lease: Lease,
         clock: Clock,
+        recent: Recent,
     ) -> None:
+        self._recent = recent
         self._committer = committer
         self._archive = archive
         self._directory = directory
@@ -86,11 +90,12 @@ class Batcher:
     def __repr__(self) -> str:
         return f"Batcher({len(self._webhooks)} webhooks)"
 
-    def note(self, target: Target, size: int) -> None:
-        """An event of so many bytes now waits for a batch of this webhook."""
+    def note(self, target: Target, event: Event) -> None:
+        """An event now waits for a batch of this webhook."""
+        self._recent.keep(event)
         waiting = self._webhooks.setdefault(target.id, _Waiting())
         waiting.events += 1
-        waiting.size += size
+        waiting.size += len(event.data)
         if self._is_open and not waiting.is_forming:
             self._plan(target, waiting)
 
@@ -188,9 +193,10 @@ class Batcher:
             write = self._order(target, epoch)
             formed = await self._committer.commit(write)
             assert isinstance(formed, Formed)
-            for delivery in formed.deliveries:
+            for delivery, members in zip(formed.deliveries, formed.members, strict=True):
                 if delivery.state is DeliveryState.IN_FLIGHT:
                     waiting.formed.add(delivery.id)
+                    self._recent.formed(delivery.id, members)
                     self._deliverer.take_formed(target, delivery, epoch)
                 else:
                     self._deliverer.expect(target.id, Lane.FIRST, write.at)

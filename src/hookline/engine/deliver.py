@@ -29,7 +29,6 @@ from hookline.engine.claim import Claimer
 from hookline.engine.lanes import Claim, Lanes
 from hookline.engine.pace import Pacer
 from hookline.engine.settle import Settler
-from hookline.engine.word import Wording
 from hookline.errors import PayloadGoneError, StorageError
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
 from hookline.ports import Owed, Settle
@@ -45,10 +44,10 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.lanes import WebhookLane
     from hookline.engine.lease import Lease
-    from hookline.engine.payloads import PayloadLinks
     from hookline.engine.target import Target
     from hookline.engine.tracing import Sending
     from hookline.engine.watch import Watch
+    from hookline.engine.word import Wording
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch, Leases, NewEvent
@@ -82,7 +81,7 @@ class Deliverer:
         retry_time_scale: float = 1.0,
         alerts: Alerts,
         watch: Watch,
-        payloads: PayloadLinks,
+        wording: Wording,
     ) -> None:
         self.committer = committer
         self._archive = archive
@@ -93,15 +92,7 @@ class Deliverer:
         self._time_scale = retry_time_scale
         self._alerts = alerts
         self._watch = watch
-        self.wording = Wording(
-            archive=archive,
-            directory=directory,
-            committer=committer,
-            lease=lease,
-            clock=clock,
-            payloads=payloads,
-            tracing=watch.tracing,
-        )
+        self.wording = wording
         self._lanes = Lanes(max_in_flight=max_in_flight)
         self._pacer = Pacer(leases, on_ready=self._ready, on_due=self._renew)
         self._claims = Claimer(

@@ -159,7 +159,7 @@ class Outbox:
         for one in batched:
             target = self._directory.known_target(event.organization_id, one.webhook_id)
             if target is not None:
-                self._batcher.note(target, len(event.data))
+                self._batcher.note(target, event)
 
     def _free(self, owing: NewEvent) -> None:
         for delivery in owing.deliveries:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.lease import Lease
     from hookline.engine.payloads import PayloadLinks
+    from hookline.engine.recent import Recent
     from hookline.engine.target import Target
     from hookline.engine.tracing import Tracing
     from hookline.model.ids import Key
@@ -40,7 +41,9 @@ class Wording:
         clock: Clock,
         payloads: PayloadLinks,
         tracing: Tracing,
+        recent: Recent,
     ) -> None:
+        self._recent = recent
         self._payloads = payloads
         self._tracing = tracing
         self._archive = archive
@@ -109,7 +112,9 @@ class Wording:
         batch_id, organization_id = delivery.batch_id, delivery.organization_id
         assert batch_id is not None
         items = []
-        events = await self._archive.batch_events(batch_id, organization_id=organization_id)
+        events = self._recent.take(batch_id)
+        if events is None:
+            events = await self._archive.batch_events(batch_id, organization_id=organization_id)
         self._tracing.joined(batch_id, events)
         for event in events:
             try:

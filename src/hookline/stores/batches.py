@@ -14,7 +14,7 @@ from hookline.ports import Formed
 from hookline.stores.rows import from_ms, to_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from hookline.ports import FormBatches
 
@@ -66,8 +66,8 @@ def form(write: FormBatches, waiting: Iterable[Item]) -> list[Group]:
     return ripe[: write.limit]
 
 
-def formed(deliveries: Iterable[Delivery], waiting: Iterable[Item], groups: Iterable[Group]) -> Formed:
-    """The result of a write that made these deliveries of these groups."""
+def formed(deliveries: Iterable[Delivery], waiting: Iterable[Item], groups: Sequence[Group]) -> Formed:
+    """The result of a write that made these deliveries of these groups, in the same order."""
     taken = {item.event_key for group in groups for item in group.items}
     left = [item for item in waiting if item.event_key not in taken]
     events: Counter[str | None] = Counter()
@@ -77,6 +77,7 @@ def formed(deliveries: Iterable[Delivery], waiting: Iterable[Item], groups: Iter
         sizes[item.ordering_key] += item.size + _ENVELOPE_BYTES
     return Formed(
         deliveries=tuple(deliveries),
+        members=tuple([tuple([item.event_key for item in group.items]) for group in groups]),
         left=len(left),
         waits_since=from_ms(min([item.added_at for item in left])) if left else None,
         fullest=max(events.values(), default=0),

@@ -12,10 +12,12 @@ from hookline.engine.judge import Judge
 from hookline.engine.mails import Mails
 from hookline.engine.payloads import PayloadLinks
 from hookline.engine.publish import Outbox, Publisher
+from hookline.engine.recent import Recent
 from hookline.engine.redeliver import Redelivery
 from hookline.engine.telling import Teller
 from hookline.engine.watch import Watch
 from hookline.engine.webhooks import Webhooks
+from hookline.engine.word import Wording
 
 if TYPE_CHECKING:
     from hookline.engine.parts.ground import Ground
@@ -39,6 +41,7 @@ class Outgoing:
             mailer=mailer,
         )
         self.payloads = PayloadLinks(vault=ground.vault, clock=clock, url=ground.url)
+        recent = Recent()
         self.deliverer = Deliverer(
             committer=committer,
             archive=store,
@@ -51,7 +54,16 @@ class Outgoing:
             retry_time_scale=limits.retry_time_scale,
             alerts=self.alerts,
             watch=Watch(ground.meter, ground.tracing, limits.log_attempts),
-            payloads=self.payloads,
+            wording=Wording(
+                archive=store,
+                directory=directory,
+                committer=committer,
+                lease=lease,
+                clock=clock,
+                payloads=self.payloads,
+                tracing=ground.tracing,
+                recent=recent,
+            ),
         )
         self.batcher = Batcher(
             committer=committer,
@@ -60,6 +72,7 @@ class Outgoing:
             deliverer=self.deliverer,
             lease=lease,
             clock=clock,
+            recent=recent,
         )
         self.outbox = Outbox(
             directory=directory,

@@ -123,11 +123,13 @@ class FormBatches(msgspec.Struct, frozen=True, kw_only=True):
 
 class Formed(msgspec.Struct, frozen=True, kw_only=True):
     """deliveries: of the batches made, claimed by the writing epoch as far as it asked to, or due.
+    members: of each, the keys of its events, oldest first.
     left: events that go on waiting, as far as was looked.  waits_since: when the oldest of them began to, or None.
     fullest, fullest_bytes: events and bytes of the one group of them that is nearest to being a batch.
     """
 
     deliveries: tuple[Delivery, ...]
+    members: tuple[tuple[Key, ...], ...]
     left: int
     waits_since: datetime | None = None
     fullest: int = 0

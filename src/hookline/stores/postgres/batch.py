@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Epoch, NewEvent, Once, Result, Write
+    from hookline.stores import rows
 
 W = TypeVar("W")
 
@@ -59,7 +60,8 @@ class Batch:
     """writes: in the caller's order, which is the order of ``results``.
 
     events: what accepted writes add to the log, in the order in which they shall stand there.  ordered: those of their
-    deliveries that stand in a line.
+    deliveries that stand in a line.  items: what of them waits for a batch, known once they are stored (see
+    ``rows.batch_item_row``).
     """
 
     def __init__(self, writes: Sequence[Write]) -> None:
@@ -68,6 +70,7 @@ class Batch:
         self.events: list[tuple[Epoch, NewEvent]] = []
         self.ordered: list[Delivery] = []
         self.has_batched = False
+        self.items: list[rows.Row] = []
         self._groups: dict[type, list[tuple[int, Write]]] = {}
         for place, write in enumerate(writes):
             self._groups.setdefault(type(write), []).append((place, write))

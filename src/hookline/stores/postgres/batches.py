@@ -1,10 +1,11 @@
 """Events that wait for a batch, and batches made of them.
 
-Two nodes may form batches of one webhook at once: each takes the waiting events that the other has not locked.
+Two nodes that form batches of one webhook do so one after the other: each holds the lock of its lines until it commits.
 """
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from hookline.ports import FormBatches, Formed
@@ -13,12 +14,16 @@ from hookline.stores.postgres import columns, order
 from hookline.stores.postgres.columns import selected, transposed, unnest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.stores.postgres.batch import Batch
     from hookline.stores.postgres.connection import Connection
 
 _ITEM: Final = {
     "webhook_id": "bytea", "event_key": "bytea", "added_at": "bigint", "ordering_key": "text", "size": "integer",
+    "batch_id": "bytea",
 }  # fmt: skip
 _ADD: Final = f"""
 INSERT INTO batch_items ({", ".join(_ITEM)}) SELECT {selected(_ITEM)} FROM {unnest(_ITEM)}
@@ -27,53 +32,90 @@ ON CONFLICT DO NOTHING
 _WAITING: Final = f"""
 SELECT event_key, ordering_key, size, added_at FROM batch_items
 WHERE webhook_id = $1 AND batch_id IS NULL
-ORDER BY event_key LIMIT {batches.LOOKED_AT} FOR UPDATE SKIP LOCKED
+ORDER BY event_key LIMIT {batches.LOOKED_AT}
 """
 _NEW: Final = columns.DELIVERY | {"epoch": "bigint"}
 _INSERT: Final = f"INSERT INTO deliveries ({', '.join(_NEW)}) SELECT {selected(_NEW)} FROM {unnest(_NEW)}"
-_PUT_IN: Final = "UPDATE batch_items SET batch_id = $1 WHERE webhook_id = $2 AND event_key = ANY($3::bytea[])"
-_POSITION: Final = """
+_MEMBER: Final = {"event_key": "bytea", "batch_id": "bytea"}
+_PUT_IN: Final = f"""
+UPDATE batch_items i SET batch_id = given.batch_id FROM {unnest(_MEMBER, first=2)}
+WHERE i.webhook_id = $1 AND i.event_key = given.event_key
+"""
+_FORMED: Final = {"webhook_id": "bytea", "id": "bytea"}
+_POSITION: Final = f"""
 UPDATE deliveries d SET next_attempt_at = NULL, position = (
     SELECT min(e.seq) FROM batch_items i
     JOIN events e ON e.organization_id = d.organization_id AND e.key = i.event_key
     WHERE i.batch_id = d.batch_id
 )
-WHERE d.webhook_id = $1 AND d.id = $2
+FROM {unnest(_FORMED)}
+WHERE d.webhook_id = given.webhook_id AND d.id = given.id
 """
+_OLDEST_FIRST: Final = attrgetter("event_key")
 _DROP: Final = "DELETE FROM batch_items WHERE webhook_id = $1 AND batch_id IS NULL"
 
 
-async def add(connection: Connection, items: list[rows.Row]) -> None:
+async def add(connection: Connection, items: Iterable[rows.Row]) -> None:
     """Have events wait for a batch. items: see ``rows.batch_item_row``."""
+    await _insert(connection, [(*item, None) for item in items])
+
+
+async def form(connection: Connection, batch: Batch) -> None:
+    """Form batches of what waits and of what this transaction brings; what is left of that waits from now on.
+
+    An event that goes into a batch at once is written with it, which saves the row's second version.
+    """
+    placed: dict[tuple[Key, Key], Key] = {}
+    lined_up: list[Delivery] = []
+    for place, write in batch.of(FormBatches):
+        batch.results[place] = formed = await _form(connection, batch, write, placed)
+        lined_up += [one for one in formed.deliveries if one.ordering_key is not None]
+    await _insert(connection, [(*item, placed.get(item[:2])) for item in batch.items])
+    await _line_up(connection, batch, lined_up)
+
+
+async def _form(
+    connection: Connection, batch: Batch, write: FormBatches, placed: dict[tuple[Key, Key], Key]
+) -> Formed:
+    """placed: (webhook, event) of this transaction's items to their batch; what is formed of them is added."""
+    webhook_id = write.webhook_id
+    await order.lock(connection, [webhook_id])
+    found = await connection.fetch(_WAITING, webhook_id)
+    new = [item for item in batch.items if item[0] == webhook_id and item[:2] not in placed]
+    waiting = [batches.Item(*row) for row in found]
+    waiting += [batches.Item(key, line, size, added_at) for _, key, added_at, line, size in new]
+    waiting.sort(key=_OLDEST_FIRST)
+    groups = batches.form(write, waiting)
+    made = [batches.delivery_of(write, group) for group in groups]
+    if made:
+        new_keys = {item[1] for item in new}
+        waited: list[tuple[Key, Key]] = []
+        for one, group in zip(made, groups, strict=True):
+            keys = [item.event_key for item in group.items]
+            placed.update({(webhook_id, key): one.id for key in keys if key in new_keys})
+            waited += [(key, one.id) for key in keys if key not in new_keys]
+        added = [(*rows.delivery_row(one), rows.claimed_by(one, write.epoch)) for one in made]
+        await connection.execute(_INSERT, *transposed(added, _NEW))
+        if not write.is_claimed:
+            batch.notices.add("deliveries")
+        if waited:
+            await connection.execute(_PUT_IN, webhook_id, *transposed(waited, _MEMBER))
+    return batches.formed(made, waiting, groups)
+
+
+async def _insert(connection: Connection, items: list[rows.Row]) -> None:
     if items:
         await connection.execute(_ADD, *transposed(items, _ITEM))
 
 
-async def form(connection: Connection, batch: Batch) -> None:
-    for place, write in batch.of(FormBatches):
-        batch.results[place] = await _form(connection, batch, write)
-
-
-async def _form(connection: Connection, batch: Batch, write: FormBatches) -> Formed:
-    await order.lock(connection, [write.webhook_id])
-    found = await connection.fetch(_WAITING, write.webhook_id)
-    waiting = [batches.Item(*row) for row in found]
-    groups = batches.form(write, waiting)
-    made = []
-    for group in groups:
-        delivery = batches.delivery_of(write, group)
-        row = (*rows.delivery_row(delivery), rows.claimed_by(delivery, write.epoch))
-        await connection.execute(_INSERT, *transposed([row], _NEW))
-        keys = [item.event_key for item in group.items]
-        await connection.execute(_PUT_IN, delivery.batch_id, write.webhook_id, keys)
-        if delivery.ordering_key is not None:
-            await connection.execute(_POSITION, write.webhook_id, delivery.id)
-            line = (write.webhook_id, delivery.ordering_key, rows.to_ms(write.at))
-            await order.release(connection, batch, [line])
-        elif not write.is_claimed:
-            batch.notices.add("deliveries")
-        made.append(delivery)
-    return batches.formed(made, waiting, groups)
+async def _line_up(connection: Connection, batch: Batch, ordered: Sequence[Delivery]) -> None:
+    """Give batches that stand in line their places, and the first of each line its time."""
+    lines = {(one.webhook_id, one.ordering_key or ""): rows.to_ms(one.created_at) for one in ordered}
+    if lines:
+        await connection.execute(
+            _POSITION, *transposed([(one.webhook_id, one.id) for one in ordered], _FORMED)
+        )
+        await order.release(connection, batch, [(*line, at) for line, at in sorted(lines.items())])
 
 
 async def drop(connection: Connection, webhook_id: Key) -> None:

@@ -27,7 +27,6 @@ from hookline.ports import (
     CloseConversation,
     FanOut,
     Finish,
-    FormBatches,
     KeepArtifact,
     KeepRequest,
     OpenConversation,
@@ -73,8 +72,8 @@ _MOST_TRIES: Final = 4
 # A signal's text stands inside a statement, so it holds nothing that could end it.
 _PLAIN: Final = re.compile(r"[a-z0-9:, ]*", re.ASCII)
 
-# What brings new rows comes first, then what runs, then what ends, with the events that come of it; a claim comes
-# last and finds what all these freed.
+# What brings new rows comes first, then what runs, then what ends, with the events that come of it and the batches
+# made of these; a claim comes last and finds what all these freed.
 _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (KeepRequest, publishing.keep_requests),
     (Attribute, reruns.attribute),
@@ -92,7 +91,6 @@ _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (FanOut, publishing.fan_out),
     (Reopen, settling.reopen),
     (Shift, settling.shift),
-    (FormBatches, batches.form),
     (AdoptExecutions, running.adopt),
     (ClaimExecutions, running.claim),
     (SettleMail, alerts.settle_mails),
@@ -130,7 +128,7 @@ class PostgresLedger(Connected):
             if not batch.notices and not batch.has_batched:
                 await publishing.insert_events(connection, batch)
                 return
-            await _in_transaction(connection, batch, (publishing.insert_events,))
+            await _in_transaction(connection, batch, (publishing.insert_events, batches.form))
             return
         await _in_transaction(connection, batch, (self._open_batch, *_steps(batch.types)))
 
@@ -146,7 +144,7 @@ class PostgresLedger(Connected):
 def _steps(types: set[type]) -> list[Step]:
     steps = [step for kind, step in _ORDER if kind in types]
     claim = [settling.claim] if ClaimDeliveries in types else []
-    return [*steps, publishing.insert_events, *claim]
+    return [*steps, publishing.insert_events, batches.form, *claim]
 
 
 async def _in_transaction(connection: Connection, batch: Batch, steps: Iterable[Step]) -> None:

@@ -224,7 +224,7 @@ async def insert_events(connection: Connection, batch: Batch) -> None:
         refused = frozenset(row[0] for row in await connection.fetch(_INSERT_EVENTS, *event_arrays(batch)))
         if batch.ordered:
             await order.place(connection, batch, batch.ordered)
-        await batches.add(connection, _items(batch, refused))
+        batch.items = _items(batch, refused)
     batch.answer_publishes(refused)
 
 

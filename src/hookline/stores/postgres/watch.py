@@ -35,9 +35,9 @@ WITH RECURSIVE lanes AS (
 _WAITING: Final = LANES + "SELECT webhook_id, lane, next_attempt_at FROM lanes"
 
 _BATCH_EVENTS: Final = f"""
-SELECT {rows.listed(rows.EVENT)} FROM events
-WHERE organization_id = $1 AND key = ANY(ARRAY(SELECT event_key FROM batch_items WHERE batch_id = $2))
-ORDER BY seq
+SELECT {rows.listed(rows.EVENT, of="e")} FROM batch_items i
+JOIN events e ON e.organization_id = $1 AND e.key = i.event_key
+WHERE i.batch_id = $2 ORDER BY CASE WHEN i.ordering_key IS NULL THEN i.event_key END, e.seq
 """
 _BATCHED: Final = f"""
 SELECT i.webhook_id, {rows.listed(rows.DELIVERY, of="d")} FROM batch_items i

@@ -115,7 +115,7 @@ _ENDING: Final = f"""
 _BATCH_EVENTS: Final = f"""
     SELECT {listed(EVENT, of="e")} FROM batch_items AS i
     JOIN events AS e ON e.organization_id = ? AND e.key = i.event_key
-    WHERE i.batch_id = ? ORDER BY e.seq
+    WHERE i.batch_id = ? ORDER BY CASE WHEN i.ordering_key IS NULL THEN i.event_key END, e.seq
 """
 _BATCHED: Final = f"""
     SELECT i.webhook_id, {listed(DELIVERY, of="d")} FROM batch_items AS i

@@ -1,0 +1,59 @@
+"""Recent: events that this node wrote a moment ago and that wait for a batch, so that wording it reads nothing.
+
+A memory, never the truth: it is bounded in bytes, what is oldest goes first, and a batch of which it lacks an event is
+read from the table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hookline.model.events import Event
+    from hookline.model.ids import Key
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of all events kept: some hundred times what a node words at a time, small beside the memory of a node."""
+
+_EVENT_BYTES: Final = 1024
+"""What an event takes besides its data, about."""
+
+_MOST_BATCHES: Final = 1_000
+"""Of which the members are known. One that is not sent soon (its webhook has a rate, or rests) is read when it is."""
+
+
+class Recent:
+    """One per node."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._events: dict[Key, Event] = {}
+        self._batches: dict[Key, Sequence[Key]] = {}
+
+    def __repr__(self) -> str:
+        return f"Recent({len(self._events)} events, {self._bytes} bytes)"
+
+    def keep(self, event: Event) -> None:
+        """An event was stored and waits for a batch."""
+        if event.key in self._events:
+            return
+        self._events[event.key] = event
+        self._bytes += len(event.data) + _EVENT_BYTES
+        while self._bytes > self._most_bytes:
+            oldest = self._events.pop(next(iter(self._events)))
+            self._bytes -= len(oldest.data) + _EVENT_BYTES
+
+    def formed(self, batch_id: Key, members: Sequence[Key]) -> None:
+        """A batch was stored. members: its events, in the order in which it words them."""
+        self._batches[batch_id] = members
+        if len(self._batches) > _MOST_BATCHES:
+            del self._batches[next(iter(self._batches))]
+
+    def take(self, batch_id: Key) -> list[Event] | None:
+        """The events of a batch, once; None when they must be read."""
+        found = [self._events.get(key) for key in self._batches.pop(batch_id, ())]
+        events = [event for event in found if event is not None]
+        return events if events and len(events) == len(found) else None
