@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 import pytest
@@ -206,3 +206,56 @@ async def test_what_a_forming_leaves_is_told_with_its_age_and_its_fullest_group(
     assert len(formed.deliveries) == 1
     assert (formed.left, formed.fullest) == (3, 3)
     assert formed.waits_since == began + timedelta(seconds=2)
+
+
+async def test_a_batch_is_worded_alike_from_memory_and_from_the_table(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P4: a node that dies after the send words the batch again from the table, and sends the same bytes."""
+    async with running(store) as bed:
+        await bed.webhook(dialect="agenticflow", batch={"max_events": 20, "max_wait_seconds": 60})
+        with monkeypatch.context() as patch:
+            patch.setattr(type(store), "batch_events", _unread)
+            await asyncio.gather(*[bed.publish(data=b'{"n":%d}' % number) for number in range(20)])
+            (request,) = await bed.sender.received(1)
+            (batch,) = await bed.until_deliveries(lambda found: [one.last_status for one in found] == [200])
+        again = await bed.node.deliverer.wording.whole_of(bed.organization_id, batch.id)
+
+    assert again is not None
+    assert again[0] == request.body
+    assert sorted(_numbers(request)) == list(range(20))
+
+
+async def _unread(*_: object, **__: object) -> NoReturn:
+    raise AssertionError("the batch was read from the table")
+
+
+async def test_events_and_the_forming_of_their_batch_may_share_a_transaction(store: Store) -> None:
+    """Nothing is formed twice, and nothing is left out, whichever of the two the transaction carries out first."""
+    async with running(store) as bed:
+        webhook = await bed.webhook(batch={"max_events": 100, "max_wait_seconds": 60})
+        now = bed.node.clock.now()
+        form = FormBatches(
+            epoch=bed.node.lease.epoch,
+            organization_id=bed.organization_id,
+            webhook_id=webhook.id,
+            revision=webhook.revision,
+            max_events=3,
+            max_bytes=1_000_000,
+            added_before=now - timedelta(hours=1),
+            at=now,
+        )
+        formed: list[Formed] = []
+        for number in range(0, 14, 2):
+            publishing = asyncio.gather(*[bed.publish(data=b"%d" % one) for one in (number, number + 1)])
+            await asyncio.sleep(0)  # both are posted, and wait for the same commit as what follows
+            result = await bed.node.committer.commit(form)
+            assert isinstance(result, Formed)
+            formed.append(result)
+            await publishing
+        result = await bed.node.committer.commit(form)
+        assert isinstance(result, Formed)
+
+    members = [key for one in (*formed, result) for keys in one.members for key in keys]
+    assert len(members) == len(set(members)) == 12
+    assert result.left == 2

@@ -36,10 +36,11 @@ ORDER BY event_key LIMIT {batches.LOOKED_AT}
 """
 _NEW: Final = columns.DELIVERY | {"epoch": "bigint"}
 _INSERT: Final = f"INSERT INTO deliveries ({', '.join(_NEW)}) SELECT {selected(_NEW)} FROM {unnest(_NEW)}"
-_MEMBER: Final = {"event_key": "bytea", "batch_id": "bytea"}
+# The webhook travels with each row: named once, the planner of a small table reads all of its rows for each given one.
+_MEMBER: Final = {"webhook_id": "bytea", "event_key": "bytea", "batch_id": "bytea"}
 _PUT_IN: Final = f"""
-UPDATE batch_items i SET batch_id = given.batch_id FROM {unnest(_MEMBER, first=2)}
-WHERE i.webhook_id = $1 AND i.event_key = given.event_key
+UPDATE batch_items i SET batch_id = given.batch_id FROM {unnest(_MEMBER)}
+WHERE i.event_key = given.event_key AND i.webhook_id = given.webhook_id
 """
 _FORMED: Final = {"webhook_id": "bytea", "id": "bytea"}
 _POSITION: Final = f"""
@@ -89,17 +90,17 @@ async def _form(
     made = [batches.delivery_of(write, group) for group in groups]
     if made:
         new_keys = {item[1] for item in new}
-        waited: list[tuple[Key, Key]] = []
+        waited: list[rows.Row] = []
         for one, group in zip(made, groups, strict=True):
             keys = [item.event_key for item in group.items]
             placed.update({(webhook_id, key): one.id for key in keys if key in new_keys})
-            waited += [(key, one.id) for key in keys if key not in new_keys]
+            waited += [(webhook_id, key, one.id) for key in keys if key not in new_keys]
         added = [(*rows.delivery_row(one), rows.claimed_by(one, write.epoch)) for one in made]
         await connection.execute(_INSERT, *transposed(added, _NEW))
         if not write.is_claimed:
             batch.notices.add("deliveries")
         if waited:
-            await connection.execute(_PUT_IN, webhook_id, *transposed(waited, _MEMBER))
+            await connection.execute(_PUT_IN, *transposed(waited, _MEMBER))
     return batches.formed(made, waiting, groups)
 
 
