@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from hookline.model.executions import Artifact
-from hookline.stores.rows import from_ms, to_ms
+from hookline.stores.rows.table import AS_IS, INSTANT, Table
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+_ARTIFACTS: Final = Table(
+    Artifact,
+    execution_id=AS_IS,
+    name=AS_IS,
+    content_type=AS_IS,
+    size=AS_IS,
+    digest=AS_IS,
+    blob_id=AS_IS,
+    created_at=INSTANT,
+)
 
-    from hookline.stores.rows import Row
-
-ARTIFACT: Final = ("execution_id", "name", "content_type", "size", "digest", "blob_id", "created_at")
-
-
-def artifact_row(artifact: Artifact) -> Row:
-    return (
-        artifact.execution_id,
-        artifact.name,
-        artifact.content_type,
-        artifact.size,
-        artifact.digest,
-        artifact.blob_id,
-        to_ms(artifact.created_at),
-    )
-
-
-def artifact_from(row: Sequence[Any]) -> Artifact:
-    return Artifact(
-        execution_id=row[0],
-        name=row[1],
-        content_type=row[2],
-        size=row[3],
-        digest=row[4],
-        blob_id=row[5],
-        created_at=from_ms(row[6]),
-    )
+ARTIFACT = _ARTIFACTS.columns
+artifact_row, artifact_from = _ARTIFACTS.row, _ARTIFACTS.value

@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 """Values in the order of the column list they belong to."""
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MS: Final = timedelta(milliseconds=1)
-"""On hot paths ``(at - EPOCH) // MS`` stands in place, without a call."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 MINUTE_MS: Final = 60_000
 
 
 def to_ms(at: datetime) -> int:
     """Milliseconds since 1970 UTC. Exact: no float in between."""
-    return (at - EPOCH) // MS
+    return (at - _EPOCH) // _MS
 
 
 def from_ms(ms: int) -> datetime:
@@ -32,7 +31,7 @@ def from_ms(ms: int) -> datetime:
 
 
 def maybe_ms(at: datetime | None) -> int | None:
-    return None if at is None else (at - EPOCH) // MS
+    return None if at is None else (at - _EPOCH) // _MS
 
 
 def maybe_at(ms: int | None) -> datetime | None:
