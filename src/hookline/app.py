@@ -22,7 +22,7 @@ from hookline import __version__, failpoints
 from hookline.api.app import build_application
 from hookline.api.front import HealthOnly
 from hookline.api.server import HttpServer
-from hookline.api.services import ApiSettings
+from hookline.api.services import ApiSettings, Upkeep
 from hookline.core.addresses import AddressPolicy
 from hookline.core.mail_server import default_sender, read_mail_server
 from hookline.engine.clock import SystemClock
@@ -158,6 +158,7 @@ class Server:
             retry_time_scale=settings.retry_time_scale,
             max_body_bytes=settings.max_body_bytes,
             trusted_proxies=settings.trusted_proxies,
+            upkeep=_upkeep(settings),
         )
         application = Dashboard(build_application(node, told, policy), node, told)
         door = application if "receive" in settings.roles else HealthOnly(application)
@@ -392,6 +393,17 @@ def _shown_host(host: str) -> str:
 def _proxy(settings: Settings) -> EgressProxy | None:
     url = _text(settings.egress_proxy)
     return None if url is None else parse_proxy(url)
+
+
+def _upkeep(settings: Settings) -> Upkeep:
+    return Upkeep(
+        retention_days=settings.retention_days,
+        payload_retention_days=settings.payload_retention_days or settings.retention_days,
+        held_retention_days=settings.held_retention_days,
+        retention_max_bytes=settings.retention_max_bytes,
+        disable_after_days=settings.disable_after_days,
+        mail=settings.smtp_url is not None,
+    )
 
 
 def _text(secret: Any) -> str | None:

@@ -32,7 +32,7 @@ def test_an_execution_is_told_from_its_start_to_its_deliveries(site: World, visi
 
     timeline = page.locator(".timeline")
     expect(timeline).to_contain_text("workflow.execution.completed", timeout=10_000)
-    expect(timeline).to_contain_text(re.compile(r"attempt 1: delivered \(200\)"), timeout=10_000)
+    expect(timeline).to_contain_text(re.compile(r"attempt 1 to Good .*: delivered \(200\)"), timeout=10_000)
     expect(page.get_by_label("Log")).to_contain_text("priced")
     page.get_by_role("button", name="Run again").click()
     expect(page.get_by_text("Started again from the same bytes.")).to_be_visible()

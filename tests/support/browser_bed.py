@@ -49,7 +49,13 @@ def keep(page: Page, name: str) -> None:
     folder = os.environ.get("HOOKLINE_PICTURES")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        # As high as the page is: a chart is empty for a moment when its window changes while it is photographed.
+        size = page.viewport_size or {"width": 1280, "height": 720}
+        height = max(size["height"], page.evaluate("document.documentElement.scrollHeight"))
+        page.set_viewport_size({"width": size["width"], "height": height})
+        page.wait_for_timeout(100)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.set_viewport_size(size)
 
 
 def paths_of(site: World) -> dict[str, str]:
@@ -79,5 +85,17 @@ def paths_of(site: World) -> dict[str, str]:
         "request": f"/ui/requests/{request['id']}",
         "instances": "/ui/instances",
         "settings": "/ui/settings",
+        "alerts": "/ui/alerts",
+        "organizations": "/ui/organizations",
+        "event-types": "/ui/event-types",
+        "conversations": "/ui/conversations",
+        "conversation-new": "/ui/conversations/new",
+        "jobs": "/ui/jobs",
+        "job-new": "/ui/jobs/new",
+        "robots": "/ui/robots",
+        "robot-new": "/ui/robots/new",
+        "scripts": "/ui/scripts",
+        "script-new": "/ui/scripts/new",
+        "script-agent-new": "/ui/script-agents/new",
         "webhook-edit": f"/ui/webhooks/{webhook['id']}/edit",
     }

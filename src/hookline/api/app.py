@@ -77,6 +77,7 @@ ROUTERS = (
     robots.router,
     scripts.router,
     events.router,
+    events.catalogue,
     overview.router,
     sign_in.router,
     system.router,

@@ -1,12 +1,21 @@
 """``/api/v1/events``: the ascending feed, and one event with what it owes. Publishing is a hot route."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from hookline.api.deliveries import viewer
-from hookline.api.reply import AtSite, Reader, found_or_missing, raw, reply, when
+from hookline.api.reply import (
+    AtPage,
+    AtSite,
+    Reader,
+    found_or_missing,
+    raw,
+    reply,
+    when,
+)
+from hookline.core.event_types import KIND_ENDED_BY, MEANINGS, OPERATIONAL
 from hookline.model.events import Event
 from hookline.model.ids import OWN_EVENT_ID, public
 from hookline.ports import DeliveryFilter
@@ -20,19 +29,31 @@ _MOST_DELIVERIES = 500
 async def feed(
     site: AtSite,
     caller: Reader,
+    page: AtPage,
     after: Annotated[
         str | None, Query(description="`next` of the page before; the beginning if absent.")
     ] = None,
     types: Annotated[
         list[str] | None, Query(alias="type", description="Only these exact types.", max_length=50)
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    order: Annotated[
+        Literal["oldest", "newest"],
+        Query(
+            description="`newest`: a list for people, from `cursor` on; one that is published now may be missed."
+        ),
+    ] = "oldest",
 ) -> Response:
-    page = await site.services.store.events(
-        caller.organization_id, after=after or None, types=tuple(types or ()), limit=limit
+    wanted = tuple(types or ())
+    if order == "newest":
+        recent = await site.services.store.recent_events(
+            caller.organization_id, before=page.before, types=wanted, limit=page.enough
+        )
+        return page.reply("events", recent, lambda event: event.key, event_view)
+    found = await site.services.store.events(
+        caller.organization_id, after=after or None, types=wanted, limit=page.limit
     )
     # Never null after the first event: whoever keeps `next` goes on from there tomorrow.
-    return reply({"events": [event_view(event) for event in page.events], "next": page.cursor or after})
+    return reply({"events": [event_view(event) for event in found.events], "next": found.cursor or after})
 
 
 @router.get("/{event_id}", summary="Show an event and its deliveries")
@@ -45,6 +66,25 @@ async def show(site: AtSite, caller: Reader, event_id: str) -> Response:
     )
     view = await viewer(site, owed)
     return reply(event_view(event) | {"deliveries": [view(delivery) for delivery in owed]})
+
+
+catalogue = APIRouter(prefix="/api/v1/event-types", tags=["events"])
+
+
+@catalogue.get(
+    "", summary="List the event types that there are without anybody publishing them, and what each says"
+)
+async def list_types(_: Reader) -> Response:
+    shown = [
+        {
+            "type": type_,
+            "description": meaning,
+            "ends_a_run": type_ in KIND_ENDED_BY,
+            "is_operational": type_ in OPERATIONAL,
+        }
+        for type_, meaning in MEANINGS.items()
+    ]
+    return reply({"event_types": shown})
 
 
 def event_view(event: Event) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.deliveries import brief_view
+from hookline.api.identity import Caller
 from hookline.api.publish import EVENT_TYPE
 from hookline.api.reply import (
     AtSite,
     Body,
     RawBody,
     Reader,
+    Writer,
     body_view,
     found_or_missing,
     instant,
@@ -24,9 +26,10 @@ from hookline.api.reply import (
 )
 from hookline.api.services import Site
 from hookline.api.webhooks import WebhookFields, changed_by
+from hookline.core.signing import new_secret
 from hookline.core.templates import TemplateFailedError
 from hookline.engine.explain import Judged, Verdict, reason_of
-from hookline.engine.manage.webhooks import get_webhook
+from hookline.engine.manage.webhooks import blank_webhook, get_webhook
 from hookline.errors import InputError, PayloadGoneError
 from hookline.model.configuration import Stored, Webhook
 from hookline.model.events import Event
@@ -62,14 +65,46 @@ class Preview(Body):
     changes: WebhookFields | None = None
 
 
+@router.post(
+    "/webhooks/dry-run", summary="Say which of the last events a webhook of these `changes` would have got"
+)
+async def dry_run_new(site: AtSite, caller: Writer, body: DryRun) -> Response:
+    return await _dry_run(site, _imagined(site, caller, body.changes), body)
+
+
 @router.post("/webhooks/{webhook_id}/dry-run", summary="Say which of the last events it would have got")
 async def dry_run(site: AtSite, caller: Reader, webhook_id: str, body: DryRun | None = None) -> Response:
     wanted = body or DryRun.model_construct(last=_LAST, since=None, changes=None, bodies=3)
+    return await _dry_run(site, await _tried(site, caller, webhook_id, wanted.changes), wanted)
+
+
+async def _tried(
+    site: Site, caller: Caller, webhook_id: str, changes: WebhookFields | None
+) -> Stored[Webhook]:
+    """A webhook as these changes would make it; nothing is stored."""
+    id = key_in_path("webhook", webhook_id)
+    stored = await get_webhook(site.services.store, caller.organization_id, id)
+    if changes is None:
+        return stored
+    return msgspec.structs.replace(stored, document=changed_by(site, stored.document, changes))
+
+
+def _imagined(site: Site, caller: Caller, fields: WebhookFields | None) -> Stored[Webhook]:
+    """A webhook that is not there. Its secret can be any: nothing is signed."""
+    now = site.services.clock.now()
+    blank = blank_webhook(site.services.vault, new_secret(bytes(32)))
+    return Stored(
+        id=new_key(),
+        organization_id=caller.organization_id,
+        document=blank if fields is None else changed_by(site, blank, fields),
+        revision=1,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def _dry_run(site: Site, stored: Stored[Webhook], wanted: DryRun) -> Response:
     services = site.services
-    stored = await get_webhook(services.store, caller.organization_id, key_in_path("webhook", webhook_id))
-    if wanted.changes is not None:
-        document = changed_by(site, stored.document, wanted.changes)
-        stored = msgspec.structs.replace(stored, document=document)
     judged = await services.explainer.dry_run(stored, last=wanted.last, since=instant(wanted.since, "since"))
     fitting = [one.event for one in judged if one.mismatch is None]
     readable = [event for event in fitting if not event.is_stripped]
@@ -101,20 +136,26 @@ async def explain(site: AtSite, caller: Reader, event_id: str) -> Response:
     )
 
 
+@router.post("/webhooks/preview", summary="Show what a webhook of these `changes` would send for an event")
+async def preview_new(site: AtSite, caller: Writer, raw_body: RawBody, body: Preview) -> Response:
+    return await _preview(site, _imagined(site, caller, body.changes), body, member(raw_body, "data"))
+
+
 @router.post(
     "/webhooks/{webhook_id}/preview", summary="Show what it would send for an event, without sending"
 )
 async def preview(
     site: AtSite, caller: Reader, webhook_id: str, raw_body: RawBody, body: Preview | None = None
 ) -> Response:
-    wanted, services = body or Preview(), site.services
-    stored = await get_webhook(services.store, caller.organization_id, key_in_path("webhook", webhook_id))
-    if wanted.changes is not None:
-        document = changed_by(site, stored.document, wanted.changes)
-        stored = msgspec.structs.replace(stored, document=document)
-    event = await _previewed(site, caller.organization_id, wanted, member(raw_body, "data"))
+    wanted = body or Preview()
+    stored = await _tried(site, caller, webhook_id, wanted.changes)
+    return await _preview(site, stored, wanted, member(raw_body, "data"))
+
+
+async def _preview(site: Site, stored: Stored[Webhook], wanted: Preview, data: bytes | None) -> Response:
+    event = await _previewed(site, stored.organization_id, wanted, data)
     named = {"event_id": event.public_id, "type": event.type}
-    content_type = {"content_type": services.explainer.content_type(stored)}
+    content_type = {"content_type": site.services.explainer.content_type(stored)}
     return reply(named | content_type | await _worded(site, stored, event))
 
 

@@ -45,6 +45,20 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Document)
 
 
+class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
+    """How long what is stored is kept and when its owners are told, as the operator set it. Shown, not used, here.
+
+    retention_max_bytes: 0 for no bound.  mail: whether there is a mail server.
+    """
+
+    retention_days: float = 30.0
+    payload_retention_days: float = 30.0
+    held_retention_days: float = 30.0
+    retention_max_bytes: int = 0
+    disable_after_days: float = 5.0
+    mail: bool = False
+
+
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the API needs of the settings.
 
@@ -60,6 +74,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_time_scale: float = 1.0
     max_body_bytes: int = 1 << 20
     trusted_proxies: tuple[Network, ...] = ()
+    upkeep: Upkeep = Upkeep()
 
     def __repr__(self) -> str:
         return f"ApiSettings({self.public_url!r}, version={self.version!r})"

@@ -79,6 +79,13 @@ def percentile(buckets: Counter[int], percent: int) -> int | None:
     raise AssertionError("a percentile lies in some bucket")
 
 
+def _latency_of(minutes: Sequence[Minute]) -> dict[str, int | None]:
+    latency: Counter[int] = Counter()
+    for minute in minutes:
+        latency.update(minute.latency)
+    return {f"p{percent}": percentile(latency, percent) for percent in (50, 95)}
+
+
 def _upper_end(bucket: int) -> int:
     """Bucket n holds 2^n - 1 to 2^(n+1) - 2 milliseconds."""
     return (1 << (bucket + 1)) - 2
@@ -107,6 +114,7 @@ def _series(minutes: Sequence[Minute], step: int) -> list[dict[str, Any]]:
             "failed": sum(minute.exhausted for minute in group),
             "attempts": sum(minute.attempts for minute in group),
             "failed_attempts": sum(minute.failed_attempts for minute in group),
+            "latency_ms": _latency_of(group),
         }
         for at, group in sorted(points.items())
     ]

@@ -13,7 +13,7 @@ from hookline.api.metrics import metrics_text
 from hookline.api.publish import MOST_EVENTS
 from hookline.api.reply import Admin, AtSite, Body, Reader, reply
 from hookline.api.services import Site
-from hookline.core.event_types import OPERATIONAL
+from hookline.core.event_types import MEANINGS
 from hookline.dialects import NAMES
 from hookline.engine.reseal import reseal
 from hookline.errors import HooklineError, InputError, StorageError
@@ -23,20 +23,6 @@ router = APIRouter(tags=["system"])
 _PING_SECONDS = 2.0
 # Of one call: well within what clients and proxies wait.
 _RESEAL_SECONDS = 5.0
-
-EVENT_TYPES = (
-    "workflow.execution.started",
-    "workflow.execution.completed",
-    "workflow.execution.failed",
-    "workflow.step.completed",
-    "agent.conversation.started",
-    "agent.conversation.completed",
-    "agent.message.received",
-    "agent.message.sent",
-    "agent.message.failed",
-    *sorted(OPERATIONAL),
-)
-"""What this version emits by itself; any other type may be published."""
 
 
 class BackupBody(Body):
@@ -70,7 +56,7 @@ async def metrics(site: AtSite) -> Response:
 
 @router.get("/api/v1/meta", summary="Source addresses, limits, versions")
 async def meta(site: AtSite, _: Reader) -> Response:
-    settings = site.settings
+    settings, upkeep = site.settings, site.settings.upkeep
     return reply(
         {
             "version": settings.version,
@@ -78,13 +64,20 @@ async def meta(site: AtSite, _: Reader) -> Response:
             "public_url": settings.public_url,
             "source_ips": settings.source_ips,
             "dialects": NAMES,
-            "event_types": EVENT_TYPES,
+            "event_types": tuple(MEANINGS),
             "limits": {
                 "body_bytes": settings.max_body_bytes,
                 "events_per_request": MOST_EVENTS,
                 "requests_per_second_and_url": RATE_PER_SECOND,
                 "page": 500,
             },
+            "retention": {
+                "days": upkeep.retention_days,
+                "payload_days": upkeep.payload_retention_days,
+                "held_days": upkeep.held_retention_days,
+                "max_bytes": upkeep.retention_max_bytes,
+            },
+            "alerts": {"mail": upkeep.mail, "disable_after_days": upkeep.disable_after_days},
             "retry_time_scale": settings.retry_time_scale,
         }
     )

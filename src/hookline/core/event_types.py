@@ -47,6 +47,30 @@ DELIVERY_EXHAUSTED: Final = "delivery.exhausted"
 OPERATIONAL: Final = frozenset({WEBHOOK_DISABLED, WEBHOOK_RECOVERED, DELIVERY_EXHAUSTED})
 """How deliveries fare, told as events. Each names a webhook in its data, to which it never goes."""
 
+MEANINGS: Final = {
+    "workflow.execution.started": "A workflow began to run.",
+    "workflow.step.completed": "A step of a workflow has ended; its result is stored and it is not run again.",
+    "workflow.execution.completed": "A workflow has ended well; its result is in the data.",
+    "workflow.execution.failed": "A workflow failed, was killed, ran out of time or was lost; the data says which.",
+    "agent.conversation.started": "Somebody began to talk with an agent.",
+    "agent.message.received": "An agent was given a message: a turn of the conversation begins.",
+    "agent.message.sent": "An agent answered: the turn has ended well.",
+    "agent.message.failed": "An agent could not answer: the turn has failed.",
+    CONVERSATION_ENDED: "A conversation was settled, by the agent, by a caller or by silence.",
+    "script.execution.started": "A script agent was launched.",
+    "script.execution.ended": "A script has ended, well or not; the data says how.",
+    "robot.run.started": "A robot began a run.",
+    "robot.run.completed": "A robot has ended its run; what it captured is in the data.",
+    "robot.run.failed": "A robot could not end its run.",
+    "render.job.started": "A movie began to be rendered.",
+    "render.job.completed": "A movie is rendered; the data has the link to it.",
+    "render.job.failed": "A movie could not be rendered.",
+    WEBHOOK_DISABLED: "A webhook was disabled; what it is owed is held. Never told to that webhook.",
+    WEBHOOK_RECOVERED: "A webhook that was failing works again. Never told to that webhook.",
+    DELIVERY_EXHAUSTED: "A delivery was given up after its last attempt. Never told to its webhook.",
+}
+"""What each type says, in one sentence. Any other type may be published, and so may these."""
+
 _ON_THE_WAY: Final = frozenset({*STARTED.values(), "workflow.step.completed", "agent.message.received"})
 """Started and step events, and what opens an agent's turn."""
 

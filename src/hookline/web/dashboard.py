@@ -99,10 +99,10 @@ class Dashboard:
             try:
                 return await self._show(page, request, session)
             except (Refusal, HooklineError) as error:
-                return self._refused(request, session, error)
+                return await self._refused(request, session, error)
             except Exception:  # noqa: BLE001 -- a page that fails says so; the log has the rest
                 _log.exception("page_failed", page=page.path)
-                return self._error(
+                return await self._error(
                     session, 500, "Something went wrong on our side. The server's log says what."
                 )
 
@@ -122,19 +122,26 @@ class Dashboard:
         told = await page.answer(visit)
         if isinstance(told, Away):
             target = f"{told.to}{'&' if '?' in told.to else '?'}done={told.word}" if told.word else told.to
+            if told.session is not None:
+                return self._signed_in(told.session, target)
             return RedirectResponse(target, 303, _POLICY)
-        return self._html(told.template, self._context(session, visit) | told.context, told.status)
+        if told.block is not None:
+            return self._sent(await self._block(visit, told), told.status)
+        context = await self._context(session, visit) | told.context
+        return self._html(told.template, context, told.status)
 
-    def _block(self, visit: Visit, view: View) -> str:
-        context = self._context(visit.session, visit) | view.context
-        return self._renderer.block(view.template, "live", context)
+    async def _block(self, visit: Visit, view: View) -> str:
+        context = await self._context(visit.session, visit) | view.context
+        return self._renderer.block(view.template, view.block or "live", context)
 
     async def _is_alive(self, request: Request) -> bool:
         return await self._sessions.read(request.cookies.get(COOKIE)) is not None
 
-    def _context(self, session: Session, visit: Visit | None) -> dict[str, Any]:
+    async def _context(self, session: Session, visit: Visit | None) -> dict[str, Any]:
+        organization = await self._services.organization(session.organization_id)
         return {
             "session": session,
+            "organization": "" if organization is None else organization.document.name,
             "csrf": self._sessions.token(session),
             "visit": visit,
             "path": "" if visit is None else visit.path,
@@ -144,24 +151,27 @@ class Dashboard:
         }
 
     def _html(self, template: str, context: Mapping[str, Any], status: int = 200) -> Response:
-        return Response(self._renderer.page(template, context), status, _POLICY, "text/html; charset=utf-8")
+        return self._sent(self._renderer.page(template, context), status)
 
-    def _refused(self, request: Request, session: Session, error: Refusal | HooklineError) -> Response:
+    def _sent(self, text: str, status: int) -> Response:
+        return Response(text, status, _POLICY, "text/html; charset=utf-8")
+
+    async def _refused(self, request: Request, session: Session, error: Refusal | HooklineError) -> Response:
         if isinstance(error, UnauthorizedError) or (isinstance(error, Refusal) and error.status == 401):
             return _to_login(request)
         status = error.status if isinstance(error, Refusal) else status_of(error)
-        return self._error(session, status, error.message)
+        return await self._error(session, status, error.message)
 
-    def _error(self, session: Session | None, status: int, message: str) -> Response:
+    async def _error(self, session: Session | None, status: int, message: str) -> Response:
         context = {"status": status, "message": message}
         if session is None:
             return self._html("bare.html", context, status)
-        return self._html("error.html", self._context(session, None) | context, status)
+        return self._html("error.html", await self._context(session, None) | context, status)
 
     async def _not_here(self, request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         session = await self._sessions.read(request.cookies.get(COOKIE))
-        return self._error(session, exc.status_code, "There is no such page.")
+        return await self._error(session, exc.status_code, "There is no such page.")
 
     # --- signing in and out ---
 
@@ -188,7 +198,9 @@ class Dashboard:
     async def _sign_in(self, request: Request) -> Response:
         session = await self._sessions.read(request.query_params.get("link"))
         if session is None:
-            return self._error(None, 403, "This link is not valid, or it has expired. Ask for a new one.")
+            return await self._error(
+                None, 403, "This link is not valid, or it has expired. Ask for a new one."
+            )
         return self._signed_in(self._sessions.prolonged(session), "/")
 
     def _signed_in(self, session: Session, to: str) -> Response:

@@ -24,7 +24,8 @@ class Refusal(Exception):  # noqa: N818 -- it is an answer, not a fault
         self.status = status
         self.code: str = error.get("code", "")
         self.message: str = error.get("message", "")
-        self.details: dict[str, Any] = error.get("details") or {}
+        # Render jobs say the place as their seed does (PF-9).
+        self.details: dict[str, Any] = error.get("details") or {"field": error.get("path")}
 
 
 class Desk:

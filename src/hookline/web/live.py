@@ -33,7 +33,7 @@ def live_answer(
     request: Request,
     page: Page,
     visit: Visit,
-    block: Callable[[Visit, View], str],
+    block: Callable[[Visit, View], Awaitable[str]],
     is_alive: Callable[[], Awaitable[bool]],
 ) -> Response:
     """An endless answer, until the browser leaves or the session ends."""
@@ -46,7 +46,7 @@ def live_answer(
                 told = await page.answer(visit)
             except (Refusal, HooklineError):
                 told = None  # gone meanwhile, or the database is away: what is shown stays
-            text = block(visit, told) if isinstance(told, View) else shown
+            text = await block(visit, told) if isinstance(told, View) else shown
             if text is not None and text != shown:
                 shown, quiet = text, 0
                 yield _message(text)

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import mimetypes
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ import jinja2
 import msgspec
 
 from hookline import __version__
+from hookline.web.forms import is_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,15 +65,19 @@ class Renderer:
         environment.filters |= {
             "ms": duration,
             "day": day,
+            "ago": ago,
             "clock": clock,
             "pretty": pretty,
+            "compact": compact,
             "count": count,
             "short": short,
+            "bytes": size,
         }
         environment.globals |= {
             "asset": lambda name: assets[name].url,
             "version": __version__,
             "tone": tone,
+            "is_at": is_at,
         }
 
     def __repr__(self) -> str:
@@ -93,8 +98,10 @@ _NONE: Final = "\N{EN DASH}"
 # --- how values read ----------------------------------------------------------------------------------------
 
 _TONES: Final = {
-    **dict.fromkeys(("succeeded", "success", "delivered", "active", "completed", "accepted"), "good"),
-    **dict.fromkeys(("running", "in_flight", "pending", "queued", "deploying"), "busy"),
+    **dict.fromkeys(
+        ("succeeded", "success", "sent", "delivered", "active", "completed", "accepted", "resolved"), "good"
+    ),
+    **dict.fromkeys(("running", "in_flight", "pending", "queued", "deploying", "open", "batched"), "busy"),
     **dict.fromkeys(("waiting", "held", "paused", "filtered", "no_match"), "calm"),
     **dict.fromkeys(
         (
@@ -106,6 +113,7 @@ _TONES: Final = {
             "lost",
             "refused",
             "cancelled",
+            "revoked",
             "http_error",
         ),
         "bad",
@@ -140,6 +148,37 @@ def day(at: str | None) -> str:
     return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S") if at else _NONE
 
 
+def ago(at: str) -> str:
+    """How long ago an RFC 3339 instant was, or until it comes, to one unit: ``3 min ago``; a week off, the day.
+
+    Not to the second, so that a page that is kept up to date does not read differently each second: where scripts run,
+    they tell it exactly.
+    """
+    then = datetime.fromisoformat(at)
+    seconds = (datetime.now(UTC) - then).total_seconds()
+    if abs(seconds) < 60:
+        return "just now" if seconds >= 0 else "in a moment"
+    for length, unit in ((3_600, "min"), (86_400, "h"), (604_800, "d")):
+        if abs(seconds) < length:
+            number = f"{abs(seconds) // (length // _PER[unit]):.0f} {unit}"
+            return f"{number} ago" if seconds > 0 else f"in {number}"
+    return then.strftime("%Y-%m-%d")
+
+
+_PER: Final = {"min": 60, "h": 24, "d": 7}
+"""How many of a unit make the next."""
+
+
+def size(value: float) -> str:
+    """A number of bytes as people say it: ``512 B``, ``20 kB``, ``1.4 MB``."""
+    unit = "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1_000:
+            break
+        value, unit = value / 1_000, larger
+    return f"{value:.1f} {unit}" if value < 10 and unit != "B" else f"{value:.0f} {unit}"
+
+
 def count(value: float | None) -> str:
     """A number with thin spaces between thousands."""
     return _NONE if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
@@ -148,7 +187,7 @@ def count(value: float | None) -> str:
 def short(id_: str) -> str:
     """An id for a narrow column: its kind and the end that tells it from its neighbours."""
     word, _, rest = id_.partition("_")
-    return f"{word}_\N{HORIZONTAL ELLIPSIS}{rest[-12:]}" if len(rest) > 14 else id_
+    return f"{word}_\N{HORIZONTAL ELLIPSIS}{rest[-8:]}" if len(rest) > 14 else id_
 
 
 def pretty(value: Any) -> str:
@@ -156,3 +195,8 @@ def pretty(value: Any) -> str:
     if value is None:
         return "null"
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def compact(value: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

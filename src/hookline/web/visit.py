@@ -7,13 +7,14 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
+from hookline.api.sessions import Session
 from hookline.errors import ForbiddenError, InputError
 from hookline.model.states import Scope
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from hookline.api.sessions import Session
+
     from hookline.web.desk import Desk
 
 _MOST_FORM_BYTES = 1 << 20
@@ -23,19 +24,21 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """A page. template: its file; its block ``live`` is what an open page is kept up to date with.
 
     context: what the template needs beside what every page has.
+    block: the one that is sent instead of the whole page, to a script that asked for a part of it.
     """
 
     template: str
     context: dict[str, Any] = {}
     status: int = 200
+    block: str | None = None
 
 
 class Away(msgspec.Struct, frozen=True, kw_only=True):
-    """Go to another page, with a word about what was done. shown_once: a secret that the next page shows, once."""
+    """Go to another page, with a word about what was done. session: the one to go on with, None for the same."""
 
     to: str
     word: str = ""
-    shown_once: dict[str, str] = {}
+    session: Session | None = None
 
 
 class Visit:
@@ -49,6 +52,11 @@ class Visit:
 
     def __repr__(self) -> str:
         return f"Visit({self._request.url.path!r})"
+
+    @property
+    def is_of_script(self) -> bool:
+        """Whether a script of the page asks, for a part of it; else a person, for the whole."""
+        return self._request.headers.get("hx-request") == "true"
 
     @property
     def path(self) -> str:

@@ -42,20 +42,23 @@ async def create_webhook(
             )
     own = fields.get("secret")
     secret = new_secret(secrets.token_bytes(32)) if own is None else check_own_secret(own)
-    blank = Webhook(
-        name="",
-        url="",
-        events=(),
-        sealed_secret=rules.vault.seal(secret.encode(), SIGNING_SECRET),
-        dialect=DEFAULT,
+    webhook = change(
+        rules,
+        blank_webhook(rules.vault, secret),
+        {name: value for name, value in fields.items() if name != "secret"},
     )
-    webhook = change(rules, blank, {name: value for name, value in fields.items() if name != "secret"})
     if not webhook.name:
         webhook = msgspec.structs.replace(webhook, name=parse_target(webhook.url).host[:200])
     stored = await registry.add(
         Webhook, id=new_key(), organization_id=organization_id, document=webhook, names=[], at=now
     )
     return stored, secret
+
+
+def blank_webhook(vault: Vault, secret: str) -> Webhook:
+    """A webhook of which nothing is said yet but its secret."""
+    sealed = vault.seal(secret.encode(), SIGNING_SECRET)
+    return Webhook(name="", url="", events=(), sealed_secret=sealed, dialect=DEFAULT)
 
 
 async def update_webhook(

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hookline.web.pages import (
+    alerts,
+    conversations,
     deliveries,
     events,
     executions,
     instances,
+    jobs,
+    organizations,
     overview,
     replays,
+    robots,
+    scripts,
     settings,
     triggers,
     webhooks,
@@ -22,11 +28,17 @@ if TYPE_CHECKING:
 PAGES: Final[tuple[Page, ...]] = (
     *overview.PAGES,
     *executions.PAGES,
+    *conversations.PAGES,
+    *jobs.PAGES,
+    *robots.PAGES,
+    *scripts.PAGES,
     *deliveries.PAGES,
     *webhooks.PAGES,
     *events.PAGES,
     *replays.PAGES,
     *triggers.PAGES,
     *instances.PAGES,
+    *alerts.PAGES,
     *settings.PAGES,
+    *organizations.PAGES,
 )

@@ -29,12 +29,15 @@ async def overview(visit: Visit) -> View:
         "executions": executions["executions"],
         "deliveries": deliveries["deliveries"],
         "exhausted": troubled["deliveries"],
+        "is_new": not executions["executions"] and not deliveries["deliveries"],
     }
     return View(template="overview.html", context=context)
 
 
 def chart(stats: dict[str, Any]) -> dict[str, Any]:
-    """The series as the chart reads it: every step of the window has a point, those without traffic are 0."""
+    """The series as the charts read it: every step of the window has a point; those without traffic are 0, and have no
+    latency.
+    """
     step = stats["step_seconds"]
     first, last = (int(datetime.fromisoformat(stats[name]).timestamp()) for name in ("since", "until"))
     points = {int(datetime.fromisoformat(point["at"]).timestamp()): point for point in stats["series"]}
@@ -43,7 +46,13 @@ def chart(stats: dict[str, Any]) -> dict[str, Any]:
         "times": times,
         "successful": [points.get(at, {}).get("successful", 0) for at in times],
         "failed": [points.get(at, {}).get("failed_attempts", 0) for at in times],
+        **{name: [_latency(points.get(at), name) for at in times] for name in ("p50", "p95")},
     }
+
+
+def _latency(point: dict[str, Any] | None, name: str) -> int | None:
+    found: int | None = None if point is None else point["latency_ms"][name]
+    return found
 
 
 PAGES: Final = (Page("/", overview),)

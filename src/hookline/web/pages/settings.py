@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hookline.model.states import Scope
 from hookline.web.desk import Refusal, path_of
 from hookline.web.pages.base import Page
 from hookline.web.visit import Away, View
@@ -22,15 +21,16 @@ async def settings(visit: Visit) -> View:
 async def _shown(visit: Visit, **more: Any) -> View:
     """Each part is shown to whoever may ask for it: the API says who that is."""
     context: dict[str, Any] = {"meta": await visit.desk.get("/api/v1/meta"), "scopes": SCOPES}
-    for word, path in (("keys", "keys"), ("members", "members"), ("alerts", "alerts")):
+    for word in ("keys", "members"):
         try:
-            context[word] = (await visit.desk.get(path_of(path), limit=100))[word]
+            context[word] = (await visit.desk.get(path_of(word), limit=100))[word]
         except Refusal as refusal:
             if refusal.status != 403:
                 raise
             context[word] = None
-    told = {"made": None, "link": None, "mail": None, "refusal": None}
-    return View(template="settings.html", context=context | told | more)
+    told = {"made": None, "link": None, "mail": None, "refusal": None, "given": {"name": "", "email": ""}}
+    status = 400 if "refusal" in more else 200
+    return View(template="settings.html", context=context | told | more, status=status)
 
 
 async def make_key(visit: Visit) -> View:
@@ -52,19 +52,13 @@ async def add_member(visit: Visit) -> View | Away:
     try:
         await visit.desk.post("/api/v1/members", body)
     except Refusal as refusal:
-        return await _shown(visit, refusal=refusal)
+        return await _shown(visit, refusal=refusal, given=body)
     return Away(to="/ui/settings", word="saved")
 
 
 async def remove_member(visit: Visit) -> Away:
     await visit.desk.send("DELETE", path_of("members", visit.part("id")))
     return Away(to="/ui/settings", word="deleted")
-
-
-async def snooze(visit: Visit) -> Away:
-    visit.need(Scope.WRITE)
-    await visit.desk.post(f"{path_of('alerts', visit.part('id'))}/snooze")
-    return Away(to="/ui/settings", word="snoozed")
 
 
 async def try_mail(visit: Visit) -> View:
@@ -89,7 +83,6 @@ PAGES: Final = (
     Page("/ui/settings/keys/{id}/revoke", revoke_key, ("POST",)),
     Page("/ui/settings/members", add_member, ("POST",)),
     Page("/ui/settings/members/{id}/remove", remove_member, ("POST",)),
-    Page("/ui/settings/alerts/{id}/snooze", snooze, ("POST",)),
     Page("/ui/settings/mail", try_mail, ("POST",)),
     Page("/ui/settings/link", make_link, ("POST",)),
 )
