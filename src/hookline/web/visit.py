@@ -14,7 +14,6 @@ from hookline.model.states import Scope
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-
     from hookline.web.desk import Desk
 
 _MOST_FORM_BYTES = 1 << 20
