@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hookline.model.events import Event
     from hookline.model.executions import Execution, JournalEntry
     from hookline.model.ids import Key
+    from hookline.ports import Owed
     from hookline.ports.sender import Answer
     from hookline.ports.tracing import Span, Tracer
 
@@ -202,28 +203,25 @@ class Tracing:
         """Note which events a batch joins: the attempt that is made next links to their traces."""
         if self._tracer is None:
             return
-        links = dict.fromkeys(self._above_event(event) for event in events)
+        links = dict.fromkeys(self._above(event.trace, _key_of(event)) for event in events)
         self._joined[batch_id] = tuple(links)[:_MOST_LINKS]
         if len(self._joined) > _MOST_BATCHES:
             self._joined.popitem(last=False)
 
     def sending(self, claim: Claim, webhook: str) -> Sending:
         """Begin an attempt. webhook: public id."""
-        owed = claim.owed
-        event, delivery = owed.event, owed.delivery
-        if event is not None:
-            above = self._above_event(event)
-            is_continued = event.trace is not None
-        else:
-            assert delivery.batch_id is not None
-            above = self._above(None, delivery.batch_id)
-            is_continued = False
-        if self._tracer is None:
-            context = above.at(_new_span_id())
-            carries = self._headers is TraceHeaders.ALL or (
-                is_continued and self._headers is TraceHeaders.CONTINUED
-            )
-            return Sending(context, context.headers if carries else ())
+        stored, key = _place_of(claim.owed)
+        if self._tracer is not None:
+            return self._collected(self._tracer, claim, webhook, self._above(stored, key))
+        span_id = _new_span_id()
+        context = TraceContext(trace_id_of(key), span_id) if stored is None else restored(stored).at(span_id)
+        carries = self._headers is TraceHeaders.ALL or (
+            stored is not None and self._headers is TraceHeaders.CONTINUED
+        )
+        return Sending(context, context.headers if carries else ())
+
+    def _collected(self, tracer: Tracer, claim: Claim, webhook: str, above: TraceContext) -> Sending:
+        delivery = claim.owed.delivery
         attributes: dict[str, str | int] = {
             "http.request.method": "POST",
             "hookline.webhook.id": webhook,
@@ -235,9 +233,9 @@ class Tracing:
             attributes["http.request.resend_count"] = delivery.attempts_made
         links = () if delivery.batch_id is None else self._joined.pop(delivery.batch_id, ())
         parent = above.at(span_id_of(delivery.id))
-        span = self._tracer.begin("POST", SpanKind.CLIENT, parent=parent, attributes=attributes, links=links)
-        carries = self._headers is not TraceHeaders.NONE
-        return Sending(span.context, span.context.headers if carries else (), span)
+        span = tracer.begin("POST", SpanKind.CLIENT, parent=parent, attributes=attributes, links=links)
+        context = span.context
+        return Sending(context, () if self._headers is TraceHeaders.NONE else context.headers, span)
 
     def sent(
         self,
@@ -270,9 +268,9 @@ class Tracing:
         self, claim: Claim, webhook: str, state: DeliveryState, attempt: TraceContext, at: datetime
     ) -> None:
         assert self._tracer is not None
-        owed = claim.owed
-        delivery, event = owed.delivery, owed.event
-        is_root = event is None or (event.trace is None and event.sequence == 0)
+        delivery, event = claim.owed.delivery, claim.owed.event
+        stored, key = _place_of(claim.owed)
+        is_root = stored is None and (event is None or key == event.key)
         attributes: dict[str, str | int] = {
             "hookline.delivery.id": public("delivery", delivery.id),
             "hookline.webhook.id": webhook,
@@ -285,17 +283,12 @@ class Tracing:
         self._tracer.tell(
             f"delivery {delivery.event_type}" if event is not None else "delivery of a batch",
             context=attempt.at(span_id_of(delivery.id)),
-            parent=None if event is None or is_root else self._above_event(event),
+            parent=None if is_root else self._above(stored, key),
             started_at=delivery.created_at,
             ended_at=at,
             attributes=attributes,
             failure=None if state is DeliveryState.SUCCEEDED else state.value,
         )
-
-    def _above_event(self, event: Event) -> TraceContext:
-        if event.trace is not None:
-            return restored(event.trace)
-        return self._above(None, event.execution_id if event.sequence and event.execution_id else event.key)
 
     def _above(self, stored: str | None, key: Key) -> TraceContext:
         """Return a stored place; else the beginning of the trace that an object stands for."""
@@ -304,6 +297,20 @@ class Tracing:
         trace_id = trace_id_of(key)
         is_sampled = self._tracer is None or self._tracer.samples(trace_id)
         return TraceContext(trace_id, span_id_of(key), SAMPLED if is_sampled else 0)
+
+
+def _place_of(owed: Owed) -> tuple[str | None, Key]:
+    """Return the trace of what is owed as it is stored, and the object that stands for it if there is none."""
+    event = owed.event
+    if event is not None:
+        return event.trace, _key_of(event)
+    assert owed.delivery.batch_id is not None
+    return None, owed.delivery.batch_id
+
+
+def _key_of(event: Event) -> Key:
+    """Return the object that an event's trace begins with: the execution that it is one of the events of, or itself."""
+    return event.execution_id if event.sequence and event.execution_id is not None else event.key
 
 
 def _new_span_id() -> str:
