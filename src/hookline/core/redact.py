@@ -58,6 +58,12 @@ _SECRET_PARAMETER_WORDS: Final = (*_SECRET_WORDS, "signature", "_key", "-key")
 _TRIGGER_PATH: Final = re.compile(r"(?<=/trigger/)[^/?#]+")
 _PERCENT: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 
+_USERINFO: Final = re.compile(r"(?<=://)[^/\s@]+@")
+_PARAMETER: Final = re.compile(r"(?<=[?&])[^=&\s\"'<>#]+=[^&\s\"'<>#]+")
+_SCHEME: Final = re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_OURS: Final = re.compile(r"\b(hlk|hwk|wht|whsec|whsk)_[A-Za-z0-9_+/=-]{8,}")
+"""Keys, tokens and secrets of our own making, which say what they are."""
+
 # Header names are few: each is judged once. Hostile ones are forgotten when there are too many.
 _REMEMBERED: Final = 4096
 _known: Final[dict[str, bool]] = {}
@@ -118,6 +124,16 @@ def forget(text: bytes, secret: str) -> bytes:
     for spelling in {secret, unquote(secret)}:
         text = text.replace(spelling.encode(), REDACTED.encode())
     return text
+
+
+def redact_text(text: str) -> str:
+    """Return words of any origin without what looks like a secret: in URLs, after a scheme, or of our own making."""
+    if "://" in text:
+        text = _USERINFO.sub(f"{REDACTED}@", text)
+    if "?" in text or "&" in text:
+        text = _PARAMETER.sub(lambda match: _redact_parameter(match[0], ()), text)
+    text = _SCHEME.sub(rf"\1 {REDACTED}", text)
+    return _OURS.sub(rf"\1_{REDACTED}", redact_path(text))
 
 
 def redact_path(path: str) -> str:

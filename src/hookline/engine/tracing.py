@@ -66,6 +66,12 @@ def current_trace() -> str | None:
     return None if context is None else context.stored
 
 
+def current_trace_id() -> str | None:
+    """Return the id of the trace of the request that is being answered; None outside of one."""
+    context = _current.get()
+    return None if context is None else context.trace_id
+
+
 def trace_of_events(execution: Execution) -> str | None:
     """Return the trace of an execution's events, as it is stored."""
     if execution.trace is None:
