@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.ports.runner import Check
-from hookline.runners.sandbox.cell import free_uid
+from hookline.runners.sandbox.husk import free_uid
 
 HOW_TO_GET_PLAYWRIGHT: Final = "pip install 'hookline[robot]'"
 HOW_TO_GET_CHROMIUM: Final = (

@@ -24,7 +24,7 @@ from hookline.runners.robot.checks import find_chromium, look, look_at_sandbox
 from hookline.runners.robot.folders import sweep
 from hookline.runners.robot.messages import Begin, Broken, Done, Moved, Ready, Setup, Shot, Told, Unready
 from hookline.runners.robot.process import RobotProcess
-from hookline.runners.sandbox.cell import free_uid
+from hookline.runners.sandbox.husk import free_uid
 
 if TYPE_CHECKING:
     from hookline.model.ids import Key

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from hookline.runners.sandbox.husk import Husk
 from hookline.runners.sandbox.way_out import WayOut
 
 if TYPE_CHECKING:
@@ -26,18 +22,9 @@ if TYPE_CHECKING:
 
     from hookline.runners.sandbox.way_out import Relay
 
-ENTER: Final = Path(__file__).with_name("enter.py")
-
 _PIPE_BYTES: Final = 64 * 1024
 _LAST_READS: Final = 64
 """Reads of what a dead program left in a pipe: it holds no more than that."""
-
-_FIRST_UID: Final = 0x7000_0000
-_UIDS: Final = 0x0FFF_0000
-"""Numbers of users that nobody has: systemd, container engines and directories stay below them. One for each run, so
-that limits per user and signals are a run's own; at random, because other nodes of this machine take some, too."""
-
-_NOBODY: Final = 65_534
 
 _TRICKLE_SECONDS: Final = 0.1
 """Between two reads of what is not wanted any more: the program goes on, slowly, and costs the node nothing."""
@@ -48,9 +35,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
     argv, environment, folder: paths as the view has them.  files: their text by name, in ``/hookline``.  binds: what is
     shown of the machine beside the system's programs, at the same paths, for reading.  limits: names as in ``init.py``.
-    network: a proxy as its way out, named by the usual variables, instead of no network.  handing: the descriptor on
-    which its connections are given to the node.
-    uid: None to stay who the node is.  root: an empty folder of its own, taken away in the end.
+    network: a proxy as its way out, named by the usual variables, instead of no network.
     """
 
     argv: tuple[str, ...]
@@ -61,12 +46,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 1 << 28
     disk_bytes: int = 1 << 26
     network: bool = False
-    handing: int | None = None
     namespaces: bool = True
     must_isolate: bool = True
-    uid: int | None = None
     folder: str = "/tmp"  # noqa: S108 -- of the view
-    root: str = ""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,27 +100,25 @@ class Cell:
         *,
         channel: str,
         relay: Relay | None = None,
+        husk: Husk | None = None,
     ) -> None:
         """channel: the variable that tells the program which descriptor is its channel to the node.
 
         relay: what serves its connections where ``spec.network`` is set, None elsewhere. It ends with the program.
+        husk: the sandbox that it runs in, made as ``spec.namespaces`` says; None for a new one.
         """
+        husk = husk or Husk(namespaces=spec.namespaces)
         self._owner, self._loop = owner, loop
-        self._root = tempfile.mkdtemp(prefix="hookline-cell-")
+        self._root, self._process, self._status_fd = husk.root, husk.process, husk.status
+        self._lifeline: int | None = husk.lifeline
         self._is_ended = False
         self._readers: dict[int, str] = {}
-        self._way_out = None if relay is None else WayOut(relay, loop)
-        if self._way_out is not None:
-            spec = msgspec.structs.replace(spec, handing=self._way_out.handing.fileno())
-        try:
-            self._process, self._lifeline, self._status_fd, pipes = _launch(spec, self._root, channel)
-        except BaseException:
-            self._leave_nothing()
-            raise
-        if self._way_out is not None:
-            self._way_out.handing.close()
+        self._way_out = None if relay is None else WayOut(relay, loop, husk.taking)
+        if relay is None:
+            husk.taking.close()
+        husk.begin(spec, channel)
         self._ended = os.pidfd_open(self._process.pid)
-        for fd, name in pipes.items():
+        for fd, name in husk.pipes.items():
             os.set_blocking(fd, False)
             self._readers[fd] = name
             loop.add_reader(fd, self._readable, fd)
@@ -213,58 +193,6 @@ class Cell:
         shutil.rmtree(self._root, ignore_errors=True)
 
 
-def _launch(
-    spec: Spec, root: str, channel: str
-) -> tuple[subprocess.Popen[bytes], int | None, int, dict[int, str]]:
-    """Start it; return the process, the line it lives by, where its end is told, and its pipes by what they carry."""
-    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-        lifeline, held = _pipe(theirs, ours)
-        status, tells = _pipe(ours, theirs)
-        output, stdout = _pipe(ours, theirs)
-        errors, stderr = _pipe(ours, theirs)
-        reading, writing = _pipe(ours, theirs)
-        whole = msgspec.structs.replace(
-            spec, root=root, uid=free_uid(), environment=spec.environment | {channel: str(writing)}
-        )
-        given = os.memfd_create("hookline-spec")
-        theirs.callback(os.close, given)
-        with os.fdopen(os.dup(given), "wb") as file:
-            file.write(msgspec.json.encode(whole))
-        os.lseek(given, 0, os.SEEK_SET)
-        process = subprocess.Popen(  # noqa: S603 -- our own program
-            [_python(), "-I", "-S", str(ENTER), str(given), str(tells), str(lifeline)],
-            env={},
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=(given, tells, lifeline, writing, *(() if spec.handing is None else (spec.handing,))),
-            start_new_session=True,
-        )
-        ours.pop_all()
-    return process, held, status, {output: "stdout", errors: "stderr", reading: "channel"}
-
-
-def _python() -> str:
-    """The interpreter without a virtual environment, which starts sooner."""
-    return os.path.realpath(sys.executable)
-
-
-def free_uid() -> int | None:
-    """A user for one run, or None when this node may not become another."""
-    if os.getuid() != 0:
-        return None
-    wanted = _FIRST_UID + secrets.randbelow(_UIDS)
-    with contextlib.suppress(OSError, ValueError):
-        ranges = [
-            tuple(map(int, line.split()))
-            for line in Path("/proc/self/uid_map").read_text("ascii").splitlines()
-        ]
-        for uid in (wanted, _NOBODY):
-            if any(first <= uid < first + count for first, _, count in ranges):
-                return uid
-    return None
-
-
 def _end_of(status: bytes) -> End:
     walls: tuple[str, ...] = ()
     end = End()
@@ -286,11 +214,3 @@ def _drained(fd: int) -> bytes:
             data += piece
     os.close(fd)
     return data
-
-
-def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:
-    """Return the two ends of a new pipe, each to be closed by its stack."""
-    reading, writing = os.pipe()
-    reads.callback(os.close, reading)
-    writes.callback(os.close, writing)
-    return reading, writing

@@ -1,8 +1,11 @@
-"""Make the walls and start a program behind them: run as ``python -I -S enter.py SPEC STATUS LIFELINE``.
+"""Make the walls and start a program behind them.
 
-Three descriptors: a file with the specification as JSON (``cell.Spec``), a pipe on which it tells what became of it,
-one JSON object a line (``{"walls"}``, ``{"exit","signal","reason"}`` or ``{"error"}``), and a pipe that hangs up when
-the node is gone. This process stays outside of the walls to take the whole of it down.
+Run as ``python -I -S enter.py SPEC GO STATUS LIFELINE HANDING ROOT UID NAMESPACES``. Five descriptors: a file for the
+specification as JSON (``cell.Spec``), a pipe on which a byte says that it is there, a pipe on which is told what
+became of it, one JSON object a line (``{"walls"}``, ``{"exit","signal","reason"}`` or ``{"error"}``), a pipe that hangs
+up when the node is gone, and a socket to give connections over. Then an empty folder of its own, taken away in the
+end, the user to become (0 for none) and whether to make namespaces (0 or 1). This process stays outside of the walls
+to take the whole of it down.
 """
 
 from __future__ import annotations
@@ -43,35 +46,41 @@ _SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 
 
 def main() -> None:
-    spec_fd, status, lifeline = map(int, sys.argv[1:])
+    spec_fd, go, status, lifeline, handing = map(int, sys.argv[1:6])
+    root, uid, namespaces = sys.argv[6], int(sys.argv[7]) or None, sys.argv[8] == "1"
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with open(spec_fd, encoding="utf-8", errors="surrogatepass") as file:  # noqa: PTH123
-        spec = json.load(file)
     # Held from before the walls, because behind them its path leads nowhere.
-    above = os.open(os.path.dirname(spec["root"]), os.O_PATH | os.O_CLOEXEC)  # noqa: PTH120
+    above = os.open(os.path.dirname(root), os.O_PATH | os.O_CLOEXEC)  # noqa: PTH120
     try:
-        walls = _leave(spec)
+        walls = _leave() if namespaces else []
     except OSError as exc:
         init.tell(status, error=f"the sandbox cannot be made: {exc}")
         os._exit(1)
+    if not os.read(go, 1):  # the node needs it no more, or is gone
+        _tidy(root, walls, above)
+        os._exit(0)
+    os.close(go)
+    with open(spec_fd, encoding="utf-8", errors="surrogatepass") as file:  # noqa: PTH123
+        spec = json.load(file)
+    if not spec["network"]:
+        os.close(handing)
+    spec.update(root=root, uid=None if "user namespace" in walls else uid, handing=handing)
     first = os.fork()
     if first == 0:
         os.close(above)
         _go_in(spec, walls, status, lifeline)
     os.close(status)
     _stay(first, lifeline)
-    _tidy(spec, walls, above)
+    _tidy(root, walls, above)
     os._exit(0)
 
 
-def _leave(spec: dict[str, Any]) -> list[str]:
+def _leave() -> list[str]:
     """Leave the machine's namespaces; return which walls that gives, none where the kernel does not allow it.
 
     Some systems allow namespaces and no mounts in them (AppArmor): then the files are Landlock's alone to guard.
     """
-    if not spec["namespaces"]:
-        return []
     flags = NEW_MOUNTS | NEW_PID | NEW_IPC | NEW_UTS | NEW_NET
     names = ["mount", "pid", "ipc", "net"]
     uid, gid = os.getuid(), os.getgid()
@@ -91,7 +100,6 @@ def _leave(spec: dict[str, Any]) -> list[str]:
         ):
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
                 file.write(text)
-        spec["uid"] = None
         names.insert(0, "user namespace")
     try:
         mount(None, "/", None, RECURSIVE | PRIVATE)
@@ -188,15 +196,15 @@ def _stay(first: int, lifeline: int) -> None:
     os.waitpid(first, 0)
 
 
-def _tidy(spec: dict[str, Any], walls: list[str], above: int) -> None:
+def _tidy(root: str, walls: list[str], above: int) -> None:
     """Leave no file behind, also when the node is gone."""
     try:
         if "mount" in walls:
-            os.rmdir(os.path.basename(spec["root"]), dir_fd=above)  # noqa: PTH119
+            os.rmdir(os.path.basename(root), dir_fd=above)  # noqa: PTH119
         else:
             import shutil
 
-            shutil.rmtree(spec["root"])
+            shutil.rmtree(root)
     except OSError:
         pass
 

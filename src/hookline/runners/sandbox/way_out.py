@@ -28,11 +28,10 @@ class Relay(Protocol):
 
 
 class WayOut:
-    """Of one program. handing: what the program's first process gives connections to; its own after the start."""
+    """Of one program. taking: where its first process gives connections over; closed in the end."""
 
-    def __init__(self, relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
-        self._relay, self._loop = relay, loop
-        self._taking, self.handing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, relay: Relay, loop: asyncio.AbstractEventLoop, taking: socket.socket) -> None:
+        self._relay, self._loop, self._taking = relay, loop, taking
         self._taking.setblocking(False)
         self._tasks: set[asyncio.Task[None]] = set()
         loop.add_reader(self._taking, self._take)
@@ -44,7 +43,6 @@ class WayOut:
         """Take no more, and end what is under way."""
         self._loop.remove_reader(self._taking)
         self._taking.close()
-        self.handing.close()
         self._do(self._relay.close())
 
     def _take(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hookline.model.scripts import ScriptDefinition
     from hookline.ports.runner import LogDraft, Outcome, RunJob, RunListener
+    from hookline.runners.sandbox.husk import Husks
     from hookline.runners.sandbox.way_out import Relay
 
 _MOST_TOLD: Final = 64 * 1024 * 1024
@@ -51,8 +52,10 @@ class ScriptRun:
         definition: ScriptDefinition,
         listener: RunListener,
         relay: Callable[[], Relay],
+        husks: Husks,
     ) -> None:
         self._new_relay = relay
+        self._husks = husks
         self._job, self._definition, self._listener = job, definition, listener
         self._loop = asyncio.get_running_loop()
         self._cell: Cell | None = None
@@ -99,7 +102,8 @@ class ScriptRun:
             return self.outcome()
         try:
             relay = self._new_relay() if spec.network else None
-            self._cell = Cell(spec, self, self._loop, channel=CHANNEL, relay=relay)
+            husk = self._husks.take(namespaces=spec.namespaces)
+            self._cell = Cell(spec, self, self._loop, channel=CHANNEL, relay=relay, husk=husk)
         except OSError as exc:
             return not_started(self._definition, f"Its process could not be started: {exc.strerror}.")
         self._timers.append(self._loop.call_later(seconds, self.end, Verdict.TIMED_OUT))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from hookline.model.scripts import ScriptDefinition
 from hookline.ports.runner import Check, Lost
 from hookline.runners.run import Verdict
+from hookline.runners.sandbox.husk import Husks
 from hookline.runners.script.checks import check_node, check_walls
 from hookline.runners.script.outcomes import STOPPED
 from hookline.runners.script.run import ScriptRun
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from hookline.runners.sandbox.way_out import Relay
 
 
+KEPT_READY: Final = 2
+"""Sandboxes that wait for a script, once one has run: 10 MB each. More at once start from nothing, as the first did."""
+
+
 class ScriptRunner:
     """``ports.runner.DataRunner``.
 
@@ -32,6 +37,7 @@ class ScriptRunner:
         self._relay = relay
         self._room = asyncio.Semaphore(most_at_once)
         self._runs: dict[Key, ScriptRun] = {}
+        self._husks: Husks | None = None
         self._is_closed = False
         self._emptied = asyncio.Event()
 
@@ -43,6 +49,8 @@ class ScriptRunner:
 
     async def close(self, grace: float) -> None:
         self._is_closed = True
+        if self._husks is not None:
+            self._husks.close()
         if self._runs:
             self._emptied.clear()
             try:
@@ -65,7 +73,9 @@ class ScriptRunner:
             return Lost(failure=STOPPED, has_started=False)
         assert job.definition is not None
         definition = msgspec.json.decode(job.definition, type=ScriptDefinition)
-        run = self._runs[job.execution_id] = ScriptRun(job, definition, listener, self._relay)
+        if self._husks is None:
+            self._husks = Husks(asyncio.get_running_loop(), kept=KEPT_READY)
+        run = self._runs[job.execution_id] = ScriptRun(job, definition, listener, self._relay, self._husks)
         try:
             if not await run.waits_for(self._room):
                 return run.outcome()

@@ -19,7 +19,7 @@ import pytest_asyncio
 from script_bed import Ran, launch, no_way_out
 
 from hookline.ports.runner import Failed, Succeeded
-from hookline.runners.sandbox import cell
+from hookline.runners.sandbox import cell, husk
 from hookline.runners.script import languages
 from hookline.runners.script.checks import check_walls
 from hookline.runners.script.runner import ScriptRunner
@@ -50,7 +50,7 @@ def walls(
     if request.param == "no mounts":
         broken = {"enter.py": ("        mount(None", "        raise OSError\n        mount(None")}
         folder = tmp_path_factory.mktemp("sandbox")
-        monkeypatch.setattr(cell, "ENTER", _changed(folder, broken))
+        monkeypatch.setattr(husk, "ENTER", _changed(folder, broken))
         made = cell.Spec
         monkeypatch.setattr(languages, "Spec", lambda **fields: made(**{**fields, "must_isolate": False}))
     if request.param == "landlock":
@@ -332,7 +332,7 @@ async def test_without_walls_scripts_of_many_organizations_are_refused(
     """And run for one that has the machine to itself, or whose operator says so."""
     _forbid_namespaces(monkeypatch)
     without = {"landlock.py": ("    version = abi()\n", "    version = 0\n")}
-    monkeypatch.setattr(cell, "ENTER", _changed(tmp_path, without))
+    monkeypatch.setattr(husk, "ENTER", _changed(tmp_path, without))
     refused = await launch(runner, "print(1)").ended()
     alone = await launch(runner, "print(1)", must_isolate=False).ended()
 
@@ -344,7 +344,7 @@ async def test_without_walls_scripts_of_many_organizations_are_refused(
 
 def _changed(folder: Path, changes: dict[str, tuple[str, str]]) -> Path:
     """A copy of the sandbox for a kernel that lacks something. changes: by file, a text and what stands instead."""
-    for file in cell.ENTER.parent.glob("*.py"):
+    for file in husk.ENTER.parent.glob("*.py"):
         text = file.read_text("utf-8")
         if file.name in changes:
             assert text.count(changes[file.name][0]) == 1

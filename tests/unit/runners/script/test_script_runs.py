@@ -354,3 +354,26 @@ for line in (b"\\xff\\x00", b"[" * 100000, b'{"result":', b'{"progress":{"percen
     outcome = await launch(runner, source).ended()
 
     assert outcome == Succeeded(output=b"2", facts=facts(0))
+
+
+async def test_a_sandbox_stands_ready_for_the_next_script_and_goes_with_the_runner() -> None:
+    """A husk has run nothing, runs one program, and leaves neither process nor folder."""
+    runner = ScriptRunner(no_way_out)
+    await launch(runner, "print(1)").ended()
+    husks = runner._husks
+    assert husks is not None
+    async with asyncio.timeout(20):
+        while len(husks._ready) < 2:  # noqa: ASYNC110 -- a timer makes them
+            await asyncio.sleep(0.02)
+    first, second = husks._ready
+    outcome = await launch(runner, "import os; print(os.listdir('/tmp'))").ended()
+    second.process.kill()
+    second.process.wait()
+    after_a_death = await launch(runner, "print(2)").ended()
+    others = [husk.process.pid for husk in husks._ready]
+    await runner.close(0)
+
+    assert isinstance(outcome, Succeeded)
+    assert isinstance(after_a_death, Succeeded)
+    assert not any(os.path.exists(husk.root) for husk in (first, second))  # noqa: PTH110, ASYNC240
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in others)  # noqa: PTH110, ASYNC240
