@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from base64 import b64encode
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -160,3 +161,45 @@ async def test_behind_the_operators_proxy_it_asks_for_the_judged_address() -> No
 
     assert b"Laptop 10" in told
     assert asked == [f"CONNECT 127.0.0.1:{site.port} HTTP/1.1"]
+
+
+def _basic(words: str) -> str:
+    return f"Proxy-Authorization: Basic {b64encode(words.encode()).decode()}\r\n"
+
+
+@pytest.mark.parametrize("credential", ["", _basic("hookline:wrong"), "Proxy-Authorization: Basic =\r\n"])
+async def test_a_relay_with_a_secret_serves_nobody_else(credential: str) -> None:
+    async with (
+        origin(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as (port, heads),
+        relay(secret="s3cret") as (_, at),
+    ):
+        plain = await ask(at, f"GET http://127.0.0.1:{port}/ HTTP/1.1\r\nHost: x\r\n{credential}\r\n")
+        tunnel = await ask(at, f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: x\r\n{credential}\r\n")
+
+    assert plain.startswith(b"HTTP/1.1 407 ")
+    assert tunnel.startswith(b"HTTP/1.1 407 ")
+    assert heads == []
+
+
+async def test_who_knows_the_secret_is_served_and_told_why_not() -> None:
+    """P11, RFC 9209: an address that is not allowed, and one where nobody listens, are told apart."""
+    known = _basic("hookline:s3cret")
+    async with (
+        origin(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as (port, heads),
+        relay(secret="s3cret") as (_, at),
+    ):
+        served = await ask(at, f"GET http://127.0.0.1:{port}/ HTTP/1.1\r\nHost: x\r\n{known}\r\n")
+        refused = await ask(
+            at, f"POST http://10.0.0.1/ HTTP/1.1\r\nHost: x\r\n{known}Content-Length: 1\r\n\r\n"
+        )
+        tunnel = await ask(at, f"CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: x\r\n{known}\r\n")
+        nobody = await ask(at, f"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: x\r\n{known}\r\n")
+
+    assert served.endswith(b"ok")
+    assert b"s3cret" not in heads[0]
+    assert b64encode(b"hookline:s3cret") not in heads[0]
+    for answer in (refused, tunnel):
+        assert answer.startswith(b"HTTP/1.1 403 The address 10.0.0.1 is not allowed: ")
+        assert b"--allow-network 10.0.0.1/32" in answer
+        assert b"\r\nProxy-Status: hookline; error=destination_ip_prohibited\r\n" in answer
+    assert nobody.startswith(b"HTTP/1.1 502 No connection to 127.0.0.1:1")
