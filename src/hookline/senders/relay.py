@@ -40,6 +40,7 @@ _HEAD_BYTES: Final = 256 * 1024
 _PIECE: Final = 64 * 1024
 _DIAL_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 1.0
+_PARTING_SECONDS: Final = 10.0
 _HEAD_SECONDS: Final = 30.0
 
 _MOST_CONNECTIONS: Final = 512
@@ -218,9 +219,8 @@ class PageRelay:
         far: asyncio.StreamReader,
         to_far: asyncio.StreamWriter,
     ) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._pour(near, to_far))
-            group.create_task(self._pour(far, to_near))
+        sending = asyncio.create_task(self._pour(near, to_far))
+        await self._until_parted(sending, asyncio.create_task(self._pour(far, to_near)))
 
     async def _one_exchange(
         self,
@@ -231,17 +231,28 @@ class PageRelay:
     ) -> None:
         """Send the request's body on, the answer back, and then close: the next may be for another host."""
         sending = asyncio.create_task(self._pour(near, to_far, closes=False))
+        await self._until_parted(sending, asyncio.create_task(self._answer(far, to_near)))
+
+    async def _answer(self, far: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> None:
+        is_interim = True
+        while is_interim:
+            head = await far.readuntil(b"\r\n\r\n")
+            is_interim = head[9:10] == b"1"
+            to_near.write(head if is_interim else _with_close(head))
+        await self._pour(far, to_near)
+
+    async def _until_parted(self, sending: asyncio.Task[None], receiving: asyncio.Task[None]) -> None:
+        """Wait for the far end's last word. Once the near end has said its own, only a while longer: it may be gone,
+        and who hangs at the far end would hold a connection for ever.
+        """
         try:
-            while True:
-                head = await far.readuntil(b"\r\n\r\n")
-                is_interim = head[9:10] == b"1"
-                to_near.write(head if is_interim else _with_close(head))
-                if not is_interim:
-                    break
-            await self._pour(far, to_near)
+            await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():
+                await asyncio.wait({receiving}, timeout=_PARTING_SECONDS)
         finally:
             sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            receiving.cancel()
+            await asyncio.gather(sending, receiving, return_exceptions=True)
 
     async def _pour(
         self, source: asyncio.StreamReader, to: asyncio.StreamWriter, *, closes: bool = True
