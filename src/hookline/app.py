@@ -37,8 +37,10 @@ from hookline.keyfile import previous_secret_key_of, secret_key_of
 from hookline.model.states import Kind
 from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.runners.kinds import KindRunner
+from hookline.runners.model_access import ModelAccess, ModelSettings
 from hookline.senders.http import HttpSender
 from hookline.senders.proxy import EgressProxy, parse_proxy
+from hookline.senders.relay import PageRelay
 from hookline.telemetry.wanted import wanted_exporter
 from hookline.web import Dashboard
 
@@ -120,7 +122,10 @@ class Server:
             name=f"{socket.gethostname()}:{os.getpid()}",
             store=store,
             runner=KindRunner(
-                RunnerHost(RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough)),
+                RunnerHost(
+                    RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough),
+                    model_access(settings),
+                ),
                 data_runners(settings, sender),
             ),
             sender=sender,
@@ -246,6 +251,21 @@ def open_store(settings: Settings, clock: Clock) -> Store:
     return PostgresStore(settings.database, clock=clock)
 
 
+def model_access(settings: Settings) -> ModelAccess:
+    """The way of agents to their models, through the guard."""
+
+    def relay(secret: str) -> PageRelay:
+        policy = AddressPolicy(settings.allow_networks)
+        return PageRelay(policy, _proxy(settings), secret=secret, most_bytes=None)
+
+    model = ModelSettings(
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        api_key=_text(settings.openai_api_key),
+    )
+    return ModelAccess(model, relay)
+
+
 def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[], DataRunner]]:
     """What makes the runner of each kind that is set up as data, imported when it first has something to run."""
 
@@ -273,7 +293,6 @@ def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[]
 
     def scripts() -> DataRunner:
         from hookline.runners.script.runner import ScriptRunner
-        from hookline.senders.relay import PageRelay
 
         policy, proxy = AddressPolicy(settings.allow_networks), _proxy(settings)
         return ScriptRunner(lambda: PageRelay(policy, proxy), most_at_once=settings.max_scripts)

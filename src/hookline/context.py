@@ -45,8 +45,10 @@ class Session(Protocol):
     history: list[dict[str, Any]]
     trace_headers: dict[str, str]
     resolution: dict[str, Any] | None
+    model: dict[str, Any] | None
 
     def log(self, text: str, level: str, fields: dict[str, Any]) -> None: ...
+    def tell(self, stream: str, level: str, text: str, fields: dict[str, Any]) -> None: ...
     def add_credits(self, amount: float) -> None: ...
     def emit(self, type_: str, data: Any) -> None: ...
     def step(self, name: str, fn: Callable[[], Any], rule: StepRule | None) -> Any: ...
@@ -83,6 +85,12 @@ class BaseContext:
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
         self._session.log(str(text), level, fields)
+
+    def progress(self, **fields: Any) -> None:
+        """Show how far it is to whoever follows the execution's log: ``percent=40``, ``label="…"``, ``delta="…"`` for
+        the next words of an answer. Not recorded: code that runs again shows it again.
+        """
+        self._session.tell("progress", "info", "", fields)
 
     def add_credits(self, amount: float) -> None:
         """Add to what the execution has used. amount: finite, 0 or more; else ValueError."""

@@ -135,6 +135,15 @@ class HandlerFailedError(RemoteError):
     code = "HANDLER_FAILED"
 
 
+class ModelFailedError(RemoteError):
+    """The model behind an agent gave no answer, after the retries that it was worth.
+
+    message: what it answered or what became of the connection, how often it was tried again, and no secret.
+    """
+
+    code = "MODEL_FAILED"
+
+
 class StorageError(HooklineError):
     """Our own infrastructure failed: the database is away, full or slow. 503 with Retry-After.
 

@@ -49,7 +49,8 @@ from hookline.model.integrations import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hookline.sdk import App, Options
+    from hookline.options import Options
+    from hookline.sdk import App
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 

@@ -22,13 +22,14 @@ every child process, so it imports nothing heavy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from hookline.context import is_async
 from hookline.errors import SettingError
 from hookline.flows import AppIntegration, declare_integration
 from hookline.model.executions import Automation
 from hookline.model.states import Kind
+from hookline.options import AgentOptions, ModelOptions, Options, check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,36 +39,6 @@ if TYPE_CHECKING:
     from hookline.model.integrations import Handler, Integration
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
-
-_LONGEST_IDLE: Final = 31_536_000
-"""Seconds: a year, as in the server's own setting."""
-
-
-class Options(TypedDict, total=False):
-    """How an automation runs.
-
-    timeout_seconds: longest run of one process, above 0; 900.
-    concurrency: most runs at once on one node, 1 or more; None for the node's own limit.
-    shared: let async code share a child process with others: much cheaper to start, but they die together.
-    resumable: start again when the process dies, skipping finished steps, instead of ending as lost.
-    max_attempts: processes for one execution before it ends as lost, 1 or more; 10.
-    description: one line for people; the first line of the function's docstring.
-    """
-
-    timeout_seconds: float
-    concurrency: int | None
-    shared: bool
-    resumable: bool
-    max_attempts: int
-    description: str
-
-
-class AgentOptions(Options, total=False):
-    """idle_seconds: silence that completes a conversation with this agent, 0.001 to a year; the server's
-    ``conversation_idle_seconds`` when left out.
-    """
-
-    idle_seconds: float
 
 
 class App:
@@ -97,6 +68,16 @@ class App:
     ) -> Callable[[Function], Function]:
         """Declare an agent; it returns its reply, a text or a JSON object. Raises SettingError."""
         return self._declare(Kind.AGENT, id, name, options)
+
+    def openai_agent(self, id: str, name: str | None = None, **options: Unpack[ModelOptions]) -> None:
+        """Declare an agent whose turns a model behind an OpenAI-compatible endpoint answers. Raises SettingError.
+
+        Needs ``pip install 'hookline[agent]'`` where it runs.
+        """
+        from hookline.model_agent.declare import declare
+
+        agent, others = declare(id, options)
+        self._declare(Kind.AGENT, id, name, others, uses_model=True)(agent)
 
     def integration(
         self,
@@ -181,10 +162,11 @@ class App:
         *,
         retry: RetryRule | None = None,
         queue: QueueRule | None = None,
+        uses_model: bool = False,
     ) -> Callable[[Function], Function]:
         where = f"{kind} {automation_id!r}"
         known = AgentOptions.__optional_keys__ if kind is Kind.AGENT else Options.__optional_keys__
-        _check_options(where, automation_id, options, known)
+        check_options(where, automation_id, options, known)
         idle_seconds = cast("AgentOptions", options).get("idle_seconds")
         if (kind, automation_id) in self._automations:
             raise SettingError(f"{where} is declared twice: give one of them another id")
@@ -207,31 +189,10 @@ class App:
                 max_attempts=options.get("max_attempts") or 10,
                 retry=retry,
                 queue=queue,
+                uses_model=uses_model,
                 idle_ms=None if idle_seconds is None else max(1, round(idle_seconds * 1000)),
                 description=options.get("description") or (function.__doc__ or "").strip().partition("\n")[0],
             )
             return function
 
         return register
-
-
-def _check_options(
-    where: str, automation_id: object, options: Options | AgentOptions, known: frozenset[str]
-) -> None:
-    if not isinstance(automation_id, str) or not 1 <= len(automation_id) <= 128:
-        raise SettingError(f"an automation's id must be a text of 1 to 128 characters; got {automation_id!r}")
-    unknown = options.keys() - known
-    if unknown:
-        raise SettingError(f"{where} has no option {', '.join(sorted(unknown))}")
-    timeout: object = options.get("timeout_seconds", 900)
-    if not isinstance(timeout, int | float) or not 0 < timeout < 10**9:
-        raise SettingError(f"{where}: timeout_seconds must be a number above 0; got {timeout!r}")
-    idle: object = options.get("idle_seconds", 1)
-    if isinstance(idle, bool) or not isinstance(idle, int | float) or not 0 < idle <= _LONGEST_IDLE:
-        raise SettingError(
-            f"{where}: idle_seconds must be a number above 0, at most {_LONGEST_IDLE}; got {idle!r}"
-        )
-    for option in ("concurrency", "max_attempts"):
-        value = options.get(option)
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise SettingError(f"{where}: {option} must be a whole number, 1 or more; got {value!r}")

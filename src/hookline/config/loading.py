@@ -98,7 +98,14 @@ def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping
 
 
 def _shown(name: str, value: object) -> str:
-    if name in {"admin_key", "secret_key", "secret_key_previous", "smtp_url", "egress_proxy"}:
+    if name in {
+        "admin_key",
+        "secret_key",
+        "secret_key_previous",
+        "smtp_url",
+        "egress_proxy",
+        "openai_api_key",
+    }:
         return "nothing" if not value else f"a secret of {len(str(value))} characters"
     if name == "database" and "@" in str(value):
         return "a URL that cannot be read" if "://" not in str(value) else _without_password(str(value))

@@ -21,6 +21,7 @@ from hookline.config.values import (
     Role,
     Seconds,
     read_admin_key,
+    read_api_key,
     read_blobs,
     read_database,
     read_egress_proxy,
@@ -235,6 +236,21 @@ class Settings(BaseModel):
         "What is stored is kept about below this size: first the payloads of the oldest ended events are emptied, then "
         "the oldest are deleted. What waits or is held is kept however large it is.",
         0,
+    )
+    openai_base_url: Annotated[str | None, EmptyIsNone, AfterValidator(read_public_url)] = _setting(
+        "an http or https URL without query",
+        "The endpoint that answers for agents made with `app.openai_agent` that name none: anything that speaks "
+        "OpenAI's chat completions. When absent, OpenAI's own, `https://api.openai.com/v1`.",
+        None,
+    )
+    openai_model: Annotated[str | None, EmptyIsNone] = _setting(
+        "a model's name", "The model of agents made with `app.openai_agent` that name none.", None
+    )
+    openai_api_key: Annotated[SecretStr | None, EmptyIsNone, AfterValidator(read_api_key)] = _setting(
+        "1 to 1000 visible ASCII letters",
+        "The key of `openai_base_url`. It is given to turns of agents that name neither a URL nor a key of their own, "
+        "and goes to no other URL.",
+        None,
     )
     env_passthrough: Annotated[tuple[Annotated[str, AfterValidator(read_variable)], ...], CommaList] = (
         _setting(

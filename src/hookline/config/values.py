@@ -53,6 +53,12 @@ def read_public_url(text: str | None) -> str | None:
     return text.rstrip("/")
 
 
+def read_api_key(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and not re.fullmatch(r"[!-~]{1,1000}", secret.get_secret_value()):
+        raise ValueError("not visible ASCII letters, or too many")
+    return secret
+
+
 def read_smtp_url(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None:
         read_mail_server(secret.get_secret_value())

@@ -48,6 +48,7 @@ class Automation(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: processes started for one execution before it ends ``lost``, resumable or not; 1 or more.
     retry, queue: of executions that a trigger starts; None for none.
     idle_ms: silence that ends a conversation with this agent, 1 or more; None for the server's own.
+    uses_model: an agent whose turns a model answers: it is given the way to one.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class Automation(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryRule | None = None
     queue: QueueRule | None = None
     idle_ms: int | None = None
+    uses_model: bool = False
     description: str = ""
 
 

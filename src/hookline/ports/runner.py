@@ -39,6 +39,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     definition: JSON text of what is to run, for the kinds that are set up as data: a script with its limits, a
     robot's recording. Loaded anew at each start; None for code of the app, and where the input says it all (a render).
     attempt: which process of the execution this is, 1 for the first.
+    model: of an agent that a model answers for, how its turns reach the model; its runner adds that.
     timeout_ms: longest wall time of this process, 1 or more; None for the automation's own, which the kinds that are
     set up as data never get.
     limit: whose limit ``timeout_ms`` is: agent, org or global.
@@ -51,6 +52,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     input: bytes | None = None
     trigger: bytes | None = None
     private: bytes | None = None
+    model: bytes | None = None
     definition: bytes | None = None
     journal: tuple[JournalEntry, ...] = ()
     attempt: int = 1

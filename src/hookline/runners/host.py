@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hookline.model.integrations import Integration
     from hookline.ports.runner import CallJob, EmitDraft, LogDraft, Outcome, RunJob, RunListener
     from hookline.runners.groups import Group
+    from hookline.runners.model_access import ModelAccess
 
 CORES: Final = os.cpu_count() or 2
 
@@ -100,10 +101,14 @@ class CallLog:
 
 
 class RunnerHost:
-    """The ``Runner`` for users' Python code; see ports/runner.py for what it promises."""
+    """The ``Runner`` for users' Python code; see ports/runner.py for what it promises.
 
-    def __init__(self, settings: RunnerSettings) -> None:
+    models: the way to models, for agents that they answer for; None for none.
+    """
+
+    def __init__(self, settings: RunnerSettings, models: ModelAccess | None = None) -> None:
         self._settings = settings
+        self._models = models
         self._environment = clean_environment(os.environ, settings.env_passthrough)
         self._automations: dict[tuple[str, str], Automation] = {}
         self._runs: dict[Key, Run] = {}
@@ -145,6 +150,8 @@ class RunnerHost:
                 each.has_route or any(flow.handlers for flow in each.flows) for each in self._integrations
             ):
                 await self._start_calls()
+            if self._models is not None and any(each.uses_model for each in automations):
+                await self._models.open()
             if any(each.is_shared for each in automations):
                 await self._start_sharing()
             if automations and all(each.is_shared for each in automations):
@@ -195,6 +202,8 @@ class RunnerHost:
             run.verdict = run.verdict or Verdict.STOPPED
         for group in groups:
             await group.close()
+        if self._models is not None:
+            await self._models.close()
         if self._deadlines is not None:
             self._deadlines.close()
 
@@ -213,6 +222,8 @@ class RunnerHost:
             return Failed(failure=Failure(code="FAILED", message=message))
         if job.execution_id in self._runs:
             raise ValueError("this execution is already under way here")
+        if automation.uses_model and self._models is not None:
+            job = msgspec.structs.replace(job, model=self._models.given)
         timeout_ms = automation.timeout_ms if job.timeout_ms is None else job.timeout_ms
         run = self._runs[job.execution_id] = Run(next(self._numbers), job, timeout_ms, self._deadlines)
         try:

@@ -282,6 +282,7 @@ def _opening(run: Run) -> list[bytes]:
         job.attempt,
         job.private,
         job.trace,
+        job.model,
     )
     return [*journal_frames(run.number, job.journal), frame(start)]
 

@@ -48,7 +48,8 @@ class FrameTooLargeError(RemoteError):
 class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Run this. The journal came before, in Journal frames of the same run.
 
-    input, trigger, private: JSON text, or None.  trace: headers.
+    input, trigger, private: JSON text, or None.  trace: headers.  model: what an agent that a model answers
+    for needs to reach it (``model_access``), JSON text, None for others.
     """
 
     run: int
@@ -60,6 +61,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):
     attempt: int
     private: bytes | None = None
     trace: dict[str, str] = {}
+    model: bytes | None = None
 
     def __repr__(self) -> str:
         # Not the fields: secrets are among them (P13).

@@ -137,6 +137,7 @@ class RunSession:
         self.history: list[dict[str, Any]] = private.get("history") or []
         self.trace_headers: dict[str, str] = start.trace
         self.resolution: dict[str, Any] | None = None
+        self.model: dict[str, Any] | None = values.decode(start.model)
         self.is_over = False
         self.flush: Callable[[], None] = flush_output
         self._memory = Memory(entries)
@@ -151,14 +152,24 @@ class RunSession:
             occurrence = self._memory.next_of_many("log")
             if occurrence is None or self._log_left <= 0:
                 return
-            line = values.clean(text[:MAX_LINE])
-            shown = values.encode_fields(fields)
-            self._log_left -= len(line) + len(shown or b"") + 64
-            if self._log_left <= 0:
-                level, line, shown = "warning", "too much was logged: the rest is dropped", None
-            at = _now()
-            draft = LogDraft(at=at, stream="log", level=level, text=line, fields=shown)
-            self._record([_done("log", "", occurrence, at)], logs=[draft])
+            draft = self._line("log", level, text, fields)
+            self._record([_done("log", "", occurrence, draft.at)], logs=[draft])
+
+    def tell(self, stream: str, level: str, text: str, fields: dict[str, Any]) -> None:
+        """Send a line that is not remembered: what says it again when it runs again. For inside of steps, which are
+        remembered themselves, and for progress.
+        """
+        with self._lock:
+            if self._log_left > 0:
+                self._record([], logs=[self._line(stream, level, text, fields)])
+
+    def _line(self, stream: str, level: str, text: str, fields: dict[str, Any]) -> LogDraft:
+        line = values.clean(text[:MAX_LINE])
+        shown = values.encode_fields(fields)
+        self._log_left -= len(line) + len(shown or b"") + 64
+        if self._log_left <= 0:
+            stream, level, line, shown = "log", "warning", "too much was logged: the rest is dropped", None
+        return LogDraft(at=_now(), stream=stream, level=level, text=line, fields=shown)
 
     def add_credits(self, amount: float) -> None:
         if isinstance(amount, bool) or not isinstance(amount, int | float):

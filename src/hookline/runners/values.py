@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.core.octets import unwrapped
+from hookline.errors import ModelFailedError
 from hookline.model.executions import Failure
 
 MAX_MESSAGE: Final = 8 * 1024
@@ -126,6 +127,8 @@ def failure_of(exc: BaseException) -> Failure:
     if isinstance(exc, SystemExit):
         return failure(f"called sys.exit({_safely(repr, exc.code)})", type_="SystemExit", stack=_stack(exc))
     name = type(exc).__qualname__
+    if isinstance(exc, ModelFailedError):  # ours, and all is said: no code of the user's had a part in it
+        return failure(exc.message, type_=name, code=exc.code)
     return failure(_safely(str, exc) or name, type_=name, stack=_stack(exc))
 
 
@@ -140,6 +143,7 @@ def _stack(exc: BaseException) -> str:
         f"{ours}/sdk.py",
         f"{ours}/flows.py",
         f"{ours}/handling.py",
+        f"{ours}/model_agent/",
         "<frozen importlib",
     )
     told = traceback.TracebackException.from_exception(exc, limit=-100, compact=True)
