@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 from hookline.cli.client import Client, CommandError
 
@@ -70,6 +71,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _unknown_variables()
     yield from _drivers()
     yield from _tracing()
+    yield from _model(settings)
     yield from _runners(settings)
 
 
@@ -335,6 +337,38 @@ def _tracing() -> Iterator[Finding]:
         )
     else:
         yield Finding("tracing", "ok", f"spans are collected by {exporter}")
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    """Say whether agents that a model answers for can be asked."""
+    from hookline.core.addresses import AddressPolicy, how_to_allow
+    from hookline.model_agent.definition import OPENAI_URL
+
+    if find_spec("openai") is None:
+        told = "the OpenAI client is not installed: agents made with `app.openai_agent` cannot answer"
+        is_wanted = settings.openai_model or settings.openai_base_url or settings.openai_api_key
+        level: Level = "warn" if is_wanted else "note"
+        yield Finding("model", level, told, "pip install 'hookline[agent]'")
+        return
+    url = settings.openai_base_url or OPENAI_URL
+    key = "no key" if settings.openai_api_key is None else "a key"
+    told = f"{settings.openai_model or 'no model of the server'}, {key}, at {url}"
+    host = urlsplit(url).hostname or ""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if settings.openai_base_url else []
+    except OSError as error:
+        yield Finding(
+            "model", "warn", f"{told}: the name is not found: {error}", "set HOOKLINE_OPENAI_BASE_URL"
+        )
+        return
+    policy = AddressPolicy(settings.allow_networks)
+    for address in {str(one[4][0]) for one in found}:
+        if (reason := policy.check(address)) is not None:
+            yield Finding(
+                "model", "warn", f"{told}: {address} is not allowed: {reason}", how_to_allow(address).strip()
+            )
+            return
+    yield Finding("model", "ok", told)
 
 
 def _runners(settings: Settings) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable  # noqa: TC003 -- a tool's hint is read when it is declared
 from dataclasses import dataclass
@@ -229,3 +230,29 @@ def test_a_plain_tool_does_not_stop_the_loop() -> None:
         return await call
 
     assert asyncio.run(both()) == "done"
+
+
+class _Turn:
+    """A session of which only what the agent reads is there."""
+
+    def __init__(self, model: dict[str, Any] | None) -> None:
+        self.model = model
+
+
+@pytest.mark.asyncio
+async def test_without_the_client_a_turn_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hookline.model_agent.client", None)
+    app = App()
+    app.openai_agent("x", model="m")
+
+    class Ctx:
+        message, history = "hi", ()
+        _session = _Turn({"relay": "http://a:b@127.0.0.1:1"})
+
+        async def step(self, _name: str, function: Any, *given: Any) -> Any:
+            return await function(*given)
+
+    function: Any = app.function(Kind.AGENT, "x")
+    with pytest.raises(ModelFailedError, match=r"pip install 'hookline\[agent\]'") as caught:
+        await function(Ctx())
+    assert caught.value.code == "RUNNER_UNAVAILABLE"
