@@ -43,11 +43,22 @@ class Link:
 
     def send_frames(self, data: bytes) -> None:
         """Send frames made before, as ``send`` does."""
+        left = memoryview(data)
         try:
             with self._lock:
-                self.socket.sendall(data)
+                while left:
+                    try:
+                        left = left[self.socket.send(left) :]
+                    except BlockingIOError:
+                        # A loop that reads from the socket has made it so, for writing too.
+                        self._wait_writable()
         except OSError:
             end_group()
+
+    def _wait_writable(self) -> None:
+        poll = select.poll()
+        poll.register(self.socket, select.POLLOUT)
+        poll.poll()
 
     def receive(self) -> ToChild:
         """Block for the next message. Ends the process when the node is gone."""

@@ -163,6 +163,15 @@ async def test_runs_wait_when_all_processes_are_busy(new_runs: Any, kept: Any) -
     assert isinstance(await asyncio.wait_for(waiting, 5), Succeeded)
 
 
+async def test_a_shared_process_waits_while_the_node_is_behind(runs: Any) -> None:
+    """Its loop has made the line to the node one that refuses what does not fit: a large result is not its end."""
+    large = {"text": "x" * (8 << 20)}
+    outcome, _ = await runs.run("echo_shared", large)
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert len(outcome.output) > len(large["text"])
+
+
 async def test_a_shared_process_is_replaced_after_many_runs(new_runs: Any) -> None:
     runs = await new_runs(recycle_after=20)
     pids = []
