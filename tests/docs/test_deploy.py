@@ -6,16 +6,11 @@ import json
 import re
 from configparser import ConfigParser
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from hookline.api.metrics import _Figures
+from hookline.api.metrics import FIGURES
 from hookline.config import Settings
-from hookline.engine.meter import Meter
-from hookline.ports import Backlog
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -26,27 +21,11 @@ SETTING = re.compile(r"\bHOOKLINE_([A-Z_]+)\b")
 @pytest.fixture(scope="module")
 def figures() -> set[str]:
     """Every name that a scrape may show."""
-    zero = SimpleNamespace(commits=0, writes=0, rows_pruned=0, held_expired=0, is_ready=True, census=dict)
-    services: Any = SimpleNamespace(
-        is_ready=True, meter=Meter(), executor=zero, committer=zero, maintenance=zero, clock=None
-    )
-    backlog = Backlog(
-        pending=0,
-        in_flight=0,
-        held=0,
-        oldest_due_at=None,
-        executions_queued=0,
-        executions_running=0,
-        executions_waiting=0,
-    )
-    site: Any = SimpleNamespace(services=services)
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(site, backlog))
     return {
-        f"{family.name}{end}"
-        for family in registry.collect()
+        f"{figure.name}{end}"
+        for figure in FIGURES
         for end in {"counter": ["_total"], "histogram": ["", "_bucket", "_sum", "_count"]}.get(
-            family.type, [""]
+            figure.kind, [""]
         )
     }
 

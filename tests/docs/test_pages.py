@@ -37,7 +37,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", ["settings", "cli"])
+@pytest.mark.parametrize("name", ["settings", "cli", "metrics"])
 def test_generated_pages_are_what_the_code_says(name: str, reference: dict[str, Any]) -> None:
     """Run ``python3 scripts/reference.py`` when this fails."""
     assert prose(ROOT / "docs" / "reference" / f"{name}.md") == reference[f"{name}_page"]()

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from world import until, world
 
+from hookline.api.metrics import FIGURES
 from hookline.testing.receivers import Reply
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def test_what_happens_is_counted(one: World) -> None:
     assert moved("hookline_attempt_results_total", "succeeded") == 1
     assert moved("hookline_attempt_results_total", "exhausted") == 1
     assert moved("hookline_attempt_seconds_count") == 2
+    assert moved("hookline_delivery_seconds_count") == 1
     assert moved("hookline_executions_ended_total", "workflow", "succeeded") == 1
     assert moved("hookline_run_seconds_count") == 1
     assert moved("hookline_launch_seconds_count") == 1
@@ -75,9 +77,18 @@ def test_what_is_in_hand_is_shown_while_it_is(one: World) -> None:
     execution_id = one.start("slow", 5)
     place = ("hookline_node_executions", "workflow", "running")
     until(lambda: figures(one).get(place) == 1)
+    assert figures(one)["hookline_runner_processes", "alone", "busy"] == 1
     one("POST", f"/api/v1/executions/{execution_id}/cancel")
     one.ended(execution_id)
     until(lambda: figures(one).get(place, 0) == 0)
+
+
+def test_every_declared_figure_is_told_and_no_other(one: World) -> None:
+    """docs/reference/metrics.md is made from the declarations: a scrape must hold just these."""
+    text = one("GET", "/metrics", key=None).body.decode()
+    told = {family.name for family in text_string_to_metric_families(text)}
+
+    assert {name for name in told if not name.startswith("process_")} == {figure.name for figure in FIGURES}
 
 
 def test_no_label_names_a_tenant(one: World) -> None:

@@ -1,33 +1,89 @@
 """``/metrics``: figures of the whole node, for Prometheus.
 
 No figure carries an id, a name or a URL: neither tenants nor the number of label values may leak or explode.
+``FIGURES`` is all of them; ``docs/reference/metrics.md`` is made from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from hookline.engine.meter import Histogram
 from hookline.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client.core import Metric
 
-    from hookline.api.services import Site
-    from hookline.engine.meter import Histogram, Meter
+    from hookline.api.services import Services, Site
     from hookline.ports import Backlog
 
-Labelled = Iterable[tuple[tuple[str, ...], int]]
-"""Values of labels, and the number that they have."""
+Value = float | Histogram | Iterable[tuple[tuple[str, ...], float]]
+"""A number, a distribution, or numbers by the values of the labels."""
 
 _CEILING: Final = 100_000
 """Most pending deliveries that are counted: a scrape must stay cheap in the worst hour."""
+
+
+class Figure(NamedTuple):
+    """One figure. name: without the ``_total`` that a counter has on the wire."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    text: str
+    labels: tuple[str, ...] = ()
+
+    def family(self, value: Value) -> Metric:
+        """Return it with its value, as the client library words it."""
+        if isinstance(value, Histogram):
+            ends = [*(str(float(bound)) for bound in value.bounds), "+Inf"]
+            buckets = list(zip(ends, accumulate(value.counts), strict=True))
+            return HistogramMetricFamily(self.name, self.text, buckets=buckets, sum_value=value.total)
+        made = GaugeMetricFamily if self.kind == "gauge" else CounterMetricFamily
+        if isinstance(value, int | float):
+            return made(self.name, self.text, value=value)
+        family = made(self.name, self.text, labels=self.labels)
+        for place, number in sorted(value):
+            family.add_metric(place, number)
+        return family
+
+
+FIGURES: Final = (
+    Figure("hookline_ready", "gauge", "1 when the node takes work."),
+    Figure("hookline_store_up", "gauge", "1 when the database answers."),
+    Figure("hookline_requests", "counter", "Requests answered.", ("route", "status")),
+    Figure("hookline_attempts", "counter", "Attempts by outcome.", ("outcome",)),
+    Figure("hookline_attempt_results", "counter", "Attempts by what became of their delivery.", ("state",)),
+    Figure("hookline_attempt_seconds", "histogram", "From the dial to the end of the answer."),
+    Figure(
+        "hookline_delivery_seconds", "histogram", "From a delivery's creation to its success, waits included."
+    ),
+    Figure("hookline_executions_ended", "counter", "Executions ended.", ("kind", "status")),
+    Figure("hookline_launch_seconds", "histogram", "From an execution's creation to its start."),
+    Figure("hookline_run_seconds", "histogram", "From an execution's start to its end."),
+    Figure("hookline_node_executions", "gauge", "Executions in this node's hands.", ("kind", "state")),
+    Figure(
+        "hookline_runner_processes", "gauge", "Child processes that run the app's code.", ("sort", "state")
+    ),
+    Figure("hookline_commits", "counter", "Transactions committed by this node."),
+    Figure("hookline_writes", "counter", "Writes that those carried."),
+    Figure("hookline_commit_seconds", "histogram", "Length of a commit, with its fsync."),
+    Figure("hookline_commit_writes", "histogram", "Writes that shared a commit."),
+    Figure("hookline_lease_losses", "counter", "Times this node lost its lease."),
+    Figure("hookline_deliveries_recovered", "counter", "Deliveries taken over from dead nodes."),
+    Figure("hookline_pruned_rows", "counter", "Rows deleted for their age by this node."),
+    Figure("hookline_held_expired", "counter", "Held deliveries that expired."),
+    Figure("hookline_deliveries", "gauge", f"Deliveries by state; pending counts to {_CEILING}.", ("state",)),
+    Figure("hookline_executions", "gauge", "Executions by state.", ("status",)),
+    Figure("hookline_oldest_due_seconds", "gauge", "For how long the oldest due delivery has been due."),
+)
+"""In the order in which they are told."""
 
 
 async def metrics_text(site: Site) -> bytes:
@@ -37,123 +93,68 @@ async def metrics_text(site: Site) -> bytes:
     except StorageError:
         backlog = None
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(site, backlog))
+    registry.register(_Moment(values_of(site.services, backlog)))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
-class _Figures:
+class _Moment:
     """Figures of one moment."""
 
-    def __init__(self, site: Site, backlog: Backlog | None) -> None:
-        self._site = site
-        self._backlog = backlog
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = values
 
     def __repr__(self) -> str:
-        return "_Figures()"
+        return f"_Moment(figures={len(self._values)})"
 
     def collect(self) -> Iterator[Metric]:
-        services = self._site.services
-        yield _gauge("hookline_ready", "1 when the node takes work.", float(services.is_ready))
-        yield _gauge("hookline_store_up", "1 when the database answers.", float(self._backlog is not None))
-        yield from _done(services.meter)
-        held = {(str(kind), state): count for (kind, state), count in services.executor.census().items()}
-        yield _by(
-            "hookline_node_executions", "Executions in this node's hands.", ("kind", "state"), held.items()
-        )
-        yield _counter("hookline_commits", "Transactions committed by this node.", services.committer.commits)
-        yield _counter("hookline_writes", "Writes that those carried.", services.committer.writes)
-        kept = services.maintenance
-        yield _counter("hookline_pruned_rows", "Rows deleted for their age by this node.", kept.rows_pruned)
-        yield _counter("hookline_held_expired", "Held deliveries that expired.", kept.held_expired)
-        if self._backlog is not None:
-            yield from self._of_backlog(self._backlog)
-
-    def _of_backlog(self, backlog: Backlog) -> Iterator[Metric]:
-        deliveries = {
-            ("pending",): backlog.pending,
-            ("in_flight",): backlog.in_flight,
-            ("held",): backlog.held,
-        }
-        yield _by(
-            "hookline_deliveries",
-            f"Deliveries by state; pending counts to {_CEILING}.",
-            ("state",),
-            deliveries.items(),
-        )
-        executions = {
-            ("queued",): backlog.executions_queued,
-            ("running",): backlog.executions_running,
-            ("waiting",): backlog.executions_waiting,
-        }
-        yield _by("hookline_executions", "Executions by state.", ("status",), executions.items())
-        age = 0.0
-        if backlog.oldest_due_at is not None:
-            age = max(0.0, (self._site.services.clock.now() - backlog.oldest_due_at).total_seconds())
-        yield _gauge("hookline_oldest_due_seconds", "For how long the oldest due delivery has been due.", age)
+        return (figure.family(self._values[figure.name]) for figure in FIGURES if figure.name in self._values)
 
 
-def _done(meter: Meter) -> Iterator[Metric]:
-    """What this node has done since it started."""
-    yield _counts(
-        "hookline_requests",
-        "Requests answered.",
-        ("route", "status"),
-        [((route, f"{hundreds}xx"), count) for (route, hundreds), count in meter.requests.items()],
-    )
-    yield _counts(
-        "hookline_attempts",
-        "Attempts by outcome.",
-        ("outcome",),
-        [((str(outcome),), count) for outcome, count in meter.attempts.items()],
-    )
-    yield _counts(
-        "hookline_attempt_results",
-        "Attempts by what became of their delivery.",
-        ("state",),
-        [((str(state),), count) for state, count in meter.delivery_states.items()],
-    )
-    yield _counts(
-        "hookline_executions_ended", "Executions ended.", ("kind", "status"), meter.executions.items()
-    )
-    yield _histogram(
-        "hookline_attempt_seconds", "From the dial to the end of the answer.", meter.attempt_seconds
-    )
-    yield _histogram("hookline_commit_seconds", "Length of a commit, with its fsync.", meter.commit_seconds)
-    yield _histogram("hookline_commit_writes", "Writes that shared a commit.", meter.commit_writes)
-    yield _histogram(
-        "hookline_launch_seconds", "From an execution's creation to its start.", meter.launch_seconds
-    )
-    yield _histogram("hookline_run_seconds", "From an execution's start to its end.", meter.run_seconds)
-    yield _counter("hookline_lease_losses", "Times this node lost its lease.", meter.lease_losses)
-    yield _counter(
-        "hookline_deliveries_recovered", "Deliveries taken over from dead nodes.", meter.deliveries_recovered
-    )
+def values_of(services: Services, backlog: Backlog | None) -> dict[str, Value]:
+    """Return every figure that is known, by name. backlog: None when the database is away."""
+    meter, kept, executor = services.meter, services.maintenance, services.executor
+    known: dict[str, Value] = {
+        "hookline_ready": float(services.is_ready),
+        "hookline_store_up": float(backlog is not None),
+        "hookline_requests": [
+            ((route, f"{hundreds}xx"), count) for (route, hundreds), count in meter.requests.items()
+        ],
+        "hookline_attempts": [((outcome,), count) for outcome, count in meter.attempts.items()],
+        "hookline_attempt_results": [((state,), count) for state, count in meter.delivery_states.items()],
+        "hookline_attempt_seconds": meter.attempt_seconds,
+        "hookline_delivery_seconds": meter.delivery_seconds,
+        "hookline_executions_ended": meter.executions.items(),
+        "hookline_launch_seconds": meter.launch_seconds,
+        "hookline_run_seconds": meter.run_seconds,
+        "hookline_node_executions": executor.census().items(),
+        "hookline_runner_processes": executor.processes.items(),
+        "hookline_commits": services.committer.commits,
+        "hookline_writes": services.committer.writes,
+        "hookline_commit_seconds": meter.commit_seconds,
+        "hookline_commit_writes": meter.commit_writes,
+        "hookline_lease_losses": meter.lease_losses,
+        "hookline_deliveries_recovered": meter.deliveries_recovered,
+        "hookline_pruned_rows": kept.rows_pruned,
+        "hookline_held_expired": kept.held_expired,
+    }
+    return known if backlog is None else known | _of_backlog(services, backlog)
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _by(name: str, text: str, labels: tuple[str, ...], values: Labelled) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for place, value in values:
-        family.add_metric(place, value)
-    return family
-
-
-def _counts(name: str, text: str, labels: tuple[str, ...], values: Labelled) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for place, value in sorted(values):
-        family.add_metric(place, value)
-    return family
-
-
-def _histogram(name: str, text: str, found: Histogram) -> Metric:
-    ends = [*(str(float(bound)) for bound in found.bounds), "+Inf"]
-    buckets = list(zip(ends, accumulate(found.counts), strict=True))
-    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=found.total)
+def _of_backlog(services: Services, backlog: Backlog) -> dict[str, Value]:
+    age = 0.0
+    if backlog.oldest_due_at is not None:
+        age = max(0.0, (services.clock.now() - backlog.oldest_due_at).total_seconds())
+    return {
+        "hookline_deliveries": [
+            (("pending",), backlog.pending),
+            (("in_flight",), backlog.in_flight),
+            (("held",), backlog.held),
+        ],
+        "hookline_executions": [
+            (("queued",), backlog.executions_queued),
+            (("running",), backlog.executions_running),
+            (("waiting",), backlog.executions_waiting),
+        ],
+        "hookline_oldest_due_seconds": age,
+    }

@@ -27,7 +27,7 @@ from hookline.ports.runner import Failed, Lost, Suspended, TimedOut
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hookline.engine.calls import FlowCalls
     from hookline.engine.catalogue import Catalogue, Place
@@ -153,6 +153,11 @@ class Executor:
     def census(self) -> Counter[tuple[Kind, str]]:
         """How many executions this node has in its hands, by kind and ``running`` or ``waiting``."""
         return self._queue.census()
+
+    @property
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        """How many child processes run user code here, by sort and state."""
+        return self._runner.processes
 
     async def release(self, execution_id: Key, epoch: Epoch) -> None:
         """Settle an execution that the table says we hold and we do not."""

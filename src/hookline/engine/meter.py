@@ -48,6 +48,8 @@ class Meter:
         self.attempt_seconds = Histogram(SECONDS)
         self.delivery_states: Counter[str] = Counter()
         """What attempts made of their deliveries, by state."""
+        self.delivery_seconds = Histogram(LONG_SECONDS)
+        """Of deliveries that succeeded, from their creation."""
         self.executions: Counter[tuple[str, str]] = Counter()
         """Ended, by (kind, status)."""
         self.launch_seconds = Histogram(LONG_SECONDS)
@@ -74,6 +76,9 @@ class Meter:
         self.attempts[answer.outcome] += 1
         self.attempt_seconds.observe(answer.duration_ms / 1000)
         self.delivery_states[state] += 1
+
+    def delivered(self, seconds: float) -> None:
+        self.delivery_seconds.observe(max(0.0, seconds))
 
     def ended(self, execution: Execution) -> None:
         self.executions[execution.kind.value, execution.status.value] += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hookline.model.ids import public
-from hookline.model.states import AttemptOutcome
+from hookline.model.states import AttemptOutcome, DeliveryState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from hookline.engine.meter import Meter
     from hookline.engine.target import Target
     from hookline.engine.tracing import Sending, Tracing
-    from hookline.model.states import DeliveryState
     from hookline.ports.sender import Answer, Outgoing
 
 _log = structlog.get_logger("hookline.attempt")
@@ -59,6 +58,8 @@ class Watch:
     ) -> None:
         """state: what the attempt made of its delivery.  at: when it ended."""
         self._meter.attempted(answer, state)
+        if state is DeliveryState.SUCCEEDED:
+            self._meter.delivered((at - claim.owed.delivery.created_at).total_seconds())
         self.tracing.sent(sending, claim, target.public_id, request.url, answer, state, at)
         has_failed = answer.outcome is not AttemptOutcome.DELIVERED
         if self._logs is LoggedAttempts.ALL or (has_failed and self._logs is LoggedAttempts.FAILED):

@@ -20,7 +20,7 @@ from hookline.model.integrations import Handler, Integration
 from hookline.model.states import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -263,6 +263,12 @@ class Runner(Protocol):
     @property
     def integrations(self) -> tuple[Integration, ...]:
         """What the user's code declares of integrations, sorted by id. Empty before ``start``."""
+
+    @property
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        """How many child processes there are, by sort (``alone``, ``shared``, ``calls``) and state (``starting``,
+        ``idle``, ``busy``).
+        """
 
     async def start(self) -> None:
         """Read the user's code and warm up. Raises SettingError when it cannot be imported."""

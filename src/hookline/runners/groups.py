@@ -70,6 +70,12 @@ class Group(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self._children)} processes, {len(self._waiting)} runs wait>"
 
+    def census(self) -> dict[str, int]:
+        """How many processes are in which state."""
+        busy = sum(bool(child.runs) for child in self._children)
+        starting = len(self._starting)
+        return {"starting": starting, "idle": len(self._children) - busy - starting, "busy": busy}
+
     @abstractmethod
     def _free(self) -> Child | None:
         """Return a process that can take a run now."""

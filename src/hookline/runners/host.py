@@ -26,7 +26,7 @@ from hookline.runners.protocol import FrameTooLargeError
 from hookline.runners.run import Run, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hookline.model.executions import Artifact, JournalEntry
@@ -131,6 +131,16 @@ class RunnerHost:
     @property
     def integrations(self) -> tuple[Integration, ...]:
         return self._integrations
+
+    @property
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        sorts = {"alone": self._pool, "shared": self._shared, "calls": self._calls}
+        return {
+            (sort, state): count
+            for sort, group in sorts.items()
+            if group is not None
+            for state, count in group.census().items()
+        }
 
     async def start(self) -> None:
         if self._settings.app is None:

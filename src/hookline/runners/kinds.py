@@ -45,6 +45,10 @@ class KindRunner:
     def integrations(self) -> tuple[Integration, ...]:
         return self._host.integrations
 
+    @property
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        return self._host.processes
+
     async def start(self) -> None:
         await self._host.start()
 

@@ -83,6 +83,7 @@ class FakeRunner:
         handlers: dict[Handler, Answerer] | None = None,
     ) -> None:
         self.integrations = integrations
+        self.processes: dict[tuple[str, str], int] = {}
         self._handlers = handlers or {}
         self.called: list[CallJob] = []
         self._clock = clock
