@@ -68,6 +68,7 @@ class Renderer:
             "ago": ago,
             "clock": clock,
             "pretty": pretty,
+            "unfolded": unfolded,
             "compact": compact,
             "count": count,
             "short": short,
@@ -200,3 +201,11 @@ def pretty(value: Any) -> str:
 def compact(value: Any) -> str:
     """JSON on one line."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def unfolded(text: str) -> str:
+    """A text, over several lines where it is JSON."""
+    try:
+        return pretty(json.loads(text))
+    except ValueError:
+        return text

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.dialects import NAMES
 from hookline.model.states import Scope
 from hookline.web.desk import Refusal, path_of
+from hookline.web.forms import number_of, read_json
 from hookline.web.pages.base import Page, listed
 from hookline.web.pages.overview import WINDOWS, chart
+from hookline.web.pages.webhook_trial import trial
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ async def create(visit: Visit) -> View | Away:
     try:
         made = await visit.desk.post("/api/v1/webhooks", fields_of(visit.fields))
     except Refusal as refusal:
-        return _form(visit.fields, refusal)
+        return _form(visit.fields, refusal=refusal)
     return View(template="webhook_made.html", context={"webhook": made}, status=201)
 
 
@@ -89,25 +92,54 @@ async def change(visit: Visit) -> View | Away:
     try:
         await visit.desk.send("PUT", path_of("webhooks", id_), fields_of(visit.fields, is_new=False))
     except Refusal as refusal:
-        return _form(visit.fields, refusal, id_=id_)
+        return _form(visit.fields, refusal=refusal, id_=id_)
     return Away(to=f"/ui/webhooks/{id_}", word="saved")
 
 
-def _form(given: dict[str, str], refusal: Refusal | None = None, id_: str | None = None) -> View:
+async def try_new(visit: Visit) -> View:
+    visit.need(Scope.WRITE)
+    tried = await trial(visit, visit.fields, fields_of, None)
+    return _form(visit.fields, tried=tried, is_part=visit.is_of_script)
+
+
+async def try_change(visit: Visit) -> View:
+    visit.need(Scope.WRITE)
+    id_ = visit.part("id")
+    tried = await trial(visit, visit.fields, partial(fields_of, is_new=False), id_)
+    return _form(visit.fields, tried=tried, id_=id_, is_part=visit.is_of_script)
+
+
+def _form(
+    given: dict[str, str],
+    *,
+    refusal: Refusal | None = None,
+    id_: str | None = None,
+    tried: dict[str, Any] | None = None,
+    is_part: bool = False,
+) -> View:
+    """The form. tried: what it would do, None before anybody asked.  is_part: only that, for the page that shows it."""
     context = {
         "given": dict.fromkeys((*_FIELDS, *_NUMBERS), "") | given,
-        "dialects": NAMES,
+        "fields": [name for name in (*_FIELDS, *_NUMBERS) if name != "ordered"],
+        "dialects": [(name, name) for name in NAMES],
         "refusal": refusal,
         "id": id_,
         "action": "/ui/webhooks/new" if id_ is None else f"/ui/webhooks/{id_}/edit",
+        "trial": tried,
+        "is_part": is_part,
     }
-    return View(template="webhook_form.html", context=context, status=400 if refusal else 200)
+    return View(
+        template="webhook_form.html",
+        context=context,
+        status=400 if refusal else 200,
+        block="preview" if is_part else None,
+    )
 
 
 def fields_of(given: dict[str, str], *, is_new: bool = True) -> dict[str, Any]:
-    """What a form says, as the API takes it. What is no JSON or no number goes on as text: the API words the fault.
+    """What a form says, as the API takes it. What is no number goes on as text: the API words the fault.
 
-    Empty fields are left out of a new webhook, and unset those of one that is there.
+    Empty fields are left out of a new webhook, and unset those of one that is there. Raises Refusal for no JSON.
     """
     fields: dict[str, Any] = {
         "url": given.get("url", "").strip(),
@@ -117,29 +149,10 @@ def fields_of(given: dict[str, str], *, is_new: bool = True) -> dict[str, Any]:
         "ordered": given.get("ordered") == "on",
     }
     for name in ("conditions", "headers"):
-        fields[name] = _json(given.get(name, ""))
+        fields[name] = read_json(name, given.get(name, ""))
     for name in _NUMBERS:
-        fields[name] = _number(given.get(name, ""))
+        fields[name] = number_of(given.get(name, ""))
     return {name: value for name, value in fields.items() if value is not None} if is_new else fields
-
-
-def _json(text: str) -> Any:
-    if not text.strip():
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _number(text: str) -> int | float | str | None:
-    if not text.strip():
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return int(number) if number.is_integer() else number
 
 
 def _text(value: Any) -> str:
@@ -184,9 +197,11 @@ PAGES: Final = (
     Page("/ui/webhooks", webhooks),
     Page("/ui/webhooks/new", new),
     Page("/ui/webhooks/new", create, ("POST",)),
+    Page("/ui/webhooks/new/try", try_new, ("POST",)),
     Page("/ui/webhooks/{id}", webhook),
     Page("/ui/webhooks/{id}/edit", edit),
     Page("/ui/webhooks/{id}/edit", change, ("POST",)),
+    Page("/ui/webhooks/{id}/edit/try", try_change, ("POST",)),
     Page("/ui/webhooks/{id}/pause", _act("pause", "paused"), ("POST",)),
     Page("/ui/webhooks/{id}/resume", _act("resume", "resumed"), ("POST",)),
     Page("/ui/webhooks/{id}/test", test, ("POST",)),

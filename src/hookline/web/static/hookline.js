@@ -20,7 +20,7 @@
 
   const bars = (label, name) => ({ label, stroke: shown(name), fill: shown(name), width: 0, points: { show: false },
     paths: uPlot.paths.bars({ size: [0.72, 24] }) });
-  const line = (label, name) => ({ label, stroke: shown(name), width: 2, spanGaps: true, points: { show: true, size: 5, fill: shown(name) } });
+  const line = (label, name) => ({ label, stroke: shown(name), width: 2, points: { show: true, size: 5, fill: shown(name) } });
   const kinds = {
     // The failed stand in front of all, so what is seen of the others is the delivered: a stack.
     bars: (first, second) => [[bars("delivered", "--good"), bars("failed attempts", "--bad")], [second.map((failed, at) => failed + first[at]), second]],
@@ -35,7 +35,8 @@
 
   const draw = (place) => {
     const looks = [place.dataset.chart, place.clientWidth, root.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches].join();
-    if (place.looks === looks) return;
+    // A live page's new text has no drawing in it: what it took away is drawn again.
+    if (place.looks === looks && place.childElementCount) return;
     place.looks = looks;
     place.replaceChildren();
     const [times, ...given] = JSON.parse(place.dataset.chart);
