@@ -15,7 +15,8 @@ from engine_bed import parsed
 from hookline.engine.clock import SystemClock
 from hookline.model.configuration import Webhook
 from hookline.model.ids import parse
-from hookline.model.states import Origin
+from hookline.model.states import AttemptOutcome, Origin
+from hookline.ports.sender import Answer
 from hookline.receiver import VerificationError, verify
 from hookline.stores.sqlite.store import SqliteStore
 from hookline.testing.fakes import FakeSender, refused
@@ -546,3 +547,84 @@ async def test_af16_meta_shows_where_deliveries_come_from(api: Api) -> None:
     assert meta["source_ips"] == []
     assert "agenticflow" in meta["dialects"]
     assert meta["limits"]["events_per_request"] == 1000
+
+
+SEED_KEY = "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk="
+WHOLE_KEY = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+WHOLE_KEY_PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+"""The two keys published for ``v1a``: a seed alone, and a seed with its public key behind it."""
+
+
+async def test_an_own_signing_key_is_brought_along_and_rotated(api: Api) -> None:
+    """P12: a receiver that has the public key of before notices nothing; the private ones are never shown (P13)."""
+    webhook = await api.webhook(dialect="standard", signing_key=WHOLE_KEY)
+    place = f"{URL}/{webhook['id']}"
+    await api.admin("POST", f"{place}/test", {})
+    rotated = (await api.admin("POST", f"{place}/secret/rotate", {"signing_key": SEED_KEY})).json
+    await api.admin("POST", f"{place}/test", {})
+    shown = (await api.admin("GET", place)).json
+    first, during = api.bed.sender.sent
+
+    assert (webhook["signature"], webhook["public_key"]) == ("v1a", WHOLE_KEY_PUBLIC)
+    assert rotated["previous_public_key"] == WHOLE_KEY_PUBLIC
+    for request, key in (
+        (first, WHOLE_KEY_PUBLIC),
+        (during, WHOLE_KEY_PUBLIC),
+        (during, rotated["public_key"]),
+    ):
+        assert verify(request.body, request.headers, key)["type"] == "webhook.test"
+    assert "whsk_" not in json.dumps([webhook, rotated, shown])
+
+
+async def test_a_webhook_that_signs_with_its_secret_may_get_an_own_key_later(api: Api) -> None:
+    webhook = await api.webhook(dialect="standard")
+    place = f"{URL}/{webhook['id']}"
+    early = await api.admin("POST", f"{place}/secret/rotate", {"signing_key": WHOLE_KEY})
+    given = await api.admin("PUT", place, {"signature": "both", "signing_key": WHOLE_KEY})
+    again = await api.admin("PUT", place, {"signing_key": SEED_KEY})
+
+    assert (early.status, early.json["error"]["details"]["field"]) == (400, "signing_key")
+    assert (given.json["signature"], given.json["public_key"]) == ("both", WHOLE_KEY_PUBLIC)
+    assert (again.status, again.json["error"]["details"]["field"]) == (400, "signing_key")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"signing_key": "whsk_AAAA"}, "signing_key"),
+        ({"signing_key": WHOLE_KEY[:-5] + "AAA=="}, "signing_key"),
+        ({"signing_key": 7}, "signing_key"),
+        ({"signing_key": SEED_KEY, "signature": "v1"}, "signature"),
+    ],
+)
+async def test_a_signing_key_that_cannot_sign_is_refused_without_being_repeated(
+    api: Api, fields: dict[str, Any], field: str
+) -> None:
+    refusal = await api.admin("POST", URL, SEED | fields)
+
+    assert (refusal.status, refusal.json["error"]["details"]["field"]) == (400, field)
+    assert str(fields["signing_key"]) not in refusal.body.decode() or fields["signing_key"] == 7
+
+
+@pytest.mark.parametrize("dialect", ["agenticflow", "maxun"])
+async def test_a_test_of_a_paused_webhook_is_sent_now(tmp_path: Path, dialect: str) -> None:
+    """CONTRACT section 5: sends now, answers status and time; what else there is stays held, and it stays paused."""
+    store = SqliteStore(tmp_path / "hookline.db", clock=SystemClock())
+    await store.open()
+    answers = iter((Answer(AttemptOutcome.DELIVERED, status=200, duration_ms=4), refused(500)))
+    async with serving(store, sender=FakeSender(lambda _: next(answers))) as api:
+        webhook = await api.webhook(dialect=dialect, ordered=True)
+        place = f"{URL}/{webhook['id']}"
+        await api.admin("POST", f"{place}/pause")
+        await api.admin("POST", "/api/v1/events", {"type": "order.paid", "data": {}})
+        tested = await api.admin("POST", f"{place}/test", {})
+        failed = await api.admin("POST", f"{place}/test", {})
+        shown = await api.admin("GET", place)
+        found = (await api.admin("GET", "/api/v1/deliveries")).json["deliveries"]
+    await store.close()
+
+    assert (tested.json["status"], tested.json["response_code"]) == ("success", 200)
+    assert tested.json["response_time_ms"] == 4
+    assert (failed.json["status"], failed.json["response_code"]) == ("failed", 500)
+    assert (shown.json["status"], len(api.bed.sender.sent)) == ("paused", 2)
+    assert [one["state"] for one in found] == ["exhausted", "succeeded", "held"]

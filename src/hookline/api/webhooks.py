@@ -105,6 +105,7 @@ class WebhookFields(Body):
     automation: AutomationName | None = None
     tls: TlsBody | None = None
     signature: str | None = None
+    signing_key: str | None = None
     metadata: dict[str, Any] | None = None
     secret: str | None = None
     retry_policy: RetryPolicyBody | None = None
@@ -153,8 +154,11 @@ class TestEvent(Body):
 
 
 class SecretRotation(Body):
+    """secret: an own one.  signing_key: an own private key, ``whsk_…``, for a webhook that signs with one."""
+
     finish: bool = False
     secret: str | None = None
+    signing_key: str | None = None
 
 
 @router.post("", status_code=201, summary="Register a webhook; its secret is in this answer only")
@@ -303,14 +307,21 @@ async def rotate(
     id, store, now = key_in_path("webhook", webhook_id), site.services.store, site.services.clock.now()
     answer: dict[str, Any] = {"id": webhook_id}
     if wanted.finish:
-        if wanted.secret is not None:
-            raise InputError(
-                "A rotation either begins or ends.", field="secret", expected="left out", received="string"
-            )
+        for name in ("secret", "signing_key"):
+            if getattr(wanted, name) is not None:
+                raise InputError(
+                    "A rotation either begins or ends.", field=name, expected="left out", received="string"
+                )
         stored = await finish_rotation(store, caller.organization_id, id, now=now)
     else:
         stored, answer["secret"] = await rotate_secret(
-            store, site.services.vault, caller.organization_id, id, own=wanted.secret, now=now
+            store,
+            site.services.vault,
+            caller.organization_id,
+            id,
+            own=wanted.secret,
+            own_key=wanted.signing_key,
+            now=now,
         )
     await site.services.directory.refresh()
     webhook = stored.document
@@ -336,7 +347,9 @@ def _given(body: WebhookFields) -> dict[str, Any]:
 
 def changed_by(site: Site, webhook: Webhook, body: WebhookFields) -> Webhook:
     """A webhook with these fields, checked and not stored. Raises InputError."""
-    return change(_rules(site), webhook, {k: v for k, v in _given(body).items() if k != "secret"})
+    return change(
+        _rules(site), webhook, {k: v for k, v in _given(body).items() if k not in {"secret", "signing_key"}}
+    )
 
 
 def _check_status(wanted: str, present: WebhookStatus) -> None:

@@ -21,6 +21,11 @@ _MORE = Parameter(
     name="--set", help="JSON object with any other field of the API, such as `'{\"max_in_flight\": 4}'`."
 )
 
+_OWN = Parameter(
+    name="--set",
+    help='Your own `{"secret": "whsec_…"}` or `{"signing_key": "whsk_…"}` in place of fresh ones.',
+)
+
 
 @app.command(name="list")
 def list_(*, limit: Limit = 50, json: Json = False) -> None:
@@ -309,8 +314,10 @@ def resume(webhook_id: str, /) -> None:
 
 
 @app.command
-def rotate(webhook_id: str, /, *, finish: bool = False, json: Json = False) -> None:
-    """Make a new signing secret and print it, once.
+def rotate(
+    webhook_id: str, /, *, finish: bool = False, set: Annotated[str | None, _OWN] = None, json: Json = False
+) -> None:
+    """Make a new signing secret and print it, once; the key pair of a webhook that has one is new, too.
 
     For 24 hours both secrets sign, so that receivers can be moved over without a gap.
 
@@ -327,8 +334,10 @@ def rotate(webhook_id: str, /, *, finish: bool = False, json: Json = False) -> N
         Its id from `hookline webhooks list`.
     finish
         End the time of two secrets now.
+    set
+        JSON object with what you bring along.
     """
-    body = {"finish": True} if finish else {}
+    body = ({"finish": True} if finish else {}) | read_fields(set)
     try:
         answer = Client.from_environment().post(_path(webhook_id, "/secret/rotate"), body)
     except AnswerError as error:

@@ -92,21 +92,35 @@ def parse_target(url: Any, *, field: str = "url") -> Target:
     non-canonical hosts, IPv6 zones, ports outside 1 to 65535, metadata services by name or literal address.
     """
     if not isinstance(url, str) or not url:
-        raise _bad("The URL is empty or not a string.", field, "empty" if url == "" else type_name(url))
+        raise _bad(
+            "The URL is empty or not a string.", field, "string", "empty" if url == "" else type_name(url)
+        )
     if len(url) > _LONGEST_URL:
-        raise _bad(f"The URL is longer than {_LONGEST_URL} characters.", field)
+        raise _bad(
+            f"The URL is longer than {_LONGEST_URL} characters.",
+            field,
+            f"at most {_LONGEST_URL} characters",
+            f"{len(url)} characters",
+        )
     if "\\" in url or not _is_visible(url):
-        raise _bad("The URL holds a backslash, white space or a control character.", field)
+        place = next(index for index, char in enumerate(url, 1) if char in "\\ " or not _is_visible(char))
+        raise _bad(
+            "The URL holds a backslash, white space or a control character.",
+            field,
+            "none of them",
+            f"one as character {place}",
+        )
     match = _SHAPE.fullmatch(url)
     scheme = match["scheme"].lower() if match else ""
     if match is None or scheme not in _DEFAULT_PORTS:
-        raise _bad("The URL must begin with http:// or https://.", field)
+        begins = f"{scheme[:20]}://" if scheme else "no scheme"
+        raise _bad("The URL must begin with http:// or https://.", field, "http:// or https://", begins)
     if "@" in match["authority"]:
-        raise _bad("The URL must not hold a user name or password.", field)
+        raise _bad("The URL must not hold a user name or password.", field, "no @ before the path", "@")
     host, port = _split_port(match["authority"], _DEFAULT_PORTS[scheme], field)
     ascii_host, address = _read_host(host, field)
     if ascii_host in _METADATA_NAMES or (address is not None and _is_metadata(address)):
-        raise _bad("Cloud metadata services are never a target.", field)
+        raise _bad("Cloud metadata services are never a target.", field, "another host", host[:60])
     return Target(
         cast("Literal['http', 'https']", scheme),
         f"[{ascii_host}]" if ":" in ascii_host else ascii_host,
@@ -131,7 +145,7 @@ def _split_port(authority: str, default: int, field: str) -> tuple[str, int]:
         return authority, default
     text = authority[colon + 1 :]
     if _PORT.fullmatch(text) is None or not 1 <= int(text) <= 65535:
-        raise _bad("The port must be a number from 1 to 65535.", field)
+        raise _bad("The port must be a number from 1 to 65535.", field, "1 to 65535", text[:20] or "empty")
     return authority[:colon], int(text)
 
 
@@ -139,30 +153,35 @@ def _read_host(host: str, field: str) -> tuple[str, Address | None]:
     if host.startswith("["):
         return _read_ipv6(host, field)
     if any(dot in host for dot in _FOREIGN_DOTS):
-        raise _bad("The host name holds a dot that is not the ASCII one.", field)
+        raise _bad("The host name holds a dot that is not the ASCII one.", field, "ASCII dots", host[:60])
     ascii_host = (host.lower() if host.isascii() else _to_ascii(host, field)).removesuffix(".")
     labels = ascii_host.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         if host.endswith(".") or len(labels) != 4 or not all(_OCTET.fullmatch(label) for label in labels):
-            raise _bad("An IPv4 address must be four plain decimal numbers.", field)
+            raise _bad_ipv4(host, field)
         try:
             return ascii_host, IPv4Address(ascii_host)
         except AddressValueError as exc:
-            raise _bad("An IPv4 address must be four plain decimal numbers.", field) from exc
+            raise _bad_ipv4(host, field) from exc
     if len(ascii_host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _bad("The host is not a valid name.", field)
+        raise _bad(
+            "The host is not a valid name.",
+            field,
+            "letters, digits, hyphens and dots",
+            host[:60] or "empty",
+        )
     return ascii_host, None
 
 
 def _read_ipv6(host: str, field: str) -> tuple[str, IPv6Address]:
     if "%" in host:
-        raise _bad("An IPv6 address with a zone is not a target.", field)
+        raise _bad("An IPv6 address with a zone is not a target.", field, "no zone", host[:60])
     if not host.endswith("]") or not host.isascii():
-        raise _bad("The IPv6 address is not valid.", field)
+        raise _bad("The IPv6 address is not valid.", field, "IPv6 address in brackets", host[:60])
     try:
         address = IPv6Address(host[1:-1])
     except AddressValueError as exc:
-        raise _bad("The IPv6 address is not valid.", field) from exc
+        raise _bad("The IPv6 address is not valid.", field, "IPv6 address in brackets", host[:60]) from exc
     return str(address), address
 
 
@@ -174,12 +193,14 @@ def _to_ascii(host: str, field: str) -> str:
     """
     lower = unicodedata.normalize("NFC", host.lower())
     if unicodedata.normalize("NFKC", lower) != lower:
-        raise _bad("The host name holds characters that have another spelling.", field)
+        raise _bad(
+            "The host name holds characters that have another spelling.", field, "plain ones", host[:60]
+        )
     labels = []
     for label in lower.split("."):
         # ASCII is judged with all other names; beyond it, letters and their marks make up every alphabet.
         if not all(char.isascii() or unicodedata.category(char)[0] in "LM" for char in label):
-            raise _bad("The host name holds characters that names cannot have.", field)
+            raise _bad("The host name holds characters that names cannot have.", field, "letters", label[:60])
         labels.append(label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii"))
     return ".".join(labels)
 
@@ -192,9 +213,14 @@ def _path(rest: str) -> str:
     return rest if rest.startswith("/") else "/" + rest
 
 
-def _bad(message: str, field: str, received: str = "string") -> InputError:
-    return InputError(
-        message, code="INVALID_URL", field=field, expected="http or https URL", received=received
+def _bad(message: str, field: str, expected: str, received: str) -> InputError:
+    """received: the part that is wrong, never a user name or password."""
+    return InputError(message, code="INVALID_URL", field=field, expected=expected, received=received)
+
+
+def _bad_ipv4(host: str, field: str) -> InputError:
+    return _bad(
+        "An IPv4 address must be four plain decimal numbers.", field, "such as 203.0.113.7", host[:60]
     )
 
 

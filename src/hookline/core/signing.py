@@ -80,12 +80,20 @@ class SigningKey:
         raw = strict_base64(text.removeprefix(PRIVATE_KEY_PREFIX))
         if raw is None or len(raw) not in {32, 64}:
             raise InputError(
-                "The signing key is not whsk_ and base64 of 32 or 64 bytes.", field="signing_key"
+                "The signing key is not whsk_ and base64 of 32 or 64 bytes.",
+                field="signing_key",
+                expected="whsk_ and base64",
+                received="string",
             )
         self._private = Ed25519PrivateKey.from_private_bytes(raw[:32])
         public = self._private.public_key().public_bytes_raw()
         if raw[32:] not in {b"", public}:
-            raise InputError("The halves of the signing key do not belong together.", field="signing_key")
+            raise InputError(
+                "The halves of the signing key do not belong together.",
+                field="signing_key",
+                expected="private seed and its public key",
+                received="string",
+            )
         self.public_text = PUBLIC_KEY_PREFIX + b64encode(public).decode()
         """``whpk_`` and the base64 of the public key: for everybody."""
 

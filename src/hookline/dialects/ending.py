@@ -141,7 +141,7 @@ def _published(event: Event, result: Any, data: Any) -> Ending:
         name=event.type,
         run_id=bare(event.key),
         is_run=False,
-        is_test=event.target_id is not None and event.sequence == 0,
+        is_test=event.is_test,
         ended_at=event.occurred_at,
         result=result,
         facts=data if isinstance(data, dict) else {},

@@ -190,7 +190,7 @@ class Alerts:
         if verdict.state is DeliveryState.EXHAUSTED:
             events = self.teller.given_up(target, claim, verdict.reason or "", failure, ended_at)
         only_events = News(events) if events else NO_NEWS
-        step = self._step(claim, verdict, failure, started_at, ended_at)
+        step = self._step(claim, verdict, failure, started_at, ended_at, is_active=target.is_active)
         ward = self._wards.get(target.id)
         if step is None or target.webhook.origin is not Origin.REGISTERED:
             return only_events
@@ -227,10 +227,14 @@ class Alerts:
         failure: LastFailure | None,
         started_at: datetime,
         ended_at: datetime,
+        *,
+        is_active: bool,
     ) -> Step | None:
         """How an outcome is judged; None when it says nothing of the receiver."""
         if verdict.state is DeliveryState.CANCELLED:
             return None  # the webhook was deleted meanwhile
+        if claim.cause == "test" and not is_active:
+            return None  # whoever tries it out decides what comes of it
         if failure is None:
             return lambda health, _: alerting.succeeded(health, started_at=started_at, at=ended_at)
         if not verdict.counts_as_failure or claim.owed.delivery.url is not None:

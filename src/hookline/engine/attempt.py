@@ -60,8 +60,7 @@ def cause_of(owed: Owed) -> str:
 
 def is_test(owed: Owed) -> bool:
     """Say whether somebody made the event to try this webhook out, and waits for the one answer."""
-    event = owed.event
-    return event is not None and event.target_id is not None and event.sequence == 0
+    return owed.event is not None and owed.event.is_test
 
 
 def message_id(owed: Owed) -> str:

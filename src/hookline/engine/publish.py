@@ -121,7 +121,7 @@ class Outbox:
         )
 
     def _owed_to(self, target: Target, event: Event) -> Delivery:
-        is_claimed = not is_ordered(target, event) and self._deliverer.reserve(target)
+        is_claimed = not is_ordered(target, event) and self._deliverer.reserve(target, is_test=event.is_test)
         return new_delivery(target, event, is_claimed=is_claimed, now=event.received_at)
 
     def _owed_back(self, event: Event, callback: tuple[Key, str]) -> tuple[Delivery, ...]:
@@ -254,11 +254,15 @@ def is_ordered(target: Target, event: Event) -> bool:
 
 
 def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetime) -> Delivery:
-    """A fresh delivery: claimed, waiting, or held because its webhook is not active."""
+    """A fresh delivery: claimed, waiting, or held because its webhook is not active.
+
+    A test that this node has claimed is sent all the same: whoever paused a webhook wants to know whether it works
+    before resuming it.
+    """
     state = DeliveryState.PENDING
     reason: str | None = None
     due: datetime | None = now
-    if not target.is_active:
+    if not target.is_active and not (is_claimed and event.is_test):
         state, reason, due = DeliveryState.HELD, _held_reason(target.webhook.status), None
     elif is_claimed:
         state, due = DeliveryState.IN_FLIGHT, None

@@ -43,6 +43,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return not self.data
 
     @property
+    def is_test(self) -> bool:
+        """Whether somebody made it to try a webhook out, and waits for the one answer."""
+        return self.target_id is not None and self.sequence == 0
+
+    @property
     def public_id(self) -> str:
         """The id receivers see and may dedupe by."""
         return self.own_id if self.own_id is not None else "evt_" + bare(self.key)

@@ -234,6 +234,30 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("url", "expected", "received"),
+    [
+        ("", "string", "empty"),
+        (7, "string", "number"),
+        ("ftp://example.com/", "http:// or https://", "ftp://"),
+        ("example.com/hook", "http:// or https://", "no scheme"),
+        ("https://user:pw@example.com/", "no @ before the path", "@"),
+        ("https://example.com:99999/", "1 to 65535", "99999"),
+        ("https://exa mple.com/", "none of them", "one as character 12"),
+        ("https:///x", "letters, digits, hyphens and dots", "empty"),
+        ("https://127.1/", "such as 203.0.113.7", "127.1"),
+        ("https://[::1/", "IPv6 address in brackets", "[:"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said(url: object, expected: str, received: str) -> None:
+    """AF-5: a person can mend it without guessing; a password in it is never repeated."""
+    with pytest.raises(InputError) as caught:
+        parse_target(url)
+
+    assert (caught.value.expected, caught.value.received) == (expected, received)
+    assert "pw" not in str(caught.value)
+
+
 @pytest.mark.parametrize("host", SPELLINGS)
 def test_another_spelling_of_an_address_is_refused(host: str) -> None:
     """P11, PROMISES section 5: parse once, refuse what others would expand."""

@@ -11,7 +11,7 @@ import msgspec
 from hookline.core.addresses import parse_target
 from hookline.core.signing import check_own_secret, new_secret
 from hookline.dialects import DEFAULT
-from hookline.engine.manage.signing_keys import rotated
+from hookline.engine.manage.signing_keys import rotated, with_own_key
 from hookline.engine.manage.webhook_fields import Rules, change
 from hookline.engine.vault import SIGNING_SECRET, Vault
 from hookline.errors import ConflictError, InputError, MissingError
@@ -42,11 +42,9 @@ async def create_webhook(
             )
     own = fields.get("secret")
     secret = new_secret(secrets.token_bytes(32)) if own is None else check_own_secret(own)
-    webhook = change(
-        rules,
-        blank_webhook(rules.vault, secret),
-        {name: value for name, value in fields.items() if name != "secret"},
-    )
+    blank = blank_webhook(rules.vault, secret)
+    keyed, rest = with_own_key(rules.vault, blank, _without_secret(fields))
+    webhook = change(rules, keyed, rest)
     if not webhook.name:
         webhook = msgspec.structs.replace(webhook, name=parse_target(webhook.url).host[:200])
     stored = await registry.add(
@@ -78,10 +76,17 @@ async def update_webhook(
             expected="left out",
             received="string",
         )
-    given = {name: value for name, value in fields.items() if name != "secret"}
-    return await _rewrite(
-        registry, organization_id, id, lambda webhook: change(rules, webhook, given), now=now
-    )
+    given = _without_secret(fields)
+
+    def edit(webhook: Webhook) -> Webhook:
+        keyed, rest = with_own_key(rules.vault, webhook, given)
+        return change(rules, keyed, rest)
+
+    return await _rewrite(registry, organization_id, id, edit, now=now)
+
+
+def _without_secret(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "secret"}
 
 
 async def set_status(
@@ -145,9 +150,17 @@ def _missing() -> MissingError:
 
 
 async def rotate_secret(
-    registry: Registry, vault: Vault, organization_id: Key, id: Key, *, own: str | None, now: datetime
+    registry: Registry,
+    vault: Vault,
+    organization_id: Key,
+    id: Key,
+    *,
+    own: str | None,
+    own_key: str | None = None,
+    now: datetime,
 ) -> tuple[Stored[Webhook], str]:
-    """Begin a rotation. Returns the webhook with its new secret, shown once.
+    """Begin a rotation. Returns the webhook with its new secret, shown once. own, own_key: secret and private signing
+    key that the owner brings; None for fresh ones.
 
     Raises MissingError, InputError, or ConflictError while another rotation is under way.
     """
@@ -165,7 +178,7 @@ async def rotate_secret(
             sealed_secret=sealed,
             sealed_previous_secret=webhook.sealed_secret,
             previous_secret_until=now + ROTATION,
-            **rotated(vault, webhook),
+            **rotated(vault, webhook, own_key),
         )
 
     return await _rewrite(registry, organization_id, id, rotate, now=now), secret
