@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from model_bed import Bed
+
     from hookline.ports import Store
     from hookline.testing.postgres import PostgresServer
 
@@ -41,3 +43,38 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await opened.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="module")
+def models_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    from model_bed import serving
+
+    folder = tmp_path_factory.mktemp("models")
+    with serving(f"sqlite:///{folder}/a.db", folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def models_on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+) -> Iterator[Bed]:
+    from model_bed import serving
+
+    folder = tmp_path_factory.mktemp("models")
+    with serving(postgres_server.fresh_database(), folder) as made:
+        yield made
+
+
+@pytest.fixture
+def models(models_on_sqlite: Bed) -> Bed:
+    """A node with agents that a model answers for; one for the tests of a module."""
+    models_on_sqlite.forget()
+    return models_on_sqlite
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def models_on_both(request: pytest.FixtureRequest) -> Bed:
+    """As ``models``, over either store."""
+    made: Bed = request.getfixturevalue(f"models_on_{request.param}")
+    made.forget()
+    return made

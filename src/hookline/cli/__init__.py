@@ -39,6 +39,7 @@ COMMANDS: Final = (
     ("mail", "mail:app", _WORK, "Try the mail server that alerts go through."),
     ("explain", "explain:explain", _WORK, "Say what became of an event or a run, and why."),
     ("executions", "executions:app", _WORK, "See, cancel, resume and repeat runs."),
+    ("conversations", "conversations:app", _WORK, "Talk with agents, and see what was said."),
     ("scripts", "scripts:app", _WORK, "Store Python and JavaScript for script agents."),
     ("script-agents", "script_agents:app", _WORK, "Launch stored scripts."),
     ("robots", "robots:app", _WORK, "Run recordings of Maxun's in a browser."),

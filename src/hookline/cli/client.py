@@ -38,6 +38,7 @@ _LISTED: Final = {
     "webhooks": "webhooks",
     "deliveries": "deliveries",
     "executions": "executions",
+    "conversations": "conversations",
     "integrations": "integrations",
     "instances": "instances",
     "robots": "robots",

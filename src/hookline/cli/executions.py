@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import loads
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
+from hookline.cli.following import followed
 from hookline.cli.options import Data, Json, Limit, read_data
 from hookline.cli.sheets import show_execution
 from hookline.cli.trigger import ENDED
@@ -109,7 +109,8 @@ def logs(
         All of it, and what is logged while it runs, with its progress, until it has ended.
     """
     if follow:
-        _follow(Client.from_environment(), execution_id, json=json)
+        for entry in followed(Client.from_environment(), execution_id):
+            show.as_json(entry) if json else _log_line(entry)
         return
     page = Client.from_environment().get(_path(execution_id, "/logs"), limit=limit)
     if json:
@@ -121,32 +122,18 @@ def logs(
         show.line("it has logged nothing", "dim")
 
 
-def _follow(client: Client, execution_id: str, *, json: bool) -> None:
-    """Print lines as the server sends them. Raises CommandError when it stops before the end."""
-    for line in client.lines(_path(execution_id, "/logs/follow")):
-        name, _, value = line.decode("utf-8").rstrip("\r\n").partition(": ")
-        if name != "data":
-            continue
-        entry = loads(value)
-        if "position" not in entry:
-            return
-        if json:
-            show.as_json(entry)
-        else:
-            _log_line(entry)
-    raise CommandError(f"the server stopped before the end; see `hookline executions show {execution_id}`")
-
-
 def _log_line(entry: dict[str, Any]) -> None:
     at = entry.get("at") or entry.get("timestamp")
     show.line(f"{at} {entry.get('level', ''):<7} {_told(entry)}")
 
 
 def _told(entry: dict[str, Any]) -> str:
-    """A line's text; of progress, which has none, how far the run is and what it does."""
+    """A line's text; of progress, which has none, how far the run is and what it does, or an answer's next words."""
     fields = entry.get("fields")
     if entry.get("stream") != "progress" or not isinstance(fields, dict):
         return str(entry.get("text", ""))
+    if isinstance(fields.get("delta"), str):
+        return str(fields["delta"])
     percent, label = fields.get("percent"), fields.get("label")
     words = [] if percent is None else [f"{percent} %"]
     words += [str(label)] if label else []

@@ -28,6 +28,8 @@ STYLES = {
     "success": "green",
     "delivered": "green",
     "active": "green",
+    "resolved": "green",
+    "open": "cyan",
     "running": "cyan",
     "in_flight": "cyan",
     "pending": "cyan",
@@ -164,6 +166,11 @@ def line(text: str, style: str = "") -> None:
     from rich.text import Text
 
     console().print(Text(clean(text), style=style))
+
+
+def note(text: str) -> None:
+    """Print one line beside the output, where a pipe does not take it."""
+    print(clean(text), file=sys.stderr)
 
 
 def ago(text: object, *, now: datetime | None = None) -> str:
