@@ -1,4 +1,6 @@
-"""An agent and a workflow as AgenticFlow's page on webhooks tells of them: called from outside, and told of outside.
+"""Agents and a workflow as AgenticFlow's page on webhooks tells of them: called from outside, and told of outside.
+
+A model answers for ``assistant``: the one of the server's ``openai_base_url``, ``openai_model`` and ``openai_api_key``.
 
 python examples/agenticflow/receiver.py 9901 the-secret-of-this-example &
 hookline serve examples/agenticflow/app.py --allow-network 127.0.0.0/8
@@ -26,6 +28,21 @@ async def support(ctx: AgentContext) -> str:
         satisfaction_score=2 if is_urgent else 4.5,
     )
     return f"Order {order} is on its way."
+
+
+def order_status(ctx: AgentContext) -> dict[str, str]:
+    """Say where the customer's order is."""
+    return {"order": str(ctx.context.get("order_id", "unknown")), "state": "on its way"}
+
+
+app.openai_agent(
+    "assistant",
+    system="You help the customers of a shop. Say when a matter is settled.",
+    tools=[order_status],
+    can_resolve=True,
+    input_credits=1.0,
+    output_credits=4.0,
+)
 
 
 @app.workflow("contact", name="Contact form", shared=True)

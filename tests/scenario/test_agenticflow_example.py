@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from model_server import ModelServer
 
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from model_server import Asked
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "agenticflow"
 README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
@@ -36,9 +39,33 @@ def receiver() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+def model() -> Iterator[ModelServer]:
+    """The model behind ``assistant``: it looks the order up, settles the matter, and says so."""
+
+    def answer(asked: Asked) -> None:
+        results = [one["content"] for one in asked.body["messages"] if one["role"] == "tool"]
+        if not results:
+            asked.call(("order_status", "{}"), given=1000, made=100)
+        elif len(results) == 1:
+            settled = {"category": "orders", "tags": ["delivery"], "satisfaction_score": 5}
+            asked.call(("resolve_conversation", json.dumps(settled)), given=2000, made=100)
+        else:
+            asked.say("It is ", json.loads(results[0])["state"], given=3000, made=50)
+
+    with ModelServer() as server:
+        server.answers["some-model"] = answer
+        yield server
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, model: ModelServer) -> Iterator[NodeProcess]:
     folder = tmp_path_factory.mktemp("agenticflow")
-    settings = {"HOOKLINE_SOURCE_IPS": ",".join(SOURCES), "HOOKLINE_RETRY_TIME_SCALE": "0.001"}
+    settings = {
+        "HOOKLINE_SOURCE_IPS": ",".join(SOURCES),
+        "HOOKLINE_RETRY_TIME_SCALE": "0.001",
+        "HOOKLINE_OPENAI_BASE_URL": model.url,
+        "HOOKLINE_OPENAI_MODEL": "some-model",
+    }
     node = NodeProcess(
         database=f"sqlite:///{folder}/a.db", folder=folder, app=EXAMPLE / "app.py", settings=settings
     )
@@ -241,3 +268,24 @@ def test_the_management_routes_answer_as_on_the_page(page: Page) -> None:
     } <= set(logs["logs"][0])
     assert stats
     assert meta["source_ips"] == SOURCES
+
+
+def test_a_model_answers_and_its_tokens_are_credits(page: Page) -> None:
+    """AF-1, AF-10: counts, credits, resolution and score of a turn that a model answered."""
+    page.type("model")
+
+    def taken(event: str) -> dict[str, Any]:
+        is_it = of_event(event)
+        found = page.taken(
+            "conversations", lambda body: is_it(body) and body["data"]["agent_id"] == "assistant"
+        )
+        ((_, body),) = found
+        return dict(body["data"])
+
+    data, sent = taken("agent.conversation.completed"), taken("agent.message.sent")
+
+    assert sent["message"] == "It is on its way"
+    assert (data["agent_id"], data["status"], data["message_count"]) == ("assistant", "resolved", 2)
+    assert data["credits_used"] == sent["credits_used"] == pytest.approx(6 + 4 * 0.25)
+    assert data["satisfaction_score"] == 5
+    assert data["resolution"] == {"type": "solved", "category": "orders", "tags": ["delivery"]}
