@@ -296,6 +296,8 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     except MailError as error:
         yield Finding("mail", "fail", error.message, "check HOOKLINE_SMTP_URL")
         return
+    finally:
+        mailer.close()
     yield Finding("mail", "ok", found)
 
 

@@ -36,8 +36,21 @@ _SMALLEST_NORMAL: Final = float_info.min
 # The largest array index of ECMA-262: keys that spell one come first in every JavaScript object.
 _MAX_INDEX: Final = 2**32 - 2
 
+
+class Double(float):
+    """A float that ``write`` prints as JavaScript does; as ``parse_numbers`` returns it."""
+
+    __slots__ = ()
+
+
+def _spelled(value: object) -> msgspec.Raw:
+    if isinstance(value, Double):
+        return msgspec.Raw(number(value).encode())
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
 _decoder: Final = msgspec.json.Decoder()
-_encoder: Final = msgspec.json.Encoder()
+_encoder: Final = msgspec.json.Encoder(enc_hook=_spelled)
 _write: Final = _encoder.encode
 
 # Digits become 0, and what may stand before a number in compact JSON becomes [ or :, so that "is there an integer
@@ -134,11 +147,16 @@ def parse(raw: bytes) -> Any:
     return _decode(_number_decoder, raw, None)
 
 
+def parse_numbers(raw: bytes) -> Any:
+    """``parse`` for who compares numbers, too: every float is a ``Double``."""
+    return _decode(_double_decoder, raw, None)
+
+
 def write(value: Any) -> bytes:
     """Return JSON that JavaScript's round trip leaves unchanged, ten times as fast as ``encode``.
 
-    value: what ``parse`` returns, alone or inside objects and arrays of our own. A float of ours must stand there as
-    ``msgspec.Raw(number(value).encode())``, because plain floats are written as Python prints them.
+    value: what ``parse`` or ``parse_numbers`` returns, alone or inside objects and arrays of our own. A float of ours
+    must stand there as a ``Double``, because plain floats are written as Python prints them.
     """
     try:
         text = _write(value)
@@ -302,7 +320,7 @@ def _append(value: Any, put: Callable[[bytes], None], integer: Callable[[int], s
             _append(child, put, integer, items)
             opening = b","
         put(b"]" if value else b"[]")
-    elif kind is float:
+    elif kind is float or kind is Double:
         put(number(value).encode())
     elif kind is msgspec.Raw:
         put(bytes(value))
@@ -338,6 +356,13 @@ def _js_float(text: str) -> msgspec.Raw:
     return msgspec.Raw(number(value).encode())
 
 
+def _double(text: str) -> Double:
+    value = Double(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("number out of range")
+    return value
+
+
 class _InexactError(Exception):
     """A number that is not the double it would become."""
 
@@ -361,5 +386,6 @@ def _verbatim_float(text: str) -> msgspec.Raw:
 
 # Floats are rewritten while they are parsed, so that the common text needs no second walk.
 _number_decoder: Final = msgspec.json.Decoder(float_hook=_js_float)
+_double_decoder: Final = msgspec.json.Decoder(float_hook=_double)
 _exact_decoder: Final = msgspec.json.Decoder(float_hook=_exact_float)
 _verbatim_decoder: Final = msgspec.json.Decoder(float_hook=_verbatim_float)

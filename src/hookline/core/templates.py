@@ -31,11 +31,14 @@ _MOST_CHARACTERS: Final = 16_384
 _MOST_NODES: Final = 2_000
 _MOST_LOOPS: Final = 3
 """Loops within each other."""
-_MOST_STEPS: Final = 50_000
-"""Turns of loops times the size of their bodies, and texts by 16 characters: some 25 ms of a common machine."""
+_MOST_STEPS: Final = 20_000
+"""Turns of loops times the size of their bodies, and texts by 16 characters: some 5 ms of a common machine at most,
+which is what all other deliveries may wait for one."""
 _MOST_OUTPUT: Final = 262_144
 """Characters of a body: what an event may hold, and more than any chat takes."""
 _CHARACTERS_OF_A_STEP: Final = 16
+_SHORT_INTEGER: Final = 1 << 53
+"""Below this an integer has the same digits in every language."""
 
 _BUDGET: Final = " budget"
 """Where a rendering keeps its budget: no name of the language holds a blank."""
@@ -80,8 +83,11 @@ def _charge(context: Context, text: str) -> str:
 
 def _text(value: Any) -> str:
     """What ``{{ value }}`` prints: nothing for what is missing or null, JSON for objects, arrays and numbers."""
-    if isinstance(value, str):
-        return value
+    kind = type(value)
+    if kind is str:
+        return value  # type: ignore[no-any-return]
+    if kind is int and -_SHORT_INTEGER < value < _SHORT_INTEGER:
+        return str(value)
     if value is None or isinstance(value, jinja2.Undefined):
         return ""
     return _json(value)
@@ -92,7 +98,7 @@ def _json(value: Any) -> str:
         return "null"
     if isinstance(value, LoopContext):
         raise TemplateFailedError("'loop' itself has no text.")
-    return canonical.encode(list(value) if isinstance(value, tuple) else value).decode()
+    return canonical.write(list(value) if isinstance(value, tuple) else value).decode()
 
 
 @pass_context
@@ -133,8 +139,11 @@ def _join(context: Context, value: Any, between: Any = "") -> str:
         return _charge(context, _text(value))
     joint = _text(between)
     # Paid for before it is made: a long text between many items would fill the memory.
-    context[_BUDGET].take(len(value) * (1 + len(joint) // _CHARACTERS_OF_A_STEP))
-    return joint.join([_charge(context, _text(item)) for item in value])
+    budget = context[_BUDGET]
+    budget.take(len(value) * (2 + len(joint) // _CHARACTERS_OF_A_STEP))
+    texts = [_text(item) for item in value]
+    budget.take(sum(map(len, texts)) // _CHARACTERS_OF_A_STEP)
+    return joint.join(texts)
 
 
 @pass_context
@@ -267,7 +276,7 @@ class Template:
         return "Template(…)"
 
     def render(self, *, event: Mapping[str, Any], data: Any, webhook: Mapping[str, Any]) -> str:
-        """Return the text for an event. data: decoded JSON. Raises TemplateFailedError."""
+        """Return the text for an event. data: what ``canonical.parse_numbers`` returns. Raises TemplateFailedError."""
         values = {"event": event, "data": data, "webhook": webhook, _BUDGET: _Budget()}
         try:
             return _gathered(self._compiled.generate(values))

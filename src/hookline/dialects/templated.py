@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from hookline.core.canonical import decode, faithful
+from hookline.core.canonical import faithful, parse_numbers
 from hookline.core.templates import Template, TemplateFailedError
 from hookline.core.times import rfc3339
 from hookline.dialects.base import HeaderList, Recipient, type_header
@@ -141,7 +141,7 @@ class BodyTemplate:
 
     def body(self, event: Event, to: Recipient) -> bytes:
         """The exact bytes to send: a pure function like any dialect's. Raises TemplateFailedError."""
-        data = decode(event.data)
+        data = parse_numbers(event.data)
         text = self._template.render(
             event=_facts(event),
             data=data if to.trim is None else to.trim(data),

@@ -60,6 +60,11 @@ class Mails:
     def __repr__(self) -> str:
         return f"Mails(sent={self.sent})"
 
+    def close(self) -> None:
+        """Send nothing more."""
+        if self._mailer is not None:
+            self._mailer.close()
+
     async def look(self) -> None:
         """Try the mails that are due, unless another node is at it. Raises StorageError."""
         if self._mailer is None or not await self._store.due_mails(self._clock.now(), limit=1):

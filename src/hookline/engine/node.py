@@ -133,6 +133,7 @@ class Node:
             await self.lease.close()
         except StorageError as exc:
             _log.warning("lease_not_given_up", reason=exc.message)
+        self.mails.close()
         await self._sender.close()
 
     @property

@@ -46,6 +46,9 @@ class Dial(Protocol):
     async def __call__(self, host: str, port: int, *, seconds: float) -> socket.socket:
         """Raises OSError."""
 
+    def close(self) -> None:
+        """Let its threads end."""
+
 
 class SmtpMailer:
     """``ports.Mailer``.
@@ -78,6 +81,9 @@ class SmtpMailer:
         finally:
             await _part(server)
         return _one_line(answer)
+
+    def close(self) -> None:
+        self._dial.close()
 
     async def check(self) -> str:
         """Raises MailError."""

@@ -94,3 +94,7 @@ class Mailer(Protocol):
     async def check(self) -> str:
         """Reach the server, and sign in where there is a user; return what it is called. Raises MailError."""
         ...
+
+    def close(self) -> None:
+        """Let go of what it holds, its threads too; nothing is sent afterwards."""
+        ...

@@ -47,4 +47,5 @@ class OperatorDial:
         return dialled
 
     def close(self) -> None:
+        """Let idle threads of the resolver end."""
         self._resolver.close()

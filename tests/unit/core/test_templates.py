@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookline.core.canonical import parse_numbers
 from hookline.core.templates import FILTERS, Template, TemplateFailedError
 from hookline.errors import InputError
 
@@ -24,7 +25,24 @@ DATA: dict[str, Any] = {
 
 
 def rendered(text: str, data: Any = DATA) -> str:
-    return Template(text).render(event=EVENT, data=data, webhook={"id": "wh_1"})
+    read = parse_numbers(json.dumps(data).encode())
+    return Template(text).render(event=EVENT, data=read, webhook={"id": "wh_1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ data.a }} {{ data.b }} {{ data.all }}", '1 1e-7 [1,1e-7,{"c":2.5}]'),
+        ("{% if data.a == 1 and data.b < 0.1 and data.b is number %}yes{% endif %}", "yes"),
+        ("{% if data.zero %}yes{% else %}no{% endif %}", "no"),
+        ("{{ data.big }} {{ data.all | join(' ') }}", '9007199254740992 1 1e-7 {"c":2.5}'),
+    ],
+)
+def test_numbers_are_printed_as_javascript_does_and_compared_as_numbers(text: str, said: str) -> None:
+    """AF-X1: what a template prints reads back as what the event said."""
+    data = {"a": 1.0, "b": 1e-7, "zero": 0.0, "all": [1.0, 1e-7, {"c": 2.5}], "big": 9007199254740993}
+
+    assert rendered(text, data) == said
 
 
 @pytest.mark.parametrize(

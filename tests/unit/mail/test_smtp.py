@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import threading
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -148,6 +150,21 @@ async def test_no_line_end_gets_into_a_header(subject: str) -> None:
 
         assert caught.value.is_final
         assert box.letters == []
+
+
+@pytest.mark.asyncio
+async def test_the_threads_that_looked_names_up_end_with_the_mailer() -> None:
+    before = set(threading.enumerate())
+    async with mailbox() as box:
+        mailer = box.mailer()
+        await mailer.check()
+        looking = {one for one in threading.enumerate() if one not in before and one.name.startswith("dns")}
+        mailer.close()
+        for one in looking:
+            await asyncio.to_thread(one.join, 5)
+
+    assert looking
+    assert not any(one.is_alive() for one in looking)
 
 
 @pytest.mark.asyncio
