@@ -248,7 +248,7 @@ def open_store(settings: Settings, clock: Clock) -> Store:
         return SqliteStore(settings.sqlite_path, clock=clock)
     from hookline.stores.postgres.store import PostgresStore
 
-    return PostgresStore(settings.database, clock=clock)
+    return PostgresStore(settings.database, direct_url=settings.database_direct, clock=clock)
 
 
 def model_access(settings: Settings) -> ModelAccess:

@@ -14,7 +14,7 @@ ALL_ARE_HERE: Final = "HOOKLINE_TEST_PROGRAMS"
 
 def program(name: str) -> str:
     """Return the path of a program. Without it the test is skipped, with what would change that."""
-    path = shutil.which(name)
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is not None:
         return path
     reason = f"{name} is not installed: `.ci/run` as an administrator installs it, or your package manager"

@@ -196,7 +196,8 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
 async def _ask_postgres(url: str) -> dict[str, str]:
     import asyncpg
 
-    connection = await asyncpg.connect(url, timeout=5)
+    # Prepared statements are lost behind a pooler that shares sessions.
+    connection = await asyncpg.connect(url, timeout=5, statement_cache_size=0)
     try:
         began = time.perf_counter()
         await connection.fetchval("select 1")

@@ -107,7 +107,7 @@ def _shown(name: str, value: object) -> str:
         "openai_api_key",
     }:
         return "nothing" if not value else f"a secret of {len(str(value))} characters"
-    if name == "database" and "@" in str(value):
+    if name in {"database", "database_direct"} and "@" in str(value):
         return "a URL that cannot be read" if "://" not in str(value) else _without_password(str(value))
     return repr(value)
 

@@ -24,6 +24,7 @@ from hookline.config.values import (
     read_api_key,
     read_blobs,
     read_database,
+    read_database_direct,
     read_egress_proxy,
     read_mail_from,
     read_public_url,
@@ -53,6 +54,12 @@ class Settings(BaseModel):
         "Where everything is kept. `sqlite:///hookline.db` is a file in the working directory, "
         "`sqlite:////var/lib/hookline.db` an absolute path.",
         "sqlite:///hookline.db",
+    )
+    database_direct: Annotated[str | None, AfterValidator(read_database_direct)] = _setting(
+        "postgresql://USER:PASSWORD@HOST/NAME",
+        "The same database past the pooler, where `HOOKLINE_DATABASE` leads through one that shares sessions "
+        "(PgBouncer in transaction mode): for the connection that listens, migrations and retention.",
+        None,
     )
     host: Annotated[str, Field(min_length=1)] = _setting(
         "an address or host name to listen on",
@@ -331,16 +338,20 @@ class Settings(BaseModel):
     @property
     def database_label(self) -> str:
         """The database's URL without its password, for people."""
-        if self.is_sqlite:
-            return self.database
-        parts = urlsplit(self.database)
-        place = parts.netloc.rpartition("@")[2]
-        user = f"{parts.username}@" if parts.username else ""
-        return f"{parts.scheme}://{user}{place}{parts.path}"
+        return self.database if self.is_sqlite else _without_password(self.database)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show what differs from the default, without secrets."""
         shown = {name: getattr(self, name) for name in type(self).model_fields}
         shown["database"] = self.database_label
+        if self.database_direct is not None:
+            shown["database_direct"] = _without_password(self.database_direct)
         fields = type(self).model_fields
         return [(name, value) for name, value in shown.items() if value != fields[name].default]
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    user = f"{parts.username}@" if parts.username else ""
+    return f"{parts.scheme}://{user}{place}{parts.path}"

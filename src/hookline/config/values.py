@@ -90,6 +90,12 @@ def read_database(text: str) -> str:
     return text
 
 
+def read_database_direct(text: str | None) -> str | None:
+    if text is not None and read_database(text).startswith("sqlite:"):
+        raise ValueError("is no PostgreSQL")
+    return text
+
+
 def read_blobs(text: str | None) -> str | None:
     if text is None or (text.startswith("file:///") and text != "file:///"):
         return text

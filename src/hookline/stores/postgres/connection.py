@@ -45,13 +45,13 @@ _OLDEST_SERVER: Final = 150_000
 
 # A stopped node (SIGSTOP, VM pause) must not hold its locks, nor the feed of all others, for longer than this:
 # less than a command may take, so that whoever waits for such a lock gets it.
-_IDLE_TRANSACTION_MS: Final = 2_000
+IDLE_TRANSACTION_MS: Final = 2_000
 
 # Plans are kept for the life of a connection and may be made while a table is still empty; these keep them on the
 # indexes from the first row on. Hash joins of two small argument lists are lost with it, which costs microseconds.
 _WRITER_SETTINGS: Final = (
     "SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
-    f"SET idle_in_transaction_session_timeout = {_IDLE_TRANSACTION_MS}"
+    f"SET idle_in_transaction_session_timeout = {IDLE_TRANSACTION_MS}"
 )
 _READER_SETTINGS: Final = f"SET jit = off; SET statement_timeout = {READ_MS}"
 
@@ -71,11 +71,14 @@ _DURABILITY: Final = """
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
-    """How to connect. dsn: what asyncpg takes. statement_cache: 0 behind a PgBouncer that shares sessions."""
+    """How to connect. dsn: what asyncpg takes.  is_shared: a pooler gives each transaction another session, so that
+    nothing is prepared or set.
+    """
 
     dsn: str
     statement_cache: int
     is_relaxed: bool
+    is_shared: bool = False
     connect_seconds: float = CONNECT_SECONDS
     command_seconds: float = COMMAND_SECONDS
 
@@ -89,13 +92,15 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
                 self.dsn,
                 timeout=self.connect_seconds,
                 command_timeout=command_seconds,
-                statement_cache_size=self.statement_cache,
+                statement_cache_size=0 if self.is_shared else self.statement_cache,
                 server_settings={"application_name": "hookline"},
             )
         except asyncpg.ClientConfigurationError as exc:
             raise SettingError("The database URL is not one PostgreSQL knows.", field="database") from exc
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
             raise StorageError(f"PostgreSQL refuses to connect ({type(exc).__name__}).") from exc
+        if self.is_shared:
+            return connection
         try:
             with renamed():
                 await connection.execute(settings + (";" + _durable(is_relaxed=self.is_relaxed)))
@@ -110,12 +115,16 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     async def reader(self) -> Connection:
         return await self.connect(_READER_SETTINGS, READ_MS / 1000 + 1)
 
+    async def visitor(self) -> Connection:
+        """As it is, with nothing set: who answers is to be found out first."""
+        return await msgspec.structs.replace(self, is_shared=True).connect("", self.command_seconds)
+
     async def sweeper(self) -> Connection:
         """For retention, which may search for long and locks nothing that others wait for."""
         return await self.connect("SET jit = off", SWEEP_SECONDS)
 
 
-def door(url: str, *, is_relaxed: bool) -> Door:
+def door(url: str, *, is_relaxed: bool, is_shared: bool = False) -> Door:
     """Read the URL. Its option ``statement_cache_size`` is ours, all others are asyncpg's."""
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
@@ -127,7 +136,10 @@ def door(url: str, *, is_relaxed: bool) -> Door:
         )
     query = urlencode([(name, value) for name, value in options if name != "statement_cache_size"])
     return Door(
-        dsn=urlunsplit(parts._replace(query=query)), statement_cache=int(cache), is_relaxed=is_relaxed
+        dsn=urlunsplit(parts._replace(query=query)),
+        statement_cache=int(cache),
+        is_relaxed=is_relaxed,
+        is_shared=is_shared,
     )
 
 

@@ -2,16 +2,17 @@
 
 Against SQLite it needs a server, a commit costs network round trips, and a copy is ``pg_dump``'s work. For that,
 nodes share the work, and one can die without the others stopping. A node keeps one connection for its writer, one
-for leases and configuration, one that listens, and up to four for reads.
+for leases and configuration, one that listens, and up to four for reads; retention opens one when it has work.
 """
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from hookline.errors import SettingError
 from hookline.stores import rows
-from hookline.stores.postgres import strip
+from hookline.stores.postgres import pooler, strip
 from hookline.stores.postgres.alerts import PostgresAlerts
 from hookline.stores.postgres.archive import PostgresArchive
 from hookline.stores.postgres.artifacts import PostgresArtifacts
@@ -29,12 +30,13 @@ from hookline.stores.postgres.signals import Signals
 from hookline.stores.postgres.watch import PostgresWatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
     from pathlib import Path
 
     from hookline.model.ids import Key
     from hookline.ports import Clock, Stripped, Wake
+    from hookline.stores.postgres.connection import Connection
 
 _MOST_READERS: Final = 4
 
@@ -58,18 +60,22 @@ class PostgresStore(
 ):
     """``hookline.ports.Store``.
 
-    url: as libpq takes it, with the option ``statement_cache_size=0`` for a PgBouncer that shares sessions.
+    url: as libpq takes it.  direct_url: of PostgreSQL itself, where ``url`` leads through a pooler that shares sessions
+    (``pooler``); None for no pooler.
     is_relaxed: accept a server that may lose what it acknowledged (``durability=relaxed``).
     """
 
-    def __init__(self, url: str, *, clock: Clock, is_relaxed: bool = False) -> None:
+    def __init__(
+        self, url: str, *, clock: Clock, direct_url: str | None = None, is_relaxed: bool = False
+    ) -> None:
         self._clock = clock
-        self._door = door(url, is_relaxed=is_relaxed)
+        self._door = door(url, is_relaxed=is_relaxed, is_shared=direct_url is not None)
+        self._direct = self._door if direct_url is None else door(direct_url, is_relaxed=is_relaxed)
         self._writer = Link(self._door.writer)
         self._control = Link(self._door.writer)
         self._readers = Readers(self._door, most=_MOST_READERS)
         self._signals = Signals(is_own=self._is_own)
-        self._listener = Link(self._door.reader, on_open=self._signals.listen)
+        self._listener = Link(self._direct.reader, on_open=self._signals.listen)
 
     @property
     def blobs(self) -> PostgresBlobs:
@@ -81,12 +87,21 @@ class PostgresStore(
 
     async def open(self) -> None:
         try:
+            if not self._door.is_shared:
+                async with _passing(self._door.visitor) as connection:
+                    await pooler.refuse_pooler(connection)
             await self._control.open()
             async with self._control.use() as connection:
                 await check_durability(connection, is_relaxed=self._door.is_relaxed)
+                if self._door.is_shared:
+                    await pooler.check_role(connection)
+            async with _passing(self._direct.writer) as connection:
                 await migrate(connection)
             await self._writer.open()
             await self._listener.open()
+            if self._door.is_shared:
+                async with self._listener.use() as listening, self._control.use() as connection:
+                    await pooler.check_echo(listening, connection)
             self._readers.open()
         except BaseException:
             await self.close()
@@ -115,12 +130,9 @@ class PostgresStore(
 
     async def prune(self, *, before: datetime, limit: int) -> int:
         now_ms = rows.to_ms(self._clock.now())
-        connection = await self._door.sweeper()
-        try:
+        async with _passing(self._direct.sweeper) as connection:
             with renamed():
                 return await prune(connection, before_ms=rows.to_ms(before), now_ms=now_ms, limit=limit)
-        finally:
-            await part(connection)
 
     async def strip(self, organization_id: Key, *, after: Key, before: datetime, limit: int) -> Stripped:
         async with self._control.use() as connection:
@@ -132,3 +144,13 @@ class PostgresStore(
 
     def _is_own(self, pid: int) -> bool:
         return pid in {self._writer.pid, self._control.pid}
+
+
+@asynccontextmanager
+async def _passing(connect: Callable[[], Awaitable[Connection]]) -> AsyncIterator[Connection]:
+    """A connection for this once."""
+    connection = await connect()
+    try:
+        yield connection
+    finally:
+        await part(connection)

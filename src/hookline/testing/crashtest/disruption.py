@@ -113,23 +113,24 @@ class Disruption:
 
     def _stop_cleanly(self, node: NodeProcess) -> None:
         """As a rolling restart does: only when all the others are ready. Raises ProcessFailedError."""
-        for other in self._nodes:
-            other.wait_ready()
+        self._await_ready()
         if (code := node.stop()) != 0:
             raise ProcessFailedError(f"a node that was told to stop ended with {code}: {node.last_words()}")
 
     def _stop_database(self, mode: StopMode, seconds: float) -> None:
         assert self._server is not None
-        for node in self._nodes:
-            # A node that finds no database when it starts waits for it; those that run must live through it.
-            with suppress(ProcessFailedError):  # it was armed, and has killed itself
-                node.wait_ready()
+        self._await_ready()  # those that run must live through it
         self._server.stop(mode)
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             self._told("")
             time.sleep(_POLL_SECONDS)
         self._server.start()
+
+    def _await_ready(self) -> None:
+        for node in self._nodes:
+            with suppress(ProcessFailedError):  # it was armed, and has killed itself; its own fault looks at that
+                node.wait_ready()
 
 
 def _pause(node: NodeProcess) -> None:
