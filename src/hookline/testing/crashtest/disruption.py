@@ -129,7 +129,8 @@ class Disruption:
 
     def _await_ready(self) -> None:
         for node in self._nodes:
-            with suppress(ProcessFailedError):  # it was armed, and has killed itself; its own fault looks at that
+            # One that was armed may have killed itself: its own fault looks at that.
+            with suppress(ProcessFailedError):
                 node.wait_ready()
 
 
