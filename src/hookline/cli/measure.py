@@ -18,6 +18,12 @@ Scenario = Literal[
     "batch",
     "retrying",
     "replay",
+    "executions",
+    "start",
+    "start-workflow",
+    "start-agent",
+    "start-python",
+    "start-node",
 ]
 
 
@@ -112,7 +118,7 @@ def bench(
     Parameters
     ----------
     scenario
-        Which one; all, one after another, when not given.
+        Which one; all, one after another, when not given. `start` is the four of that beginning.
     database
         As for `hookline crashtest`.
     runs

@@ -38,9 +38,11 @@ class Api:
         self._seconds = seconds
         self._connection: http.client.HTTPConnection | None = None
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None, *, prefer: str | None = None) -> Any:
         """Return the answer's JSON. Raises ApiFailedError for anything but 2xx."""
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        if prefer is not None:
+            headers["Prefer"] = prefer
         data = None if body is None else json.dumps(body).encode()
         try:
             if self._connection is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from hookline import App
 
 if TYPE_CHECKING:
-    from hookline.context import Context
+    from hookline.context import AgentContext, Context
 
 app = App()
 
@@ -17,6 +18,24 @@ app = App()
 async def bench(ctx: Context) -> Any:
     """Return what came in."""
     return ctx.input
+
+
+@app.workflow("one-step", shared=True)
+async def one_step(ctx: Context) -> Any:
+    """Return what came in, by way of a step."""
+    return await ctx.step("take", lambda: ctx.input)
+
+
+@app.workflow("began")
+def began(ctx: Context) -> Any:  # noqa: ARG001 -- nothing is done with what came in
+    """Say when it began."""
+    return {"began_ns": time.monotonic_ns()}
+
+
+@app.agent("began")
+def agent_began(ctx: AgentContext) -> Any:  # noqa: ARG001 -- nothing is done with what came in
+    """Say when it began."""
+    return {"began_ns": time.monotonic_ns()}
 
 
 @app.workflow("brief", shared=True)

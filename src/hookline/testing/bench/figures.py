@@ -88,6 +88,14 @@ SYNC_RUN_MS: Final = 5.0
 SYNC_OVERHEAD_MS: Final = 25.0
 """What waiting for it may cost besides, at the p99."""
 
+START_LIMITS_MS: Final = {
+    "start-workflow": 20.0,
+    "start-agent": 20.0,
+    "start-python": 150.0,
+    "start-node": 150.0,
+}
+"""What it may take from a request until the user's code runs, at the p99, on a warm node."""
+
 LATENCIES: Final = frozenset({"fair", "retrying"})
 """Scenarios whose figure compares latencies, at one rate for both sides."""
 
@@ -103,6 +111,11 @@ _FLOORS: Final = {
     "webhooks": {"": Floor(says="÷ deliver, same 3 alone", at_least=0.90)},
     "fair": {"": Floor(says="p99 ÷ p99 with none hanging", at_most=2.0)},
     "trigger": {"": Floor(says="÷ deliver")},
+    "executions": {"": Floor(says="÷ deliver", at_least=0.35)},
+    **{
+        name: {"": Floor(says=f"p99 until code runs ÷ {limit:g} ms", at_most=1.0)}
+        for name, limit in START_LIMITS_MS.items()
+    },
     "filtered": {"": Floor(says="÷ same 5 alone")},
     "batch": {"": Floor(says="÷ deliver, 50 a request", at_least=3.0)},
     "replay": {"": Floor(says="pace ÷ pace asked for", at_least=0.95, at_most=1.05)},

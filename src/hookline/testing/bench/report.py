@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hookline.testing.bench.figures import floor_of, missed
 from hookline.testing.bench.run import run_scenario, steps_of
-from hookline.testing.bench.scenarios import SCENARIOS, Sizes
+from hookline.testing.bench.scenarios import GROUPS, SCENARIOS, Sizes
 from hookline.testing.bench.stand import BenchFailedError
 from hookline.testing.nodes import ApiFailedError
 from hookline.testing.processes import ProcessFailedError
@@ -28,7 +28,7 @@ def bench(
 ) -> int:
     """Run, show, and return the exit code."""
     sizes = Sizes(events=events, seconds=seconds, runs=runs)
-    names = SCENARIOS if scenario is None else (scenario,)
+    names = SCENARIOS if scenario is None else GROUPS.get(scenario, (scenario,))
     console = Console(stderr=True)
     found: list[Figures] = []
     failed = False

@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from hookline.testing.bench.figures import LATENCIES, REPLAY, Run, summarize
+from hookline.testing.bench.figures import LATENCIES, REPLAY, START_LIMITS_MS, Run, summarize
 from hookline.testing.bench.scenarios import SETUPS, Context
 from hookline.testing.bench.stand import Stand
+from hookline.testing.bench.start import measure_start
 from hookline.testing.nodes import NodeProcess
 from hookline.testing.places import open_place
 from hookline.testing.processes import peak_memory_mb
@@ -42,6 +43,8 @@ def run_scenario(
 
     Raises BenchFailedError or SettingError.
     """
+    if name in START_LIMITS_MS:
+        return measure_start(name, database=database, sizes=sizes, told=told)
     scenario = SETUPS[name]
     with ExitStack() as stack:
         place = stack.enter_context(open_place(database, purpose="bench"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from hookline.testing.bench import preload
+from hookline.testing.bench.figures import START_LIMITS_MS
 from hookline.testing.bench.relay import IN_FLIGHT
 from hookline.testing.bench.stand import CALLERS, Target
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 SCENARIOS: Final = (
     "deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks", "filtered", "batch", "retrying",
-    "replay",
+    "replay", "executions", "start-workflow", "start-agent", "start-python", "start-node",
 )  # fmt: skip
+GROUPS: Final = {"start": tuple(START_LIMITS_MS)}
+"""Names that stand for several scenarios."""
+
 _APP: Final = Path(__file__).with_name("bench_app.py")
 _KEY: Final = (("Authorization", f"Bearer {ADMIN_KEY}"),)
 _WAITING_WEBHOOKS: Final = 100
@@ -106,6 +110,13 @@ def _trigger(context: Context) -> Target:
     context.node.start()
     _register(context, "workflow.execution.completed", context.stand.url("ok"))
     return _triggering(context, "bench", profile="agenticflow")
+
+
+def _executions(context: Context) -> Target:
+    """A request starts a workflow with one step; the event it ends with goes to one webhook."""
+    context.node.start()
+    _register(context, "workflow.execution.completed", context.stand.url("ok"))
+    return _triggering(context, "one-step", profile="agenticflow")
 
 
 def _trigger_only(context: Context) -> Target:
@@ -234,6 +245,7 @@ def _retrying(context: Context, *, failing_of_ten: int) -> Target:
 SETUPS: Final = {
     "deliver": Scenario(subject=_deliver),
     "trigger": Scenario(subject=_trigger, baseline=_deliver, app=_APP),
+    "executions": Scenario(subject=_executions, baseline=_deliver, app=_APP),
     "trigger-only": Scenario(
         subject=_trigger_only,
         baseline=_trigger_only,
