@@ -7,6 +7,7 @@ every child process, so it imports nothing heavy.
 from __future__ import annotations
 
 import inspect
+import math
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hookline.core.calling import DEFAULT_SECONDS, FLOW, WORKFLOW
@@ -267,12 +268,24 @@ class _Conversation:
         tags: Iterable[str] = (),
         satisfaction_score: float | None = None,
     ) -> None:
-        """Say that the conversation is settled when this turn succeeds. The last call counts."""
+        """Say that the conversation is settled when this turn succeeds. The last call counts.
+
+        satisfaction_score: a finite number. Raises TypeError for what is no text or no number, ValueError.
+        """
+        words = list(tags)
+        for text in (type, category, *words):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"type, category and each tag are texts; got {text!r}")
+        score: object = satisfaction_score
+        if isinstance(score, bool) or not isinstance(score, int | float | None):
+            raise TypeError(f"satisfaction_score is a number; got {score!r}")
+        if score is not None and not math.isfinite(score):
+            raise ValueError(f"satisfaction_score must be finite; got {score!r}")
         self._session.resolution = {
             "type": type,
             "category": category,
-            "tags": list(tags),
-            "satisfaction_score": satisfaction_score,
+            "tags": words,
+            "satisfaction_score": score,
         }
 
 

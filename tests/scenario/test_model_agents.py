@@ -175,14 +175,23 @@ def test_what_goes_wrong_with_a_tool_the_model_is_told(models: Bed) -> None:
     assert "The tool look_up failed: LookupError" in str(models.logs(turn))
 
 
-def test_an_address_that_is_not_allowed_is_not_dialled(models: Bed) -> None:
+@pytest.mark.parametrize("agent", ["private", "private-tls"])
+def test_an_address_that_is_not_allowed_is_not_dialled(models: Bed, agent: str) -> None:
     """P11: the guard judges a model's address like a receiver's; it says how to allow it, and is not asked again."""
-    turn = models.turn("private")
+    turn = models.turn(agent)
 
     assert turn["error"]["message"] == (
-        "The model 'private' at 10.1.2.3 was not reached: The address 10.1.2.3 is not allowed: private. "
+        f"The model {agent!r} at 10.1.2.3 was not reached: The address 10.1.2.3 is not allowed: private. "
         "The operator allows it with --allow-network 10.1.2.3/32 (it was not tried again)."
     )
+
+
+def test_an_endpoint_is_spoken_to_over_tls_through_the_guard(models: Bed) -> None:
+    """Its certificate is checked against this machine's authorities, or those of SSL_CERT_FILE."""
+    models.secure.answers["secure"] = lambda asked: asked.say("safe")
+
+    assert models.turn("secure")["output"] == "safe"
+    assert models.secure.asked["secure"][0].headers["authorization"] == f"Bearer {OWN_KEY}"
 
 
 def test_a_key_goes_to_its_own_endpoint_and_nowhere_else(models: Bed) -> None:

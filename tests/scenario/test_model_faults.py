@@ -193,3 +193,27 @@ def test_a_turn_whose_process_dies_calls_and_asks_nothing_twice(models_on_both: 
     assert roles == ["user", "tool", "tool"]
     assert turn["credits_used"] == pytest.approx(2.0 + 3.0 + 1.0 + 5.0)
     assert len(models.events("agent.message.sent", talk)) == 1
+
+
+def test_a_turn_that_is_cancelled_lets_go_of_its_model(models: Bed) -> None:
+    """The endpoint sees the connection close, and the turn ends as what it is."""
+    is_gone = threading.Event()
+
+    def answer(asked: Asked) -> None:
+        asked.begin()
+        try:
+            while not models.model.closing.wait(0.02):
+                asked.chunk({"content": "x"})
+        except OSError:
+            is_gone.set()
+
+    models.model.answers["talk"] = answer
+    talk = models.begin("support")
+    execution = models.say(talk, "hi")
+    waited(lambda: models.model.asked["talk"])
+    models.node.api.call("POST", f"/api/v1/executions/{execution}/cancel")
+    turn = models.ended(execution)
+    (failed,) = models.events("agent.message.failed", talk)
+
+    assert (turn["status"], failed["error"]["code"]) == ("killed", "KILLED")
+    assert is_gone.wait(PATIENCE)

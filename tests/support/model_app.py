@@ -55,6 +55,14 @@ app.openai_agent(
 )
 app.openai_agent("lone", model="lone", shared=False)
 app.openai_agent("private", model="private", base_url="http://10.1.2.3/v1", api_key=OWN_KEY)
+app.openai_agent("private-tls", model="private-tls", base_url="https://10.1.2.3/v1", max_retries=0)
+app.openai_agent(
+    "secure",
+    model="secure",
+    base_url=os.environ.get("HOOKLINE_APP_SECURE_URL"),
+    api_key=OWN_KEY,
+    max_retries=0,
+)
 app.openai_agent("own", model="own", base_url=os.environ.get("HOOKLINE_APP_MODEL_URL"), api_key=OWN_KEY)
 app.openai_agent("own-url", model="own-url", base_url=os.environ.get("HOOKLINE_APP_MODEL_URL"))
 for name in FAULTS:

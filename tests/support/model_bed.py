@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import trustme
 from model_server import ModelServer
 
 from hookline.testing.nodes import NodeProcess
@@ -20,10 +22,10 @@ PATIENCE: Final = 30.0
 
 
 class Bed:
-    """A node with the agents, and their model."""
+    """A node with the agents, and their model; another copy of it speaks TLS."""
 
-    def __init__(self, node: NodeProcess, model: ModelServer, folder: Path) -> None:
-        self.node, self.model, self.folder = node, model, folder
+    def __init__(self, node: NodeProcess, model: ModelServer, secure: ModelServer, folder: Path) -> None:
+        self.node, self.model, self.secure, self.folder = node, model, secure, folder
 
     def forget(self) -> None:
         """What earlier tests did."""
@@ -75,20 +77,31 @@ def waited(look: Callable[[], Any]) -> Any:
     raise TimeoutError
 
 
+def _tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
 @contextmanager
 def serving(database: str, folder: Path) -> Iterator[Bed]:
-    with ModelServer() as model:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    with ModelServer() as model, ModelServer(_tls(authority)) as secure:
         settings = {
             "HOOKLINE_OPENAI_BASE_URL": model.url,
             "HOOKLINE_OPENAI_MODEL": "talk",
             "HOOKLINE_OPENAI_API_KEY": SERVER_KEY,
             "HOOKLINE_APP_FOLDER": str(folder),
             "HOOKLINE_APP_MODEL_URL": model.url,
+            "HOOKLINE_APP_SECURE_URL": secure.url,
+            "HOOKLINE_ENV_PASSTHROUGH": "SSL_CERT_FILE",
+            "SSL_CERT_FILE": str(folder / "authority.pem"),
         }
         node = NodeProcess(database=database, folder=folder, app=APP, settings=settings)
         node.start()
         try:
-            yield Bed(node, model, folder)
+            yield Bed(node, model, secure, folder)
         finally:
             model.closing.set()
             assert node.stop() == 0

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
@@ -74,9 +75,12 @@ class Asked:
 
 
 class ModelServer:
-    """answers: by model name, what each request to it gets. asked: by model name, what came."""
+    """answers: by model name, what each request to it gets. asked: by model name, what came.
 
-    def __init__(self) -> None:
+    tls: None to speak plain HTTP.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answers: dict[str, Callable[[Asked], None]] = {}
         self.asked: dict[str, list[Asked]] = defaultdict(list)
         self.closing = threading.Event()
@@ -90,7 +94,7 @@ class ModelServer:
                 seen = outer.asked[body["model"]]
                 asked = Asked(self, body, len(seen) + 1)
                 seen.append(asked)
-                with suppress(BrokenPipeError, ConnectionResetError):
+                with suppress(OSError):
                     outer.answers[body["model"]](asked)
                 self.close_connection = True
 
@@ -99,11 +103,17 @@ class ModelServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> Self:
         self._thread.start()

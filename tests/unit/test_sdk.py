@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookline import App, ConfigVariable, Queue, Retry, Signature
+from hookline import AgentContext, App, ConfigVariable, Queue, Retry, Signature
 from hookline.errors import SettingError
 from hookline.model.executions import QueueRule, RetryRule
 from hookline.model.integrations import Endpoint, Flow, FlowSignature, Handler, Security
@@ -354,3 +355,44 @@ def test_a_signature_that_cannot_work_is_refused_where_it_is_written(
 
     with pytest.raises(SettingError, match=said):
         acme.flow("a", signature=declare())(print)
+
+
+def _agent_context() -> Any:
+    session: Any = SimpleNamespace(
+        input={}, trigger=Trigger(), config={}, instance_state=None, execution_id="e", attempt=1, trace_headers={},
+        resolution=None,
+    )  # fmt: skip
+    return AgentContext(session), session
+
+
+def test_an_agent_says_how_a_matter_was_settled() -> None:
+    """AF-10: resolution and satisfaction score, as they will stand in the event."""
+    ctx, session = _agent_context()
+    ctx.resolve(type="solved", category="billing", tags=("a", "b"), satisfaction_score=4.5)
+
+    assert session.resolution == {
+        "type": "solved",
+        "category": "billing",
+        "tags": ["a", "b"],
+        "satisfaction_score": 4.5,
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": 1},
+        {"category": ["x"]},
+        {"tags": ["a", 2]},
+        {"satisfaction_score": "5"},
+        {"satisfaction_score": True},
+        {"satisfaction_score": float("nan")},
+    ],
+)
+def test_what_no_event_could_say_is_refused_where_it_is_said(given: Any) -> None:
+    """AF-10: it was dropped without a word before."""
+    ctx, session = _agent_context()
+    with pytest.raises((TypeError, ValueError)):
+        ctx.resolve(**given)
+
+    assert session.resolution is None

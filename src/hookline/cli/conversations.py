@@ -142,7 +142,7 @@ def say(
     return _answered(client, told, seconds=timeout, json=json)
 
 
-@app.command
+@app.command(alias="end")
 def complete(
     conversation_id: ConversationId,
     /,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -119,6 +120,12 @@ async def _call(tool: Tool, ctx: AgentContext, session: Session, given: dict[str
     recorded = {"content": content, "resolution": session.resolution}
     session.resolution = before
     return recorded
+
+
+def preload() -> None:
+    """Load the client ahead of need: it takes long, and others share the process by then. Without it, turns say so."""
+    with suppress(ImportError):
+        import hookline.model_agent.client  # noqa: F401
 
 
 class _Asking:

@@ -120,6 +120,10 @@ def serve(link: Link, app: App) -> NoReturn:
     asyncio.set_event_loop(loop)
     child = SharedChild(link, app, loop)
     loop.add_reader(link.socket, child.receive)
+    if any(each.uses_model for each in app.automations):
+        from hookline.model_agent.turn import preload
+
+        preload()
     link.send(Ready(os.getpid(), list(app.automations), list(app.integrations)))
     while True:
         # A SystemExit or KeyboardInterrupt in some task of a user stops the loop: the other runs go on.
