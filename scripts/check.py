@@ -2,7 +2,8 @@
 """Check everything, on a machine that has nothing but Python 3.11 or later.
 
 Makes ``.venv-check`` here with every extra and test tool at the versions of ``constraints.txt``, then
-lints, checks formatting, types and import directions, and runs all tests. The last line is pytest's
+audits what is installed (``scripts/audit.py``), lints, checks formatting, types and import directions, and runs all
+tests. The last line is pytest's
 summary; the exit code is 0 only if everything passed.
 
     python3 scripts/check.py            # everything
@@ -58,7 +59,10 @@ def main() -> int:
     if install_programs():
         os.environ["HOOKLINE_TEST_PROGRAMS"] = "all"  # then none may be missing: tests/support/programs.py
     install()
+    audit = subprocess.Popen([BIN / "python", "scripts/audit.py"], cwd=ROOT)  # it mostly waits for a service
     failed = [name for name, command in STEPS if not run(name, command)]
+    if audit.wait():
+        failed.append("audit")
     if failed:
         print(f"failed before the tests: {', '.join(failed)}", flush=True)
     selection = ["-m", "not slow"] if arguments.fast else []
