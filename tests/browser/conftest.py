@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from browser_bed import SCRIPT, Visitor
+from browser_bed import SCRIPT, Visitor, paths_of
+from kinds_bed import fill
 from playwright.sync_api import sync_playwright
 from world import until, world
 
@@ -31,7 +32,8 @@ def answer(request: Received) -> Reply:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A node with a webhook that works, one that fails, an execution and an event, all of them hostile to pages."""
     folder = tmp_path_factory.mktemp("site")
-    with world(f"sqlite:///{folder}/hookline.db", folder, answers=answer) as one:
+    database = f"sqlite:///{folder}/hookline.db"
+    with world(database, folder, answers=answer, HOOKLINE_UNSAFE_SCRIPTS="true") as one:
         one.webhook("/good", ["*"], name=f"Good {SCRIPT}")
         one.webhook("/bad", ["*"], name="Bad", dialect="phantombuster")
         one.ended(one.start("orders", {"order_id": SCRIPT, "amount": 3}))
@@ -44,6 +46,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
+def pages(site: World) -> dict[str, str]:
+    """Every page, by its name, with something of every kind to look at."""
+    return paths_of(site) | fill(site)
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or the one that Playwright installed."""
     with sync_playwright() as playwright:
@@ -53,11 +61,6 @@ def browser() -> Iterator[Browser]:
         )
         yield started
         started.close()
-
-
-@pytest.fixture(params=["light", "dark"])
-def scheme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

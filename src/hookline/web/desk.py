@@ -24,8 +24,9 @@ class Refusal(Exception):  # noqa: N818 -- it is an answer, not a fault
         self.status = status
         self.code: str = error.get("code", "")
         self.message: str = error.get("message", "")
+        nothing = dict.fromkeys(("field", "expected", "received"))
         # Render jobs say the place as their seed does (PF-9).
-        self.details: dict[str, Any] = error.get("details") or {"field": error.get("path")}
+        self.details: dict[str, Any] = nothing | (error.get("details") or {"field": error.get("path")})
 
 
 class Desk:

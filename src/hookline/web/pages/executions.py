@@ -58,7 +58,7 @@ async def _shown(visit: Visit, **more: Any) -> View:
         "files": shown_files(files["artifacts"]),
         "captured": captured(shown["output"]) if shown["automation"]["kind"] == "robot" else [],
         "refusal": None,
-        "given": {},
+        "given": {"name": "", "data": ""},
     }
     return View(template="execution.html", context=context | more, status=400 if "refusal" in more else 200)
 

@@ -11,6 +11,7 @@ from hookline.web.visit import View
 if TYPE_CHECKING:
     from hookline.web.visit import Visit
 
+_LATEST: Final = 6
 WINDOWS: Final = ("15m", "1h", "6h", "24h", "7d")
 
 
@@ -18,8 +19,8 @@ async def overview(visit: Visit) -> View:
     wanted = visit.query("window", "1h")
     window = wanted if wanted in WINDOWS else "1h"
     stats = await visit.desk.get("/api/v1/stats", window=window)
-    executions = await visit.desk.get("/api/v1/executions", limit=8)
-    deliveries = await visit.desk.get("/api/v1/deliveries", limit=8)
+    executions = await visit.desk.get("/api/v1/executions", limit=_LATEST)
+    deliveries = await visit.desk.get("/api/v1/deliveries", limit=_LATEST)
     troubled = await visit.desk.get("/api/v1/deliveries", limit=5, state="exhausted")
     context = {
         "stats": stats,

@@ -50,6 +50,8 @@ async def trial(
             fields = read(given)
             run = await visit.desk.post(f"{base}/dry-run", {"last": _LAST, "bodies": 0, "changes": fields})
         except Refusal as refusal:
+            if refusal.status != 400:
+                raise
             first = first or _inside(refusal)
             field = (_inside(refusal).details.get("field") or "").split(".")[0]
             if not given.get(field):
