@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the reference pages that are generated: settings, commands and metrics.
+"""Write the reference pages that are generated: settings, commands, routes, limits, events, dialects and metrics.
 
 A test compares the pages with what this writes, so they cannot go stale.
 
@@ -13,6 +13,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from reference_api import limits_page, routes_page
+from reference_events import dialects_page, events_page
 
 from hookline.api.metrics import FIGURES
 from hookline.cli import EVERY, build
@@ -138,12 +143,23 @@ def _default(value: Any) -> str:
     return f"`{value}`"
 
 
+GENERATED = {
+    "settings": settings_page,
+    "cli": cli_page,
+    "routes": routes_page,
+    "limits": limits_page,
+    "events": events_page,
+    "dialects": dialects_page,
+    "metrics": metrics_page,
+}
+"""Name of each page to what words it."""
+
+
 def main() -> None:
-    """Write all of them."""
+    """Write every page."""
     PAGES.mkdir(parents=True, exist_ok=True)
-    (PAGES / "settings.md").write_text(settings_page())
-    (PAGES / "cli.md").write_text(cli_page())
-    (PAGES / "metrics.md").write_text(metrics_page())
+    for name, page in GENERATED.items():
+        (PAGES / f"{name}.md").write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from model_server import ModelServer
-
-from hookline.testing.nodes import ADMIN_KEY, NodeProcess
+from pages import follow, json_values
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from model_server import Asked
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "talk-with-an-agent.md"
+LOOK = """
+api "$HOOKLINE_URL/api/v1/conversations/$CONVERSATION"
+api "$HOOKLINE_URL/api/v1/conversations/$OTHER"
+"""
 
 
 @pytest.mark.timeout(120)
@@ -27,21 +27,12 @@ def test_the_page_works_as_it_is_printed(tmp_path: Path) -> None:
     """AF-3, AF-10: the agent of the second turn sees the first; its resolve ends the conversation. A model's agent
     calls its tool and is heard as it speaks.
     """
-    text = PAGE.read_text(encoding="utf-8")
-    ((name, source),) = re.findall(
-        r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL
-    )
-    (tmp_path / name).write_text(source, encoding="utf-8")
-    commands = re.findall(r"^<!-- run -->\n```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    commands.append('api "$HOOKLINE_URL/api/v1/conversations/$CONVERSATION" > talk.json')
-    commands.append('api "$HOOKLINE_URL/api/v1/conversations/$OTHER" > other.json')
     with ModelServer() as model:
         model.answers["gpt"] = _answer
-        done = _run(commands, model.url, tmp_path, tmp_path / name)
+        settings = {"HOOKLINE_OPENAI_BASE_URL": model.url, "HOOKLINE_OPENAI_MODEL": "gpt"}
+        followed = follow("how-to/talk-with-an-agent", tmp_path, then=LOOK, settings=settings)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    talk = json.loads((tmp_path / "talk.json").read_bytes())
-    other = json.loads((tmp_path / "other.json").read_bytes())
+    talk, other = json_values(followed.said["then"])
     assert [turn["output"] for turn in talk["turns"]] == [
         {"you_said": "My invoice is wrong", "before": []},
         {"you_said": "It is number 7", "before": ["My invoice is wrong"]},
@@ -49,9 +40,9 @@ def test_the_page_works_as_it_is_printed(tmp_path: Path) -> None:
     ]
     assert (talk["message_count"], talk["satisfaction_score"]) == (6, 5)
     assert (other["status"], other["resolution"]["tags"]) == ("resolved", ["invoice"])
-    assert '"you_said": "Anybody at all?"' in done.stdout
-    assert 'It says {"number":7,"state":"shipped","customer":"ada"}\n' in done.stdout
-    assert "\nevent: progress\n" in done.stdout
+    assert '"you_said": "Anybody at all?"' in followed.output
+    assert 'It says {"number":7,"state":"shipped","customer":"ada"}\n' in followed.output
+    assert "\nevent: progress\n" in followed.output
 
 
 def _answer(asked: Asked) -> None:
@@ -61,26 +52,3 @@ def _answer(asked: Asked) -> None:
         asked.say("It says ", last["content"])
     else:
         asked.call(("order_status", json.dumps({"number": int(re.sub(r"\D", "", last["content"]))})))
-
-
-def _run(commands: list[str], model: str, folder: Path, app: Path) -> subprocess.CompletedProcess[str]:
-    settings = {"HOOKLINE_OPENAI_BASE_URL": model, "HOOKLINE_OPENAI_MODEL": "gpt"}
-    node = NodeProcess(database=f"sqlite:///{folder}/page.db", folder=folder, app=app, settings=settings)
-    node.start()
-    try:
-        return subprocess.run(
-            ["bash", "-euc", "\n".join(commands)],
-            env={
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "HOOKLINE_URL": f"http://127.0.0.1:{node.port}",
-                "HOOKLINE_API_KEY": ADMIN_KEY,
-                "no_proxy": "*",
-            },
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-        )
-    finally:
-        assert node.stop() == 0

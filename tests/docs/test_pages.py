@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import pages, source
 
 from hookline import __version__
 from hookline.cli import COMMANDS, EVERY, build
 from hookline.config import Settings, variable_of
+from hookline.core.event_types import KIND_ENDED_BY, OPERATIONAL, STARTED
 from hookline.model.health import Cause
 from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus, ReplayStatus, WebhookStatus
 
@@ -37,10 +39,26 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", ["settings", "cli", "metrics"])
+@pytest.mark.parametrize("name", ["settings", "cli", "routes", "limits", "events", "dialects", "metrics"])
 def test_generated_pages_are_what_the_code_says(name: str, reference: dict[str, Any]) -> None:
     """Run ``python3 scripts/reference.py`` when this fails."""
-    assert prose(ROOT / "docs" / "reference" / f"{name}.md") == reference[f"{name}_page"]()
+    assert prose(ROOT / "docs" / "reference" / f"{name}.md") == reference["GENERATED"][name]()
+
+
+def test_every_event_type_is_documented() -> None:
+    """CONTRACT section 5: what begins runs, what ends them, what tells of webhooks."""
+    sent = {*STARTED.values(), *KIND_ENDED_BY, *OPERATIONAL, "workflow.step.completed", "agent.message.received"}
+
+    assert [one for one in sorted(sent) if f"\n## {one}\n" not in prose(ROOT / "docs/reference/events.md")] == []
+
+
+def test_every_header_of_ours_is_documented() -> None:
+    page = prose(ROOT / "docs" / "reference" / "headers.md").lower()
+    code_text = "".join(prose(path) for path in (ROOT / "src" / "hookline").rglob("*.py"))
+    headers = set(re.findall(r"[\"`](Hookline-[A-Z][A-Za-z-]+|hookline-(?:execution-id|organization))[\"`]", code_text))
+
+    assert len(headers) >= 5
+    assert [name for name in sorted(headers) if f"`{name.lower()}`" not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -123,6 +141,12 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert top is not None
     assert top[1] == __version__
     assert tomllib.loads(prose(ROOT / "pyproject.toml"))["project"]["version"] == __version__
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page not in {"README", "index"}])
+def test_every_page_is_reached_from_the_first(page: str) -> None:
+    """A newcomer finds each page from docs/index.md; decisions from their own list."""
+    assert f"({page}.md)" in source("index") or (page.startswith("decisions/") and "decisions/README.md" in source("index"))
 
 
 def test_the_readme_opens_with_two_commands_that_exist() -> None:

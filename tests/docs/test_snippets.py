@@ -1,25 +1,32 @@
-"""The receivers' snippets of docs/how-to/deliver-and-verify.md, run as they are printed there."""
+"""The receivers' snippets of docs/how-to/sign.md, run as they are printed there."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from pages import named, pages
 from programs import program
 
 from hookline.core.signing import SigningKey, new_secret, new_signing_key, standard_signature
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "how-to" / "deliver-and-verify.md").read_text(encoding="utf-8")
-SNIPPET = re.compile(r"^<!-- snippet: (\w+) -->\n```\w+\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
-SNIPPETS = dict(SNIPPET.findall(PAGE))
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SNIPPETS = named("how-to/sign", "snippet")
+RUN = {
+    "how-to/sign": {"package", "python", "node", "shell", "node_v1a"},
+    "how-to/moving-from-agenticflow": {"python", "node"},  # test_moving.py
+    "how-to/verify-providers": {"own"},  # test_verifying_pages.py
+    "how-to/test-your-handler": {"test", "clock", "captured"},  # test_verifying_pages.py
+}
+"""Every snippet of the documents. A page that has another one needs a test that runs it."""
 
 PYTHON = """
 import base64, json, sys
@@ -78,6 +85,10 @@ class Case:
         return subprocess.run(
             ["sh", "-c", script, "sh", *values], capture_output=True, check=False
         ).returncode
+
+
+def test_no_snippet_is_left_out() -> None:
+    assert {page: set(found) for page in pages() if (found := named(page, "snippet"))} == RUN
 
 
 def runnable(name: str) -> object:

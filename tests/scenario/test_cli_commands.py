@@ -47,23 +47,6 @@ def hookline(node: NodeProcess) -> Hookline:
     return Hookline(node)
 
 
-PAGES = (
-    "know-when-a-webhook-fails",
-    "getting-started",
-    "receive",
-    "publish",
-    "deliver-and-verify",
-    "authenticate-to-receivers",
-    "tell-people",
-    "moving-from-agenticflow",
-    "moving-from-phantombuster",
-    "moving-from-maxun",
-    "moving-from-phantomflow",
-    "render-a-video",
-    "moving-from-standard-webhooks",
-)
-
-
 class Hookline:
     """Runs commands as a program would."""
 
@@ -223,31 +206,3 @@ def test_doctor_finds_the_server(hookline: Hookline) -> None:
     assert findings["server"]["level"] == "ok"
     assert "ready on" in findings["server"]["found"]
     assert findings["fsync"]["level"] in {"ok", "warn"}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_commands_printed_in_the_documents_run(page: str, node: NodeProcess, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
-    commands = RUN.findall(text)
-
-    assert commands
-    for command in commands:
-        done = subprocess.run(
-            ["sh", "-ec", command],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env=environment(node),
-            cwd=tmp_path,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert '"success":false' not in done.stdout
-
-
-def test_the_app_and_the_receiver_of_the_tutorial_are_python() -> None:
-    files = dict(FILE.findall((ROOT / "docs" / "how-to" / "getting-started.md").read_text(encoding="utf-8")))
-
-    assert sorted(files) == ["app.py", "receiver.py"]
-    for name, text in files.items():
-        compile(text, name, "exec")

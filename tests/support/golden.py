@@ -26,10 +26,14 @@ from ended_runs import (
     terminal,
 )
 
+from hookline.core import operations
+from hookline.core.event_types import STARTED
 from hookline.dialects import NAMES, Recipient, get, payloads
 from hookline.dialects.templated import READY_MADE, BodyTemplate
 from hookline.model.events import Event
 from hookline.model.executions import Execution, Facts, JournalEntry, RenderFacts, RobotFacts, ScriptFacts
+from hookline.model.health import Health, LastFailure
+from hookline.model.states import AttemptOutcome
 
 FOLDER: Final = Path(__file__).parents[1] / "unit" / "dialects" / "golden"
 WEBHOOK_ID: Final = "wh_01990000-0000-7000-8000-000000000009"
@@ -42,6 +46,27 @@ _SAID: Final = b'{"satisfaction_score":4.5,"type":"solved","category":"billing",
 _STEP: Final = JournalEntry(
     op="step", name="charge", occurrence=0, value=b'{"ok":true}', started_at=AT, duration_ms=1250
 )
+
+_SUBJECT: Final = operations.Subject(id=b"s" * 16, name="Orders", url="https://example.com/hook")
+_FAILURE: Final = LastFailure(
+    started_at=AT - timedelta(milliseconds=40),
+    at=AT,
+    outcome=AttemptOutcome.HTTP_ERROR,
+    status=410,
+    error="The receiver answered 410.",
+    delivery_id=b"d" * 16,
+    event_id="order-17-paid",
+    event_type="order.paid",
+)
+_HEALTH: Final = Health(
+    webhook_id=b"s" * 16,
+    organization_id=RUN.organization_id,
+    failing_since=AT - timedelta(days=5),
+    failures=12,
+    latest=_FAILURE,
+)
+ON_THE_WAY: Final = frozenset({*STARTED.values(), "workflow.step.completed", "agent.message.received"})
+"""Types that dialects of ends do not tell of."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -139,9 +164,30 @@ TYPED: Final[dict[str, Case]] = {
         4,
         TURN,
     ),
+    "script.execution.started": _own("script.execution.started", payloads.workflow_started(SCRIPT), 1, SCRIPT),
     "script.execution.ended": ENDINGS["script-finished"],
+    "robot.run.started": _own("robot.run.started", payloads.workflow_started(ROBOT), 1, ROBOT),
     "robot.run.completed": ENDINGS["robot-completed"],
+    "robot.run.failed": ENDINGS["robot-failed"],
+    "render.job.started": _own("render.job.started", payloads.workflow_started(RENDER), 1, RENDER),
     "render.job.completed": ENDINGS["render-completed"],
+    "render.job.failed": ENDINGS["render-failed"],
+    "webhook.disabled": Case(published(operations.disabled_data(_SUBJECT, _HEALTH, "gone", AT), "webhook.disabled")),
+    "webhook.recovered": Case(published(operations.recovered_data(_SUBJECT, _HEALTH, AT), "webhook.recovered")),
+    "delivery.exhausted": Case(
+        published(
+            operations.exhausted_data(
+                _SUBJECT,
+                delivery_id=b"d" * 16,
+                event_id="order-17-paid",
+                event_type="order.paid",
+                attempts=7,
+                reason="exhausted",
+                failure=_FAILURE,
+            ),
+            "delivery.exhausted",
+        )
+    ),
     "published": ENDINGS["published"],
 }
 """The events by type, AgenticFlow's eight first among them (AF-6)."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     _Test = Callable[[Any], bool]
 
 # Every event pays for them, so they stay few; nobody has shown a rule that needs more.
-_MOST_PATHS: Final = 64
-_MOST_CHOICES: Final = 1000
+MOST_PATHS: Final = 64
+MOST_CHOICES: Final = 1000
 _LONGEST_PATH: Final = 512
 
 _ORDER: Final = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
@@ -37,8 +37,8 @@ def compile_conditions(spec: Any, field: str = "conditions") -> Callable[[dict[s
     """
     if not isinstance(spec, dict):
         raise _bad("Conditions must be an object.", field, "object", type_name(spec))
-    if len(spec) > _MOST_PATHS:
-        raise _bad("There are too many conditions.", field, f"at most {_MOST_PATHS} paths", str(len(spec)))
+    if len(spec) > MOST_PATHS:
+        raise _bad("There are too many conditions.", field, f"at most {MOST_PATHS} paths", str(len(spec)))
     checks = []
     for path, operators in spec.items():
         where = f"{field}.{path}"
@@ -155,8 +155,8 @@ def _ordered(name: str, operand: Any, field: str) -> _Test:
 def _one_of(operand: Any, field: str) -> _Test:
     if not isinstance(operand, list):
         raise _bad("in and nin take a list of values.", field, "array", type_name(operand))
-    if len(operand) > _MOST_CHOICES:
-        raise _bad("The list is too long.", field, f"at most {_MOST_CHOICES} values", str(len(operand)))
+    if len(operand) > MOST_CHOICES:
+        raise _bad("The list is too long.", field, f"at most {MOST_CHOICES} values", str(len(operand)))
     choices = [_scalar(item, f"{field}.{index}") for index, item in enumerate(operand)]
     # Python takes True for 1; JSON does not. The tag keeps them apart in one hash lookup.
     known = frozenset((isinstance(choice, bool), choice) for choice in choices)

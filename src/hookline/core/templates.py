@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from jinja2.runtime import Context
 
-_MOST_CHARACTERS: Final = 16_384
+MOST_CHARACTERS: Final = 16_384
 _MOST_NODES: Final = 2_000
 _MOST_LOOPS: Final = 3
 """Loops within each other."""
 _MOST_STEPS: Final = 20_000
 """Turns of loops times the size of their bodies, and texts by 16 characters: some 5 ms of a common machine at most,
 which is what all other deliveries may wait for one."""
-_MOST_OUTPUT: Final = 262_144
+MOST_OUTPUT: Final = 262_144
 """Characters of a body: what an event may hold, and more than any chat takes."""
 _CHARACTERS_OF_A_STEP: Final = 16
 _SHORT_INTEGER: Final = 1 << 53
@@ -259,8 +259,8 @@ class Template:
     __slots__ = ("_compiled",)
 
     def __init__(self, text: str, *, field: str = "template") -> None:
-        if len(text) > _MOST_CHARACTERS:
-            raise _refused(f"A template has at most {_MOST_CHARACTERS} characters.", field)
+        if len(text) > MOST_CHARACTERS:
+            raise _refused(f"A template has at most {MOST_CHARACTERS} characters.", field)
         try:
             tree = _ENVIRONMENT.parse(text)
             _check(tree, field)
@@ -292,8 +292,8 @@ def _gathered(parts: Iterator[str]) -> str:
     for part in parts:
         found.append(part)
         size += len(part)
-        if size > _MOST_OUTPUT:
-            raise TemplateFailedError(f"The body has more than {_MOST_OUTPUT} characters.")
+        if size > MOST_OUTPUT:
+            raise TemplateFailedError(f"The body has more than {MOST_OUTPUT} characters.")
     return "".join(found)
 
 

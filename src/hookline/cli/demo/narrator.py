@@ -107,7 +107,7 @@ class Narrator:
         """Say what to try now."""
         self._print()
         self._print(
-            ("Next: ", "bold"), ("hookline serve", "cyan"), ("   and docs/how-to/getting-started.md", "dim")
+            ("Next: ", "bold"), ("hookline serve", "cyan"), ("   and docs/tutorial/first-webhook.md", "dim")
         )
 
     def _clock(self) -> str:
