@@ -18,7 +18,7 @@ LANGUAGES = {
     "setup": {"sh"},
     "background": {"sh"},
     "serve": {"sh"},
-    "file": {"python", "nginx", "yaml", "json"},
+    "file": {"python", "nginx", "yaml", "json", "sh"},
     "answer": {"json", "text"},
     "body": {"json"},
     "snippet": {"python", "js", "sh", "json", "text"},

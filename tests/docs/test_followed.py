@@ -21,7 +21,9 @@ ELSEWHERE = {
     for page in re.findall(r'follow\(\s*"([\w/-]+)"', path.read_text(encoding="utf-8"))
 }
 """Pages that a test types and looks closer at."""
-TYPED = [page for page in pages() if page not in ELSEWHERE and (blocks(page, "run") or blocks(page, "serve"))]
+APART = {"how-to/run-on-several-machines"}
+"""Typed over PostgreSQL, with several nodes and nginx: test_several_machines.py."""
+TYPED = [page for page in pages() if page not in ELSEWHERE | APART and (blocks(page, "run") or blocks(page, "serve"))]
 
 
 @pytest.fixture(scope="module")

@@ -47,15 +47,25 @@ def test_generated_pages_are_what_the_code_says(name: str, reference: dict[str, 
 
 def test_every_event_type_is_documented() -> None:
     """CONTRACT section 5: what begins runs, what ends them, what tells of webhooks."""
-    sent = {*STARTED.values(), *KIND_ENDED_BY, *OPERATIONAL, "workflow.step.completed", "agent.message.received"}
+    sent = {
+        *STARTED.values(),
+        *KIND_ENDED_BY,
+        *OPERATIONAL,
+        "workflow.step.completed",
+        "agent.message.received",
+    }
 
-    assert [one for one in sorted(sent) if f"\n## {one}\n" not in prose(ROOT / "docs/reference/events.md")] == []
+    assert [
+        one for one in sorted(sent) if f"\n## {one}\n" not in prose(ROOT / "docs/reference/events.md")
+    ] == []
 
 
 def test_every_header_of_ours_is_documented() -> None:
     page = prose(ROOT / "docs" / "reference" / "headers.md").lower()
     code_text = "".join(prose(path) for path in (ROOT / "src" / "hookline").rglob("*.py"))
-    headers = set(re.findall(r"[\"`](Hookline-[A-Z][A-Za-z-]+|hookline-(?:execution-id|organization))[\"`]", code_text))
+    headers = set(
+        re.findall(r"[\"`](Hookline-[A-Z][A-Za-z-]+|hookline-(?:execution-id|organization))[\"`]", code_text)
+    )
 
     assert len(headers) >= 5
     assert [name for name in sorted(headers) if f"`{name.lower()}`" not in page] == []
@@ -146,7 +156,9 @@ def test_the_changelog_begins_with_this_version() -> None:
 @pytest.mark.parametrize("page", [page for page in pages() if page not in {"README", "index"}])
 def test_every_page_is_reached_from_the_first(page: str) -> None:
     """A newcomer finds each page from docs/index.md; decisions from their own list."""
-    assert f"({page}.md)" in source("index") or (page.startswith("decisions/") and "decisions/README.md" in source("index"))
+    assert f"({page}.md)" in source("index") or (
+        page.startswith("decisions/") and "decisions/README.md" in source("index")
+    )
 
 
 def test_the_readme_opens_with_two_commands_that_exist() -> None:

@@ -23,7 +23,7 @@ def test_the_printed_commands_start_an_execution(tmp_path: Path) -> None:
     followed = follow("how-to/receive", tmp_path, then="hookline executions list --json")
     (listed,) = json.loads(followed.said["then"])
 
-    assert (listed["automation"]["id"], listed["trigger"]["type"]) == ("orders", "webhook")
+    assert (listed["automation"]["id"], listed["trigger"]["source"]) == ("orders", "trigger")
 
 
 def test_every_setting_is_there_and_no_other() -> None:

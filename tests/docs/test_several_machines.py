@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pages import named
 from pooler import pooled, through
 from programs import program
 
@@ -21,14 +21,14 @@ from hookline.testing.processes import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = (Path(__file__).parents[2] / "docs/how-to/run-on-several-machines.md").read_text(encoding="utf-8")
+PAGE = "how-to/run-on-several-machines"
 PASSWORD = "choose-a-long-one"
 
 
 def printed(mark: str) -> str:
-    """Return the one snippet of the page with that mark."""
-    (found,) = re.findall(rf"^<!-- {re.escape(mark)} -->\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    return str(found)
+    """Return the one snippet of the page with that mark, such as ``run: key``."""
+    kind, _, name = mark.partition(": ")
+    return named(PAGE, kind)[name]
 
 
 def typed(commands: str, folder: Path, **names: str) -> str:

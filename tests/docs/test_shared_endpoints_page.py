@@ -27,10 +27,11 @@ def test_the_signed_flow_of_the_page_takes_what_its_provider_signs(tmp_path: Pat
         made = node.api.call("POST", "/api/v1/instances", customer | {"config": {"webhook_secret": "hush"}})
         path = made["webhook_urls"]["orders"].partition(str(node.port))[2]
         request = sign(PRESETS["shopify"], "hush", now=datetime.now(UTC), body=b'{"id": 17}')
-        signed = {name.replace("-", "_"): value for name, value in request.headers}
+        signed: dict[str, Any] = {name.replace("-", "_"): value for name, value in request.headers}
+        unsigned: dict[str, Any] = {}
         answers = [
             call(node.port, "POST", path, request.body, key=None, **headers).status
-            for headers in (signed, {})
+            for headers in (signed, unsigned)
         ]
         run = until(lambda: _ended(node))
     finally:

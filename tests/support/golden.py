@@ -164,7 +164,9 @@ TYPED: Final[dict[str, Case]] = {
         4,
         TURN,
     ),
-    "script.execution.started": _own("script.execution.started", payloads.workflow_started(SCRIPT), 1, SCRIPT),
+    "script.execution.started": _own(
+        "script.execution.started", payloads.workflow_started(SCRIPT), 1, SCRIPT
+    ),
     "script.execution.ended": ENDINGS["script-finished"],
     "robot.run.started": _own("robot.run.started", payloads.workflow_started(ROBOT), 1, ROBOT),
     "robot.run.completed": ENDINGS["robot-completed"],
@@ -172,8 +174,12 @@ TYPED: Final[dict[str, Case]] = {
     "render.job.started": _own("render.job.started", payloads.workflow_started(RENDER), 1, RENDER),
     "render.job.completed": ENDINGS["render-completed"],
     "render.job.failed": ENDINGS["render-failed"],
-    "webhook.disabled": Case(published(operations.disabled_data(_SUBJECT, _HEALTH, "gone", AT), "webhook.disabled")),
-    "webhook.recovered": Case(published(operations.recovered_data(_SUBJECT, _HEALTH, AT), "webhook.recovered")),
+    "webhook.disabled": Case(
+        published(operations.disabled_data(_SUBJECT, _HEALTH, "gone", AT), "webhook.disabled")
+    ),
+    "webhook.recovered": Case(
+        published(operations.recovered_data(_SUBJECT, _HEALTH, AT), "webhook.recovered")
+    ),
     "delivery.exhausted": Case(
         published(
             operations.exhausted_data(

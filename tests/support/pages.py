@@ -218,7 +218,12 @@ class Shell:
 
 
 @contextmanager
-def running(page: str, folder: Path, command: str = "hookline serve app.py") -> Iterator[NodeProcess]:
+def running(
+    page: str,
+    folder: Path,
+    command: str = "hookline serve app.py",
+    more: Mapping[str, str] | None = None,
+) -> Iterator[NodeProcess]:
     """A server with the page's app, else the tutorial's, started by a command as a page prints it.
 
     Its flags and variables are given as settings, which is what they are; port, database and keys are the test's.
@@ -229,6 +234,7 @@ def running(page: str, folder: Path, command: str = "hookline serve app.py") -> 
     flags = words[begin + 1 :]
     app = flags.pop(0) if flags and not flags[0].startswith("-") else None
     names = {"--allow-network": "HOOKLINE_ALLOW_NETWORKS"}
+    settings |= dict(more or {})
     settings |= {
         names.get(flag, f"HOOKLINE_{flag[2:].upper().replace('-', '_')}"): value
         for flag, value in zip(flags[::2], flags[1::2], strict=True)
@@ -248,10 +254,18 @@ def running(page: str, folder: Path, command: str = "hookline serve app.py") -> 
         assert node.stop() == 0
 
 
-def follow(page: str, folder: Path, *, node: NodeProcess | None = None, then: str = "") -> Followed:
+def follow(
+    page: str,
+    folder: Path,
+    *,
+    node: NodeProcess | None = None,
+    then: str = "",
+    settings: Mapping[str, str] | None = None,
+) -> Followed:
     """Type a page: write its files, start its server, run its commands and compare its answers.
 
-    node: a server that runs already. then: commands of the test, typed last.
+    node: a server that runs already. then: commands of the test, typed last.  settings: more of them for the
+    page's own server.
     """
     found = [*blocks(page), *([Block(page, 0, "sh", "run", "then", then)] if then else [])]
     with ExitStack() as stack:
@@ -262,7 +276,7 @@ def follow(page: str, folder: Path, *, node: NodeProcess | None = None, then: st
         for name in ("examples", "deploy"):
             (folder / name).symlink_to(ROOT / name)
         serves = [block.text for block in found if block.kind == "serve"] or ["hookline serve app.py"]
-        node = node or stack.enter_context(running(page, folder, serves[0]))
+        node = node or stack.enter_context(running(page, folder, serves[0], settings))
         for number, other in enumerate(serves[1:]):
             (apart := folder / f"other-{number}").mkdir()
             with running(page, apart, other):
