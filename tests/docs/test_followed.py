@@ -23,7 +23,11 @@ ELSEWHERE = {
 """Pages that a test types and looks closer at."""
 APART = {"how-to/run-on-several-machines"}
 """Typed over PostgreSQL, with several nodes and nginx: test_several_machines.py."""
-TYPED = [page for page in pages() if page not in ELSEWHERE | APART and (blocks(page, "run") or blocks(page, "serve"))]
+TYPED = [
+    page
+    for page in pages()
+    if page not in ELSEWHERE | APART and (blocks(page, "run") or blocks(page, "serve"))
+]
 
 
 @pytest.fixture(scope="module")

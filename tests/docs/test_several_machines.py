@@ -6,7 +6,6 @@ import http.client
 import os
 import subprocess
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from hookline.testing.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PAGE = "how-to/run-on-several-machines"
 PASSWORD = "choose-a-long-one"
