@@ -16,7 +16,8 @@ import structlog
 from hookline import failpoints
 from hookline.core.calling import caller_of
 from hookline.engine.claim_runs import RunClaimer
-from hookline.engine.record import KILLED, ClaimGoneError, Run
+from hookline.engine.record import KILLED, ClaimGoneError
+from hookline.engine.run import Run
 from hookline.engine.run_limits import USED_UP
 from hookline.engine.run_queue import RunQueue
 from hookline.errors import MissingError, StorageError
