@@ -64,7 +64,7 @@ async def _said(api: Api, id: str, message: str, **fields: Any) -> str:
     return str(answer.json["execution_id"])
 
 
-async def _shown(api: Api, id: str, ended: int, within: float = 10.0) -> dict[str, Any]:
+async def _shown(api: Api, id: str, ended: int, within: float = 40.0) -> dict[str, Any]:
     """Wait until so many turns have ended."""
     async with asyncio.timeout(within):
         while True:
