@@ -24,6 +24,8 @@ Scenario = Literal[
     "start-agent",
     "start-python",
     "start-node",
+    "nodes",
+    "nodes-cores",
 ]
 
 
@@ -120,7 +122,7 @@ def bench(
     scenario
         Which one; all, one after another, when not given. `start` is the four of that beginning.
     database
-        As for `hookline crashtest`.
+        As for `hookline crashtest`; `nodes` has a PostgreSQL started for it when not given.
     runs
         Runs of each scenario; the median is reported.
     seconds

@@ -124,6 +124,8 @@ _FLOORS: Final = {
         "sqlite": Floor(says="÷ stored nothing", at_least=0.5, ack_p99_ms=20),
         "": Floor(says="÷ stored nothing", ack_p99_ms=20),
     },
+    "nodes": {"": Floor(says="2 nodes ÷ 1", at_least=1.6)},
+    "nodes-cores": {"": Floor(says="2 nodes ÷ 1")},
     "sync": {"": Floor(says="p99 beyond the run ÷ 25 ms", at_most=1.0)},
 }
 

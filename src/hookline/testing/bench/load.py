@@ -31,6 +31,7 @@ _TICK: Final = 0.001
 class Plan:
     """What to send.
 
+    more_ports: callers take these and ``port`` in turn.
     path: of the request line.  headers: added to each request.  heads, tail: the body around the mark;
     request n takes heads[n % len(heads)].  rate: requests a second, 0 for as fast as answered.  seconds: the
     longest it may take.  per_request: 1 for an event in each body; more for so many in ``{"events":[…]}``.
@@ -45,6 +46,7 @@ class Plan:
     count: int = 1
     callers: int = 64
     per_request: int = 1
+    more_ports: tuple[int, ...] = ()
     rate: float = 0.0
     seconds: float = 60.0
 
@@ -173,9 +175,10 @@ async def run(plan: Plan) -> dict[str, object]:
     """Send what the plan says. Returns answers by status, first send, last answer, and each duration."""
     loop = asyncio.get_running_loop()
     load = Load(plan)
+    ports = (plan.port, *plan.more_ports)
     callers = [
-        (await loop.create_connection(lambda: _Caller(load), "127.0.0.1", plan.port))[1]
-        for _ in range(min(plan.callers, plan.count))
+        (await loop.create_connection(lambda: _Caller(load), "127.0.0.1", ports[number % len(ports)]))[1]
+        for number in range(min(plan.callers, plan.count))
     ]
     load.tally.first_ns = time.monotonic_ns()
     for caller in callers:
@@ -210,6 +213,6 @@ def tell(report: object) -> None:
 
 if __name__ == "__main__":
     given = json.loads(sys.stdin.readline())
-    given["heads"] = tuple(given["heads"])
+    given["heads"], given["more_ports"] = tuple(given["heads"]), tuple(given["more_ports"])
     given["headers"] = tuple(tuple(pair) for pair in given["headers"])
     tell(uvloop.run(run(Plan(**given))))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from hookline.testing.bench.figures import LATENCIES, REPLAY, START_LIMITS_MS, Run, summarize
 from hookline.testing.bench.scenarios import SETUPS, Context
-from hookline.testing.bench.stand import Stand
+from hookline.testing.bench.stand import BenchFailedError, Stand
 from hookline.testing.bench.start import measure_start
 from hookline.testing.nodes import NodeProcess
 from hookline.testing.places import open_place
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookline.testing.bench.figures import Figures
-    from hookline.testing.bench.scenarios import Sizes
+    from hookline.testing.bench.scenarios import Scenario, Sizes
     from hookline.testing.bench.stand import Target
+    from hookline.testing.places import Place
 
 _WARM_UP_SHARE: Final = 10
 """A tenth of a phase's events go first and are not measured: caches, connections, adaptive limits."""
@@ -46,42 +48,66 @@ def run_scenario(
     if name in START_LIMITS_MS:
         return measure_start(name, database=database, sizes=sizes, told=told)
     scenario = SETUPS[name]
+    sizes = replace(sizes, events=max(20, round(sizes.events * scenario.share)))
+    if scenario.has_nodes and database is None:
+        database = "postgres"
     with ExitStack() as stack:
         place = stack.enter_context(open_place(database, purpose="bench"))
+        if scenario.has_nodes and place.is_sqlite:
+            raise BenchFailedError("several nodes need --database postgres or postgresql://…")
         stand = stack.enter_context(Stand(place.folder))
-        subject_node = NodeProcess(
-            database=place.url, folder=place.folder, name="subject", app=scenario.app, settings=_SETTINGS
-        )
-        stack.callback(subject_node.kill)
         baseline = None
         if scenario.baseline is not None:
             # Beside the first one, on the same server if that is one of ours.
             other = stack.enter_context(
                 open_place(place.server.url if place.server else database, purpose="bench")
             )
-            node = NodeProcess(
-                database=other.url,
-                folder=other.folder,
-                name="baseline",
-                settings=_SETTINGS,
-                app=scenario.app if scenario.baseline_module is not None else None,
-                module=(scenario.baseline_module or "hookline",),
-            )
-            stack.callback(node.kill)
             told("set up the baseline", False)
-            baseline = scenario.baseline(_context(node, other.url, stand, sizes, told))
+            baseline = scenario.baseline(
+                _Side(stack, scenario, other, "baseline").context(stand, sizes, told)
+            )
         told("set up", False)
-        subject = scenario.subject(_context(subject_node, place.url, stand, sizes, told))
+        subject = scenario.subject(_Side(stack, scenario, place, "subject").context(stand, sizes, told))
         runs = _Rounds(name, stand, subject, baseline, sizes, told).run()
-        return summarize(name, place.store, runs, peak_rss_mb=peak_memory_mb(subject_node.pid))
+        assert subject.node is not None
+        return summarize(name, place.store, runs, peak_rss_mb=peak_memory_mb(subject.node.pid))
 
 
-def _context(
-    node: NodeProcess, database: str, stand: Stand, sizes: Sizes, told: Callable[[str, bool], None]
-) -> Context:
-    return Context(
-        node=node, database=database, stand=stand, sizes=sizes, told=lambda words: told(words, False)
-    )
+class _Side:
+    """The nodes of the subject or of what it is compared with."""
+
+    def __init__(
+        self, stack: ExitStack, scenario: Scenario, place: Place, name: Literal["subject", "baseline"]
+    ) -> None:
+        self._stack = stack
+        self._scenario = scenario
+        self._place = place
+        self._name = name
+        self._made = 0
+
+    def context(self, stand: Stand, sizes: Sizes, told: Callable[[str, bool], None]) -> Context:
+        return Context(
+            node=self._node(),
+            database=self._place.url,
+            another=self._node,
+            stand=stand,
+            sizes=sizes,
+            told=lambda words: told(words, False),
+        )
+
+    def _node(self) -> NodeProcess:
+        scenario, is_subject = self._scenario, self._name == "subject"
+        self._made += 1
+        node = NodeProcess(
+            database=self._place.url,
+            folder=self._place.folder,
+            name=f"{self._name}-{self._made}",
+            settings={**_SETTINGS, **scenario.settings},
+            app=scenario.app if is_subject or scenario.baseline_module is not None else None,
+            module=("hookline" if is_subject else scenario.baseline_module or "hookline",),
+        )
+        self._stack.callback(node.kill)
+        return node
 
 
 class _Rounds:

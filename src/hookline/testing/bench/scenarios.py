@@ -6,7 +6,7 @@ stand side by side, so that their phases can take turns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -18,13 +18,13 @@ from hookline.testing.bench.stand import CALLERS, Target
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hookline.testing.bench.stand import Stand
 
 SCENARIOS: Final = (
     "deliver", "trigger", "trigger-only", "sync", "backlog", "fair", "webhooks", "filtered", "batch", "retrying",
-    "replay", "executions", "start-workflow", "start-agent", "start-python", "start-node",
+    "replay", "nodes", "nodes-cores", "executions", "start-workflow", "start-agent", "start-python", "start-node",
 )  # fmt: skip
 GROUPS: Final = {"start": tuple(START_LIMITS_MS)}
 """Names that stand for several scenarios."""
@@ -56,10 +56,11 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a setup works with. told: progress in words."""
+    """What a setup works with. another: makes one more node of the same database.  told: progress in words."""
 
     node: NodeProcess
     database: str
+    another: Callable[[], NodeProcess]
     stand: Stand
     sizes: Sizes
     told: Callable[[str], None]
@@ -69,12 +70,17 @@ class Context:
 class Scenario:
     """subject: what is measured.  baseline: what it is compared with, None for the relay.
     baseline_module: what the baseline's node runs in place of ``hookline``, with the same app; None for that.
+    settings: of every node.  share: of the usual events that a phase has, for a load that is slow by design.
+    has_nodes: several nodes share its database, so that it needs a PostgreSQL.
     """
 
     subject: Callable[[Context], Target]
     baseline: Callable[[Context], Target] | None = None
     app: Path | None = None
     baseline_module: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    share: float = 1.0
+    has_nodes: bool = False
 
 
 def _register(
@@ -242,6 +248,26 @@ def _retrying(context: Context, *, failing_of_ten: int) -> Target:
     return _publishing(context, *types, receipts=10 - failing_of_ten)
 
 
+def _nodes(context: Context, *, nodes: int, path: str) -> Target:
+    """As ``deliver``, over several nodes that share a database and get the requests in turn."""
+    context.node.start()
+    beside = tuple(context.another() for _ in range(nodes - 1))
+    for node in beside:
+        node.start()
+    _register(context, "bench.event", context.stand.url(path))
+    return replace(_publishing(context, "bench.event"), beside=beside)
+
+
+def _two_nodes(path: str, **settings: Any) -> Scenario:
+    """Two nodes beside one alone. settings: of ``Scenario``."""
+    return Scenario(
+        subject=lambda context: _nodes(context, nodes=2, path=path),
+        baseline=lambda context: _nodes(context, nodes=1, path=path),
+        has_nodes=True,
+        **settings,
+    )
+
+
 SETUPS: Final = {
     "deliver": Scenario(subject=_deliver),
     "trigger": Scenario(subject=_trigger, baseline=_deliver, app=_APP),
@@ -272,4 +298,7 @@ SETUPS: Final = {
         baseline=lambda context: _retrying(context, failing_of_ten=0),
     ),
     "replay": Scenario(subject=_deliver),
+    # Eight sends at once of 20 ms each: 400 a second and node, which leaves the cores idle most of the time.
+    "nodes": _two_nodes("slow", settings={"HOOKLINE_MAX_IN_FLIGHT_TOTAL": "8"}, share=0.1),
+    "nodes-cores": _two_nodes("ok"),
 }

@@ -2,8 +2,8 @@
 
 A process of its own, as cheap as Python allows: it must not be what is measured. It parses only what it needs
 (where a request ends, and the marks), so it is no example of a receiver. Paths that begin with ``/hang`` are never
-answered, those that begin with ``/fail`` are answered 500. ``GET /count`` and ``GET /report?phase=N`` tell what came;
-the process ends when its input closes.
+answered, those that begin with ``/fail`` are answered 500, and ``/slow`` after 20 ms. ``GET /count`` and
+``GET /report?phase=N`` tell what came; the process ends when its input closes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hookline.testing.bench.marks import LENGTH, NUMBER, PHASE, PREFIX, SENT
 
 _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
 _FAILED: Final = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+_SLOW_SECONDS: Final = 0.02
 _HEAD_END: Final = b"\r\n\r\n"
 _SKIP: Final = len(PREFIX)
 
@@ -106,6 +107,9 @@ class _Connection(asyncio.Protocol):
             self._sink.hanging += 1
         elif request.startswith(b"POST /fail"):
             self._write(_FAILED)
+        elif request.startswith(b"POST /slow"):
+            self._sink.note(request)
+            asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._write, _OK)
         elif request.startswith(b"POST "):
             self._sink.note(request)
             self._write(_OK)

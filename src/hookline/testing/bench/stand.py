@@ -37,7 +37,8 @@ class BenchFailedError(RuntimeError):
 class Target:
     """What to POST where. port, path, headers, heads, tail: as in ``Plan``.
 
-    node: whose CPU time counts, None for the relay.  receipts: per 10 events, how often the receiver should see
+    node: whose CPU time counts, None for the relay.  beside: nodes of the same database that get requests in turn with
+    it.  receipts: per 10 events, how often the receiver should see
     one (fewer than 10 when some receivers hang, more when several webhooks match, 0 when the answer is all there is).
     status: what each request is to be answered.  callers: connections.
     """
@@ -48,10 +49,17 @@ class Target:
     tail: str
     headers: tuple[tuple[str, str], ...] = ()
     node: NodeProcess | None = None
+    beside: tuple[NodeProcess, ...] = ()
     receipts: int = 10
     per_request: int = 1
     status: int = 202
     callers: int = CALLERS
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time that its nodes have used so far, 0 for the relay."""
+        nodes = () if self.node is None else (self.node, *self.beside)
+        return sum(cpu_seconds(node.pid) for node in nodes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +102,7 @@ class Stand:
 
     def throughput(self, target: Target, events: int) -> Throughput:
         """As many events as given, as fast as they are answered, until the last has been received."""
-        cpu = cpu_seconds(target.node.pid) if target.node else 0.0
+        cpu = target.cpu_seconds
         sent, received = self._measure(target, events, rate=0.0)
         if not target.receipts:
             received = {"received": sent["statuses"][str(target.status)], "last_ns": sent["last_ns"]}
@@ -102,7 +110,7 @@ class Stand:
             events=events,
             delivered=received["received"],
             seconds=(received["last_ns"] - sent["first_ns"]) / 1e9,
-            cpu_seconds=cpu_seconds(target.node.pid) - cpu if target.node else 0.0,
+            cpu_seconds=target.cpu_seconds - cpu,
         )
 
     def latency(self, target: Target, *, rate: float, seconds: float) -> Latency:
@@ -146,6 +154,7 @@ class Stand:
             count=requests,
             callers=target.callers,
             per_request=target.per_request,
+            more_ports=tuple(node.port for node in target.beside),
             rate=rate / target.per_request,
             seconds=_PHASE_SECONDS,
         )
