@@ -224,3 +224,42 @@ def test_a_resume_that_comes_early_is_kept_and_one_that_comes_twice_counts_once(
     assert sorted(said) == [202] + [409] * 23
     assert ended["output"] == said.index(202)
     assert late.status == 409
+
+
+def family(pid: int) -> dict[int, float]:
+    """Memory, in MB, of a process and of all that it has started."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return {}
+    found = {pid: int(status.partition("VmRSS:")[2].split()[0]) / 1024} if "VmRSS:" in status else {}
+    for child in children:
+        found |= family(int(child))
+    return found
+
+
+def fall_asleep(one: World, count: int) -> list[str]:
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: one.start("sleeps"), range(count)))
+
+    def awake() -> list[str]:
+        pages = [one.get(f"/api/v1/executions?limit=1&status={name}") for name in ("queued", "running")]
+        return [execution["id"] for page in pages for execution in page["executions"]]
+
+    until(awake, lambda found: not found, within=60)
+    return ids
+
+
+def test_a_thousand_sleeping_workflows_cost_no_process_and_little_memory(tmp_path: Path) -> None:
+    """Issue 5, figures: 20 MB at most, of the server and all its processes together."""
+    with world(f"sqlite:///{tmp_path}/s.db", tmp_path, app=APP, HOOKLINE_MAX_EXECUTIONS="256") as one:
+        fall_asleep(one, 200)  # caches and arenas fill, whatever sleeps
+        before = family(one.nodes[0].pid)
+        ids = fall_asleep(one, 1000)
+        after = family(one.nodes[0].pid)
+        asleep = {one.get(f"/api/v1/executions/{id}")["status"] for id in ids[::100]}
+
+    assert len(after) <= len(before)
+    assert sum(after.values()) - sum(before.values()) <= 20
+    assert asleep == {"waiting"}

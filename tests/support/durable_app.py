@@ -135,6 +135,11 @@ def one_at_a_time(ctx: Any) -> Any:
     note(ctx.input["path"], "out")
 
 
+@app.workflow("sleeps", shared=True)
+async def sleeps(ctx: Any) -> Any:
+    await ctx.sleep(3600)
+
+
 @app.workflow("awaits")
 def awaits(ctx: Any) -> Any:
     time.sleep(ctx.input)
