@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from api_bed import Api, serving
 
+from hookline.core.event_types import CONVERSATION_ENDED, ENDED, OPERATIONAL, STARTED
 from hookline.testing.fakes import OK, FakeSender, refused
 
 if TYPE_CHECKING:
@@ -169,3 +170,60 @@ async def explained(api: Api, event_id: str) -> list[dict[str, Any]]:
         "webhooks"
     ]
     return webhooks
+
+
+async def test_a_webhook_that_is_not_there_is_tried(store: Store) -> None:
+    """Which past events it would get, in which words; nothing is stored or sent; a bad field is told by its path."""
+    sender = FakeSender()
+    async with serving(store, sender=sender) as api:
+        await publish(api, {"type": "order.paid", "data": {"n": 1}}, {"type": "order.paid", "data": {"n": 9}})
+        changes = {"url": "https://example.com/in", "events": ["order.*"], "conditions": {"n": {"gt": 5}}}
+        told = (await api.admin("POST", "/api/v1/webhooks/dry-run", {"changes": changes})).json
+        fitting = next(one for one in told["events"] if one["matches"])
+        asked = {"event_id": fitting["id"], "changes": changes | {"dialect": "raw"}}
+        worded = await api.admin("POST", "/api/v1/webhooks/preview", asked)
+        refused_ = await api.admin(
+            "POST", "/api/v1/webhooks/preview", {"changes": changes | {"dialect": "none"}}
+        )
+
+        assert (told["looked_at"], told["matched"]) == (2, 1)
+        assert [one["rule"] for one in told["events"] if not one["matches"]] == ["condition"]
+        assert worded.json["body"] == '{"n": 9}'
+        assert refused_.status == 400
+        assert refused_.json["error"]["details"]["field"] == "dialect"
+        assert (await api.admin("GET", "/api/v1/webhooks")).json["webhooks"] == []
+    assert sender.sent == []
+
+
+async def test_events_are_listed_newest_first_for_people(store: Store) -> None:
+    """By pages and by type, each once; the feed itself stays ascending."""
+    async with serving(store, sender=FakeSender()) as api:
+        ids = await publish(api, *({"type": f"kind.{n % 2}", "data": n} for n in range(7)))
+        found: list[str] = []
+        path: str | None = "/api/v1/events?order=newest&limit=3"
+        while path is not None:
+            page = (await api.admin("GET", path)).json
+            found += [one["id"] for one in page["events"]]
+            path = page["next"] and f"/api/v1/events?order=newest&limit=3&cursor={page['next']}"
+        odd = (await api.admin("GET", "/api/v1/events?order=newest&type=kind.1")).json["events"]
+        feed = (await api.admin("GET", "/api/v1/events")).json["events"]
+
+        assert found == ids[::-1]
+        assert [one["data"] for one in odd] == [5, 3, 1]
+        assert [one["id"] for one in feed] == ids
+
+
+async def test_the_catalogue_has_every_type_that_this_engine_emits(store: Store) -> None:
+    """CONTRACT section 5's list; each with a sentence."""
+    emitted = {*STARTED.values(), *(type_ for types in ENDED.values() for type_ in types), *OPERATIONAL}
+    emitted |= {CONVERSATION_ENDED, "workflow.step.completed", "agent.message.received"}
+    async with serving(store, sender=FakeSender()) as api:
+        told = (await api.admin("GET", "/api/v1/event-types")).json["event_types"]
+        meta = (await api.admin("GET", "/api/v1/meta")).json
+
+        assert {one["type"] for one in told} == emitted == set(meta["event_types"])
+        assert all(one["description"].endswith(".") for one in told)
+        ends = {one["type"] for one in told if one["ends_a_run"]}
+        assert ends == {type_ for types in ENDED.values() for type_ in types} | {CONVERSATION_ENDED}
+        assert meta["retention"]["days"] > 0
+        assert meta["alerts"]["disable_after_days"] > 0
