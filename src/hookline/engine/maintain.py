@@ -1,10 +1,10 @@
 """Maintain: delete what is old and ended, end what was held for too long.
 
 One node at a time does it: a reservation under its epoch keeps the others away, and is theirs when it dies. Work comes
-in small transactions, so that nobody who publishes waits for more than one of them, and in rounds, after each of which the
-node rests. A round must be large beside what it costs to look for old things of every kind, and the rest short, else a node
-that is written to as fast as it can would delete less than comes in, and its database would grow for ever. What waits is
-never deleted, however old it is (P16).
+in small transactions, so that nobody who publishes waits for more than one of them, and in rounds, after each of which
+the node rests. A round must be large beside what it costs to look for old things of every kind, and the rest short,
+else a node that is written to as fast as it can would delete less than comes in, and its database would grow for ever.
+What waits is never deleted, however old it is (P16).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("hookline.maintain")
 
 _EVENTS_AT_ONCE: Final = 5_000
-"""In one round. Measured against 64 callers who publish without a pause: with 500 and a rest as long as the round, 0.4 to
-0.75 events go for each that comes; with this, 1.2 on SQLite and 3 on PostgreSQL, and they wait no longer."""
+"""In one round. Measured against 64 callers who publish without a pause: with 500 and a rest as long as the round, 0.4
+to 0.75 events go for each that comes; with this, 1.2 on SQLite and 3 on PostgreSQL, and they wait no longer."""
 
 _REST: Final = 0.25
 """Of the time that a round took."""
