@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from hookline.config import Settings
     from hookline.ports import Clock, Mailer, Store
     from hookline.ports.blobs import Blobs
+    from hookline.ports.broker import Broker
     from hookline.ports.runner import DataRunner
     from hookline.ports.sender import Fetcher
     from hookline.ports.tracing import Tracer
@@ -154,6 +155,9 @@ class Server:
             mailer=open_mailer(settings),
             tracing=Tracing(TraceHeaders(settings.trace_headers), self._tracer),
         )
+        broker = open_broker(settings)
+        if broker is not None:
+            node.take_from(broker)
         await node.start()
         told = ApiSettings(
             version=__version__,
@@ -338,6 +342,24 @@ def open_mailer(settings: Settings) -> Mailer | None:
     server = read_mail_server(settings.smtp_url.get_secret_value())
     sender = settings.mail_from or default_sender(server, settings.public_url)
     return SmtpMailer(server, sender=sender, dial=OperatorDial())
+
+
+def open_broker(settings: Settings) -> Broker | None:
+    """What brings events in beside the API, None when none is set. Raises SettingError."""
+    if settings.nats_url is None or settings.nats_stream is None:
+        return None
+    try:
+        from hookline.brokers.nats import NatsBroker
+    except ImportError as exc:
+        raise SettingError(
+            "HOOKLINE_NATS_URL needs nats-py: pip install 'hookline[nats]'", field="nats_url"
+        ) from exc
+    return NatsBroker(
+        settings.nats_url.get_secret_value(),
+        stream=settings.nats_stream,
+        consumer=settings.nats_consumer,
+        credentials=settings.nats_credentials,
+    )
 
 
 def open_tracer(environ: Mapping[str, str]) -> Tracer | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hookline.model.integrations import Handler, Integration
     from hookline.ports import Mailer, Store
     from hookline.ports.blobs import Blobs
+    from hookline.ports.broker import Broker
     from hookline.testing.fakes import Answerer, Work
 
 VAULT = Vault("a key that only tests know")
@@ -149,6 +150,7 @@ async def running(
     limits: dict[str, Any] | None = None,
     blobs: Blobs | None = None,
     tracing: Tracing | None = None,
+    broker: Broker | None = None,
 ) -> AsyncIterator[Bed]:
     """A started node over an open store. stop=False leaves it as a kill would: its tasks just cease.
 
@@ -174,6 +176,8 @@ async def running(
     if kinds is not None:
         node.definitions._kinds.update(kinds)
         runner.automations = tuple(each for each in runner.automations if each.kind not in kinds)
+    if broker is not None:
+        node.take_from(broker)
     await node.start()
     if organization_id is None:
         organization_id = new_key()

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from hookline.api.deliveries import brief_view
 from hookline.api.identity import Caller
-from hookline.api.publish import EVENT_TYPE
 from hookline.api.reply import (
     AtSite,
     Body,
@@ -26,6 +25,7 @@ from hookline.api.reply import (
 )
 from hookline.api.services import Site
 from hookline.api.webhooks import WebhookFields, changed_by
+from hookline.core.own_events import EVENT_TYPE
 from hookline.core.signing import new_secret
 from hookline.core.templates import TemplateFailedError
 from hookline.engine.explain import Judged, Verdict, reason_of

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hookline.api import publish, results, trigger_in, webhooks_in
 from hookline.api.call import Gatekeeper
 from hookline.api.front import HotRoute
+from hookline.core.own_events import EVENT_TYPE
 
 if TYPE_CHECKING:
     from hookline.api.inbound import Inbound
@@ -67,7 +68,7 @@ def _publish_operation() -> dict[str, object]:
         "required": ["type", "data"],
         "additionalProperties": False,
         "properties": {
-            "type": {"type": "string", "pattern": f"^{publish.EVENT_TYPE.pattern}$"},
+            "type": {"type": "string", "pattern": f"^{EVENT_TYPE.pattern}$"},
             "data": {"description": "Any JSON value; kept byte for byte."},
             "id": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
             "timestamp": {"type": "string", "format": "date-time"},

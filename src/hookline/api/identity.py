@@ -13,8 +13,7 @@ import msgspec
 from hookline.api.errors import is_job_path
 from hookline.engine.vault import token_digest
 from hookline.errors import ForbiddenError, InputError, MissingError, UnauthorizedError
-from hookline.model.configuration import Organization
-from hookline.model.ids import Key, parse
+from hookline.model.ids import Key
 from hookline.model.states import Scope
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from hookline.api.inbound import Inbound
     from hookline.api.services import Services
-    from hookline.model.configuration import ApiKey, Stored
+    from hookline.model.configuration import ApiKey, Organization, Stored
 
 CALLER: Final = "hookline.caller"
 """Where the scope holds who calls. A request from this process, such as a page's, comes with it; one from outside
@@ -144,7 +143,4 @@ async def _organization(services: Services, wanted: bytes) -> Stored[Organizatio
             field="Hookline-Organization",
             expected="org_… or an external_id",
         )
-    id = parse("organization", text)
-    if id is not None:
-        return await services.organization(id)
-    return await services.directory.find(Organization, "external_id", text)
+    return await services.directory.organization(text)

@@ -75,6 +75,9 @@ FIGURES: Final = (
     Figure("hookline_writes", "counter", "Writes that those carried."),
     Figure("hookline_commit_seconds", "histogram", "Length of a commit, with its fsync."),
     Figure("hookline_commit_writes", "histogram", "Writes that shared a commit."),
+    Figure(
+        "hookline_broker_messages", "counter", "Messages of a broker, by what became of them.", ("outcome",)
+    ),
     Figure("hookline_lease_losses", "counter", "Times this node lost its lease."),
     Figure("hookline_deliveries_recovered", "counter", "Deliveries taken over from dead nodes."),
     Figure("hookline_pruned_rows", "counter", "Rows deleted for their age by this node."),
@@ -133,6 +136,7 @@ def values_of(services: Services, backlog: Backlog | None) -> dict[str, Value]:
         "hookline_writes": services.committer.writes,
         "hookline_commit_seconds": meter.commit_seconds,
         "hookline_commit_writes": meter.commit_writes,
+        "hookline_broker_messages": [((outcome,), count) for outcome, count in meter.brokered.items()],
         "hookline_lease_losses": meter.lease_losses,
         "hookline_deliveries_recovered": meter.deliveries_recovered,
         "hookline_pruned_rows": kept.rows_pruned,

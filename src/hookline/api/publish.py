@@ -13,7 +13,6 @@ for byte. With an Idempotency-Key the first answer is kept in the events' own tr
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +22,13 @@ from hookline.api.errors import Answer
 from hookline.api.identity import CALLER, identify
 from hookline.api.inbound import idempotency_key
 from hookline.api.shape import Field, check_object, path
-from hookline.core.canonical import decode, type_name
+from hookline.core.canonical import decode
+from hookline.core.own_events import check_own_event
 from hookline.core.times import parse_rfc3339
 from hookline.engine.publish import EventDraft, PublishedEvent
 from hookline.engine.vault import ANSWER
 from hookline.errors import ConflictError, InputError, MissingError
-from hookline.model.ids import OWN_EVENT_ID, parse
+from hookline.model.ids import parse
 from hookline.model.states import Scope
 from hookline.ports import Once, Repeat
 
@@ -47,10 +47,6 @@ ONCE_WINDOW: Final = timedelta(hours=24)
 """How long a repeated Idempotency-Key gets the first answer (CONTRACT section 2)."""
 
 REPLAYED: Final = (b"idempotent-replayed", b"true")
-
-# Patterns match printable types without spaces; "*" belongs to patterns.
-EVENT_TYPE: Final = re.compile(r"[!-)+-~]{1,200}", re.ASCII)
-_ORDERING_KEY: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 _FIELDS: Final = {
     "type": Field("string", is_required=True),
@@ -137,14 +133,7 @@ async def _draft(services: Services, caller: Caller, event: _Event, at: str) -> 
     """Return a checked event. at: its path in the request. Raises InputError or MissingError."""
     data = bytes(event.data)
     decode(data, field=path(at, "data"))
-    if EVENT_TYPE.fullmatch(event.type) is None:
-        raise _bad_text("type", "1 to 200 visible ASCII characters without *", event.type, at)
-    if event.id is not None and OWN_EVENT_ID.fullmatch(event.id) is None:
-        raise _bad_text("id", "1 to 128 of A-Z a-z 0-9 . _ : -", event.id, at)
-    if event.ordering_key is not None and _ORDERING_KEY.fullmatch(event.ordering_key) is None:
-        raise _bad_text(
-            "ordering_key", "1 to 200 characters, none of them a control character", event.ordering_key, at
-        )
+    check_own_event(event.type, id=event.id, ordering_key=event.ordering_key, at=at)
     return EventDraft(
         type=event.type,
         data=data,
@@ -158,15 +147,6 @@ async def _draft(services: Services, caller: Caller, event: _Event, at: str) -> 
             else await _execution(services, caller, event.execution_id, path(at, "execution_id"))
         ),
         ordering_key=event.ordering_key,
-    )
-
-
-def _bad_text(name: str, expected: str, value: Any, at: str) -> InputError:
-    return InputError(
-        f"Field '{name}' must be {expected}",
-        field=path(at, name),
-        expected=expected,
-        received=type_name(value),
     )
 
 

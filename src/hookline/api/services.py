@@ -97,6 +97,9 @@ class Directory(Protocol):
 
     async def get(self, kind: type[D], id: Key, /) -> Stored[D] | None: ...
 
+    async def organization(self, named: str, /) -> Stored[Organization] | None:
+        """One by our id or by its ``external_id``."""
+
 
 class Commits(Protocol):
     """How many commits this node made, and how many writes they carried."""

@@ -8,7 +8,6 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.alerts import health_view
-from hookline.api.publish import EVENT_TYPE
 from hookline.api.reply import (
     AtPage,
     AtSite,
@@ -27,6 +26,7 @@ from hookline.api.reply import (
 from hookline.api.services import Site
 from hookline.api.statistics import stats_view, window_of
 from hookline.api.triggers import AutomationName
+from hookline.core.own_events import EVENT_TYPE
 from hookline.engine.manage.body_template import template_view
 from hookline.engine.manage.webhook_fields import Rules, change
 from hookline.engine.manage.webhooks import (

@@ -68,6 +68,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _files()
     yield from _addresses(settings)
     yield from _mail(settings)
+    yield from _broker(settings)
     yield from _unknown_variables()
     yield from _drivers()
     yield from _tracing()
@@ -300,6 +301,26 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     finally:
         mailer.close()
     yield Finding("mail", "ok", found)
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    from hookline.app import open_broker
+    from hookline.errors import SettingError
+    from hookline.ports.broker import BrokerError
+
+    try:
+        broker = open_broker(settings)
+    except SettingError as error:
+        yield Finding("nats", "fail", "nats-py is not installed", error.message)
+        return
+    if broker is None:
+        return
+    try:
+        found = asyncio.run(broker.check())
+    except BrokerError as error:
+        yield Finding("nats", "fail", error.message, "check HOOKLINE_NATS_URL and HOOKLINE_NATS_STREAM")
+        return
+    yield Finding("nats", "ok", found)
 
 
 def _unknown_variables() -> Iterator[Finding]:

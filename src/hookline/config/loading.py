@@ -103,6 +103,7 @@ def _shown(name: str, value: object) -> str:
         "secret_key",
         "secret_key_previous",
         "smtp_url",
+        "nats_url",
         "egress_proxy",
         "openai_api_key",
     }:

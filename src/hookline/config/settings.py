@@ -27,10 +27,12 @@ from hookline.config.values import (
     read_database_direct,
     read_egress_proxy,
     read_mail_from,
+    read_nats_url,
     read_public_url,
     read_roles,
     read_secret_key,
     read_smtp_url,
+    read_stream,
     read_variable,
 )
 from hookline.errors import SettingError
@@ -146,6 +148,28 @@ class Settings(BaseModel):
         "a mail address such as Hookline <hookline@example.com>",
         "Sender of mails. When absent: the user of `HOOKLINE_SMTP_URL` if that is an address, else `hookline@` and the "
         "host of `HOOKLINE_PUBLIC_URL`.",
+        None,
+    )
+    nats_url: Annotated[SecretStr | None, EmptyIsNone, AfterValidator(read_nats_url)] = _setting(
+        "nats://HOST:PORT or tls://HOST:PORT, with USER:PASSWORD@ or TOKEN@ where needed",
+        "A NATS server whose JetStream stream `nats_stream` brings events in, beside the API. Needs "
+        "`pip install 'hookline[nats]'`.",
+        None,
+    )
+    nats_stream: Annotated[str | None, EmptyIsNone, AfterValidator(read_stream)] = _setting(
+        "the name of a stream, without spaces, dots, * and >",
+        "The stream whose messages become events; it must be there already.",
+        None,
+    )
+    nats_consumer: Annotated[str, AfterValidator(read_stream)] = _setting(
+        "the name of a consumer, without spaces, dots, * and >",
+        "The durable consumer that all nodes share. Made when it is not there; one that is there is used as it is, so "
+        "that it may filter subjects.",
+        "hookline",
+    )
+    nats_credentials: Annotated[str | None, EmptyIsNone] = _setting(
+        "the path of a .creds file",
+        "What to sign in to NATS with, where the server asks for more than a password.",
         None,
     )
     disable_after_days: Days = _setting(
@@ -314,6 +338,15 @@ class Settings(BaseModel):
                 field="roles",
                 expected="receive,execute,deliver",
                 received=",".join(self.roles),
+            )
+        if (self.nats_url is None) is not (self.nats_stream is None):
+            missing = "nats_url" if self.nats_url is None else "nats_stream"
+            raise SettingError(
+                f"HOOKLINE_{missing.upper()} must be set, got nothing: HOOKLINE_NATS_URL and HOOKLINE_NATS_STREAM "
+                "belong together",
+                field=missing,
+                expected="a value",
+                received="nothing",
             )
         if self.failpoints is not None and not _THROWAWAY.search(urlsplit(self.database).path):
             raise SettingError(

@@ -24,6 +24,9 @@ Address = IPv4Address | IPv6Address
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,256}")
 
+_STREAM = re.compile(r"[^\s.*>/\\\x00-\x1f\x7f]{1,200}")
+"""What NATS takes for the name of a stream or a consumer."""
+
 
 def _split(value: object) -> object:
     """Take a comma-separated text as a list; an empty one is an empty list."""
@@ -71,6 +74,20 @@ def read_egress_proxy(secret: SecretStr | None) -> SecretStr | None:
         if parts.port is None or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("not http://HOST:PORT")
     return secret
+
+
+def read_nats_url(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        parts = _url(secret.get_secret_value(), ("nats", "tls"))
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("has more than a host and a port")
+    return secret
+
+
+def read_stream(text: str | None) -> str | None:
+    if text is not None and not _STREAM.fullmatch(text):
+        raise ValueError("not a name of a stream")
+    return text
 
 
 def read_mail_from(text: str | None) -> str | None:

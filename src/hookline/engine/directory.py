@@ -19,6 +19,7 @@ from hookline.core.operations import subject_of
 from hookline.engine.target import Target
 from hookline.errors import InputError
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
+from hookline.model.ids import parse
 from hookline.model.integrations import Instance
 from hookline.model.robots import Robot
 from hookline.model.scripts import Script, ScriptAgent
@@ -199,6 +200,13 @@ class Directory:
     async def get(self, kind: type[D], id: Key) -> Stored[D] | None:
         """A document by id, of whatever organization, through the cache."""
         return await self._cached(kind, id, self._registry.get(kind, id, organization_id=None))
+
+    async def organization(self, named: str) -> Stored[Organization] | None:
+        """One by our id or by its ``external_id``."""
+        id = parse("organization", named)
+        if id is not None:
+            return await self.get(Organization, id)
+        return await self.find(Organization, "external_id", named)
 
     async def _cached(self, kind: type[D], name: tuple[str, str] | Key, look_up: Any) -> Stored[D] | None:
         names = self._names[kind.kind]

@@ -57,6 +57,8 @@ class Meter:
         self.requests: Counter[tuple[str, int]] = Counter()
         """Answered, by (route as OpenAPI writes it, hundreds of the status); ``/api/v1`` for all of the management
         API."""
+        self.brokered: Counter[str] = Counter()
+        """Messages of a broker: ``taken``, ``refused``, ``put_back``."""
         self.lease_losses = 0
         self.deliveries_recovered = 0
         """Taken over from nodes that died."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from hookline.engine.intake import Intake
+from hookline.engine.manage.start import default_organization
 from hookline.engine.parts import Ground, Instances, Limits, Outgoing, Running, Upkeep
 from hookline.engine.parts.instances import contexts_of
 from hookline.engine.signing import check_signatures
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from hookline.model.states import Kind
     from hookline.ports import Clock, Mailer, Store
     from hookline.ports.blobs import Blobs
+    from hookline.ports.broker import Broker
     from hookline.ports.runner import Runner
     from hookline.ports.sender import Sender
 
@@ -96,12 +99,24 @@ class Node:
             upkeep.replayer,
         )
         self._supervisor = upkeep.supervisor
+        self._intake: Intake | None = None
         self.is_ready = False
 
     def __repr__(self) -> str:
         return f"Node({self.lease!r}, {self.deliverer!r}, {self.executor!r})"
 
     # --- life ---
+
+    def take_from(self, broker: Broker) -> None:
+        """Say what brings events in beside the API; before the start."""
+        if "receive" in self._roles:
+            self._intake = Intake(
+                broker,
+                publish=self._publisher.publish,
+                default_organization=lambda: default_organization(self.store),
+                directory=self.directory,
+                meter=self.meter,
+            )
 
     async def start(self) -> None:
         """Take the lease, load what is configured, start every part. The store is open already."""
@@ -113,6 +128,8 @@ class Node:
         await self.executor.start(takes_work="execute" in self._roles)
         check_signatures(self.contexts.integrations)
         self._supervisor.start()
+        if self._intake is not None:
+            self._intake.start()
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -120,6 +137,8 @@ class Node:
         self.is_ready = False
         self.endings.close()
         grace = self._grace
+        if self._intake is not None:
+            await self._intake.close(grace)
         await self.replayer.close()
         await self.deployer.close(grace)
         await self.executor.close(grace)
