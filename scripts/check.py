@@ -2,8 +2,8 @@
 """Check everything, on a machine that has nothing but Python 3.11 or later.
 
 Makes ``.venv-check`` here with every extra and test tool at the versions of ``constraints.txt``, then
-audits what is installed (``scripts/audit.py``), lints, checks formatting, types and import directions, and runs all
-tests. The last line is pytest's
+audits what is installed (``scripts/audit.py``), lints, checks formatting, types, import directions and
+that the tests of the rules take every branch of them, and runs all tests. The last line is pytest's
 summary; the exit code is 0 only if everything passed.
 
     python3 scripts/check.py            # everything
@@ -43,6 +43,11 @@ STEPS = (
     ("format", ["ruff", "format", "--check", "--quiet"]),
     ("types", ["mypy"]),
     ("imports", ["lint-imports"]),
+    (
+        "rules",
+        ["coverage", "run", "-m", "pytest", "-q", "tests/unit/core", "tests/unit/dialects", "tests/property"],
+    ),
+    ("branches", ["coverage", "report"]),  # of the rules, by their own tests: pyproject.toml says how many
 )
 
 

@@ -14,8 +14,8 @@ from programs import program
 if TYPE_CHECKING:
     import pytest
 
-settings.register_profile("steady", derandomize=True)
-settings.register_profile("random", derandomize=False)
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("random", derandomize=False, deadline=None)
 settings.load_profile("random" if os.environ.get("HOOKLINE_RANDOM") else "steady")
 
 

@@ -152,6 +152,7 @@ class PartReader:
             strict=True,
         )
         self._segment: Any = None
+        self._has_ended = False
 
     @classmethod
     def of(cls, content_type: str | None) -> PartReader | None:
@@ -162,8 +163,8 @@ class PartReader:
         return cls(_boundary(declared))
 
     def feed(self, chunk: bytes) -> list[bytes | Any]:
-        if self._parser.closed and not chunk.strip(b"\r\n"):
-            return []  # the line end after the last boundary, come by itself
+        if self._has_ended:
+            return []
         try:
             return list(self._events(chunk))
         except ParserLimitReached as exc:
@@ -174,14 +175,24 @@ class PartReader:
                 expected=f"at most {MOST_FIELDS} parts",
             ) from exc
         except (MultipartError, UnicodeDecodeError, LookupError) as exc:
+            # What follows the last boundary counts for nothing (RFC 2046 section 5.1.1): nearly always a line end,
+            # which may come by itself. The parser tells only when it is closed whether it has seen that boundary.
+            self._has_ended = self._is_whole()
+            if self._has_ended:
+                return []
             raise _malformed("its parts cannot be told apart") from exc
 
     def close(self) -> None:
         """Raise InputError when the form has not ended."""
+        if not self._is_whole():
+            raise _malformed("it breaks off")
+
+    def _is_whole(self) -> bool:
         try:
             self._parser.close()  # type: ignore[no-untyped-call]  # the library has types, this method has none
-        except MultipartError as exc:
-            raise _malformed("it breaks off") from exc
+        except MultipartError:
+            return False
+        return True
 
     def _events(self, chunk: bytes) -> Iterator[bytes | Any]:
         for event in self._parser.parse(chunk):

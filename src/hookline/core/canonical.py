@@ -24,8 +24,6 @@ from hookline.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    _Items = Callable[[dict[str, Any]], Iterable[tuple[str, Any]]]
-
 # Deeper nesting is an attack on the recursion of whoever parses it next, the receiver's parser included.
 MAX_DEPTH: Final = 128
 
@@ -158,10 +156,7 @@ def write(value: Any) -> bytes:
     value: what ``parse`` or ``parse_numbers`` returns, alone or inside objects and arrays of our own. A float of ours
     must stand there as a ``Double``, because plain floats are written as Python prints them.
     """
-    try:
-        text = _write(value)
-    except OverflowError:  # an integer beyond 64 bits
-        return _dump(value, _js_integer, _js_items)
+    text = _write(value)
     shape = text.translate(_SHAPE)
     if (
         shape[:1] not in (b"{", b"[")  # a bare scalar: no room for the shortcuts below
@@ -169,7 +164,7 @@ def write(value: Any) -> bytes:
         or _LONG_AFTER_OTHER in shape
         or (b'0":' in shape and _INDEX_KEY.search(text))
     ):
-        return _dump(value, _js_integer, _js_items)
+        return encode(value)
     return text
 
 
@@ -179,7 +174,9 @@ def encode(value: Any) -> bytes:
     value: what ``decode`` returns (dict with str keys, list, str, int, float, bool, None); anything else is a
     TypeError, a float that is not finite a ValueError.
     """
-    return _dump(value, _js_integer, _js_items)
+    parts: list[bytes] = []
+    _append(value, parts.append)
+    return b"".join(parts)
 
 
 def faithful(raw: bytes, trim: Callable[[Any], Any] | None = None) -> bytes:
@@ -205,11 +202,7 @@ def compact(raw: bytes, trim: Callable[[Any], Any]) -> bytes:
 
     Raises InputError like ``decode``.
     """
-    value = trim(_decode(_verbatim_decoder, raw, None))
-    try:
-        return _write(value)
-    except OverflowError:
-        return _dump(value, str, dict.items)
+    return _write(trim(_decode(_verbatim_decoder, raw, None)))
 
 
 def survives(value: Any) -> bool:
@@ -294,30 +287,24 @@ def _is_same_in_js(value: int) -> bool:
     return text != "null" and int(Decimal(text)) == value
 
 
-def _dump(value: Any, integer: Callable[[int], str], items: _Items) -> bytes:
-    parts: list[bytes] = []
-    _append(value, parts.append, integer, items)
-    return b"".join(parts)
-
-
-def _append(value: Any, put: Callable[[bytes], None], integer: Callable[[int], str], items: _Items) -> None:
+def _append(value: Any, put: Callable[[bytes], None]) -> None:
     kind = type(value)
     if kind is str or value is None or kind is bool:
         put(_write(value))
     elif kind is int:
-        put(integer(value).encode())
+        put(_js_integer(value).encode())
     elif kind is dict:
         opening = b"{"
-        for key, child in items(value):
+        for key, child in _js_items(value):
             put(opening + _write(key) + b":")
-            _append(child, put, integer, items)
+            _append(child, put)
             opening = b","
         put(b"}" if value else b"{}")
     elif kind is list:
         opening = b"["
         for child in value:
             put(opening)
-            _append(child, put, integer, items)
+            _append(child, put)
             opening = b","
         put(b"]" if value else b"[]")
     elif kind is float or kind is Double:

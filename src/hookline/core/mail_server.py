@@ -80,7 +80,7 @@ def read_sender(text: str) -> Address:
         raise ValueError("not a mail address")
     try:
         return Address(display_name=name, addr_spec=address)
-    except (MessageError, IndexError) as exc:
+    except (MessageError, IndexError, ValueError) as exc:
         raise ValueError("not a mail address") from exc
 
 

@@ -8,6 +8,7 @@ In a query, a signature is as good as a key (signed links), so it goes.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -64,9 +65,8 @@ _SCHEME: Final = re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNO
 _OURS: Final = re.compile(r"\b(hlk|hwk|wht|whsec|whsk)_[A-Za-z0-9_+/=-]{8,}")
 """Keys, tokens and secrets of our own making, which say what they are."""
 
-# Header names are few: each is judged once. Hostile ones are forgotten when there are too many.
 _REMEMBERED: Final = 4096
-_known: Final[dict[str, bool]] = {}
+"""Header names are few, so each is judged once; hostile ones push each other out."""
 
 
 def redact_headers(
@@ -84,15 +84,10 @@ def redact_headers(
     )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _is_secret_header(name: str) -> bool:
-    answer = _known.get(name)
-    if answer is None:
-        lower = name.lower()
-        answer = lower in _SECRET_HEADERS or any(word in lower for word in _SECRET_WORDS)
-        if len(_known) >= _REMEMBERED:
-            _known.clear()
-        _known[name] = answer
-    return answer
+    lower = name.lower()
+    return lower in _SECRET_HEADERS or any(word in lower for word in _SECRET_WORDS)
 
 
 def redact_query(query: str, secret_names: Collection[str] = ()) -> str:

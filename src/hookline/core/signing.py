@@ -218,20 +218,23 @@ def verify_standard(
     Reads ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``.  secrets: one or more, else ValueError.
     now: aware.  tolerance: how old or how far ahead the timestamp may be.  Raises VerificationError.
     """
-    scheme = inbound.PRESETS["standard"]
-    if tolerance != TOLERANCE:
-        scheme = msgspec.structs.replace(scheme, tolerance_seconds=tolerance.total_seconds())
-    inbound.verify(scheme, secrets, method="POST", url="", headers=headers, body=body, now=now)
+    _verify_in_time("standard", secrets, headers, body, now, tolerance)
 
 
 def verify_public(
     keys: Sequence[str], headers: Headers, body: bytes, now: datetime, tolerance: timedelta = TOLERANCE
 ) -> None:
     """``verify_standard`` for ``v1a``. keys: public ones, ``whpk_…``."""
-    scheme = inbound.PRESETS["standard_v1a"]
+    _verify_in_time("standard_v1a", keys, headers, body, now, tolerance)
+
+
+def _verify_in_time(
+    preset: str, secrets: Sequence[str], headers: Headers, body: bytes, now: datetime, tolerance: timedelta
+) -> None:
+    scheme = inbound.PRESETS[preset]
     if tolerance != TOLERANCE:
         scheme = msgspec.structs.replace(scheme, tolerance_seconds=tolerance.total_seconds())
-    inbound.verify(scheme, keys, method="POST", url="", headers=headers, body=body, now=now)
+    inbound.verify(scheme, secrets, method="POST", url="", headers=headers, body=body, now=now)
 
 
 def verify_agenticflow(secrets: Sequence[str], headers: Headers, body: bytes) -> None:

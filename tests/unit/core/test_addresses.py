@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from hookline.core.addresses import AddressPolicy, parse_target
+from hookline.core.addresses import AddressPolicy, how_to_allow, parse_target
 from hookline.errors import InputError
 
 PUBLIC = [
@@ -417,3 +417,18 @@ def test_a_literal_address_is_known_before_any_lookup() -> None:
     assert parse_target("http://10.0.0.1/").address == "10.0.0.1"
     assert parse_target("http://[::0001]/").address == "::1"
     assert parse_target("http://example.com/").address is None
+
+
+@pytest.mark.parametrize(
+    ("ip", "said"),
+    [
+        ("127.0.0.1", " The operator allows it with --allow-network 127.0.0.1/32."),
+        ("10.1.2.3", " The operator allows it with --allow-network 10.1.2.3/32."),
+        ("fd00::1", " The operator allows it with --allow-network fd00::1/128."),
+        ("169.254.169.254", ""),
+        ("example.com", ""),
+    ],
+)
+def test_a_refusal_says_how_to_allow_an_address_unless_it_never_is(ip: str, said: str) -> None:
+    """P11: a cloud's metadata address is never allowed."""
+    assert how_to_allow(ip) == said

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from hookline.core.alerting import (
@@ -317,3 +318,149 @@ def test_a_success_on_either_node_ends_the_days_of_only_failures() -> None:
         T + 2 * DAY,
         T + 2 * DAY,
     )
+
+
+# --- what two nodes know ---
+
+
+def test_what_another_node_stored_and_this_one_counted_is_added_up() -> None:
+    """Two nodes deliver for one webhook: attempts, events given up and the open alert count for both."""
+    base = give_up(fail(WELL, T).health, T + timedelta(seconds=1)).health
+    stored = give_up(fail(base, T + timedelta(seconds=2)).health, T + timedelta(seconds=3)).health
+    mine = give_up(base, T + timedelta(seconds=4)).health
+
+    together = merged(stored, base, mine)
+
+    assert (base.failures, base.exhausted) == (2, 1)
+    assert (together.failures, together.exhausted) == (5, 3)
+    assert [(alert.count, alert.exhausted) for alert in together.alerts] == [(5, 3)]
+    assert together.latest == mine.latest
+    assert merged(mine, base, stored).latest == mine.latest
+
+
+def test_a_trouble_that_both_saw_begin_counts_from_the_later_beginning() -> None:
+    """Issue 4: a success seen by either ends the days of only failures."""
+    old = fail(fail(WELL, T).health, T + timedelta(seconds=1)).health
+    mine = fail(succeed(old, T + HOUR).health, T + 2 * HOUR).health
+
+    together = merged(old, old, mine)
+
+    assert (together.failing_since, together.failures) == (T + 2 * HOUR, 3)
+    assert merged(mine, mine, old).failing_since == T + 2 * HOUR
+
+
+def test_a_success_that_either_saw_ends_the_trouble() -> None:
+    base = give_up(WELL, T, status=404).health
+    well = succeed(base, T + HOUR).health
+
+    reset = merged(base, base, well)
+
+    assert (reset.failing_since, reset.failures, reset.exhausted, reset.misconfigured) == (None, 0, 0, ())
+    assert merged(well, base, fail(base, T + timedelta(seconds=1)).health) == well
+
+
+def test_an_alert_that_was_closed_elsewhere_stays_closed() -> None:
+    base = fail(WELL, T).health
+    mine = fail(base, T + timedelta(seconds=1)).health
+    without = msgspec.structs.replace(base, alerts=())
+
+    together = merged(without, base, mine)
+
+    assert (together.failures, together.alerts) == (2, ())
+
+
+def test_a_streak_of_misconfigured_events_is_known_from_both_and_ends_with_either() -> None:
+    """PB-11: at most five are kept, each once."""
+    keys = [new_key() for _ in range(7)]
+    base = msgspec.structs.replace(fail(WELL, T).health, misconfigured=tuple(keys[:2]))
+    stored = msgspec.structs.replace(base, misconfigured=tuple(keys[:4]))
+    mine = msgspec.structs.replace(base, misconfigured=(*keys[:2], *keys[4:]))
+
+    assert merged(stored, base, mine).misconfigured == tuple(keys[2:])
+    assert merged(stored, base, msgspec.structs.replace(mine, misconfigured=())).misconfigured == ()
+
+
+# --- what is urgent, and what changes nothing ---
+
+
+def test_what_people_do_is_stored_at_once() -> None:
+    failing = fail(WELL, T).health
+    alert = failing.alerts[0]
+    expiry = T + 30 * DAY
+
+    assert paused(WELL, T, id=new_key()).is_urgent
+    assert resumed(failing, T).is_urgent
+    assert held_for_long(WELL, T, count=3, expires_at=expiry, id=new_key()).is_urgent
+    assert snoozed(failing, alert.id, T + HOUR).is_urgent
+    assert ended(failing, T).is_urgent
+    assert succeed(failing, T + HOUR).is_urgent
+    assert fail(failing, T + HOUR, gone=GONE).is_urgent
+
+
+def test_what_is_so_already_changes_nothing() -> None:
+    failing = fail(WELL, T).health
+    alert = failing.alerts[0]
+    snoozing = snoozed(failing, alert.id, T + HOUR).health
+    paused_once = paused(WELL, T, id=new_key()).health
+
+    assert snoozed(failing, new_key(), T + HOUR) == Change(health=failing)
+    assert snoozed(failing, alert.id, None) == Change(health=failing)
+    assert snoozed(snoozing, alert.id, T + HOUR) == Change(health=snoozing)
+    assert paused(paused_once, T + HOUR, id=new_key()) == Change(health=paused_once)
+    assert resumed(WELL, T) == Change(health=WELL)
+    assert not ended(WELL, T).is_urgent
+
+
+def test_resuming_forgets_what_was_counted() -> None:
+    """What was counted before must not disable it at once."""
+    failing = give_up(fail(WELL, T).health, T + timedelta(seconds=1), status=404).health
+    counted = msgspec.structs.replace(failing, alerts=())
+
+    for health in (failing, counted):
+        change = resumed(health, T + HOUR)
+        after = change.health
+        assert (after.failing_since, after.failures, after.exhausted, after.misconfigured) == (None, 0, 0, ())
+        assert (after.recovered_at, after.alerts) == (T + HOUR, ())
+        assert [alert.closed_at for alert in change.alerts] == [T + HOUR] * len(health.alerts)
+
+
+def test_a_success_in_the_middle_of_an_attempt_that_failed_later_is_no_recovery() -> None:
+    """Attempts overlap: what began before the latest failure ended says nothing about now."""
+    failing = fail(WELL, T + timedelta(seconds=10)).health
+
+    early = succeeded(failing, started_at=T + timedelta(seconds=9), at=T + timedelta(seconds=11))
+    after = succeeded(failing, started_at=T + timedelta(seconds=10), at=T + timedelta(seconds=11))
+
+    assert not early.has_recovered
+    assert after.has_recovered
+
+
+def test_a_late_failure_of_before_the_recovery_opens_nothing() -> None:
+    well = succeed(fail(WELL, T).health, T + HOUR).health
+
+    late = fail(well, T + HOUR + timedelta(seconds=1), started_at=T + HOUR - timedelta(seconds=1))
+    new = fail(well, T + HOUR + timedelta(seconds=1), started_at=T + HOUR)
+
+    assert late.health.failing_since is None
+    assert new.health.failing_since is not None
+
+
+def test_what_is_due_is_told_although_another_alert_is_not() -> None:
+    """Each open alert has its own time to be told."""
+    held = held_for_long(WELL, T, count=1, expires_at=T + DAY, id=new_key()).health
+    waiting = fail(held, T).health
+    failing = waiting.alert(Cause.FAILING)
+    assert failing is not None
+    due = msgspec.structs.replace(
+        waiting,
+        alerts=tuple(
+            msgspec.structs.replace(alert, tell_at=T + HOUR) if alert.id == failing.id else alert
+            for alert in waiting.alerts
+        ),
+    )
+
+    change = told(due, T + HOUR)
+
+    assert kinds(change) == [MailKind.FAILING]
+    assert [alert.id for alert in change.alerts] == [failing.id]
+    assert sorted(causes(change.health)) == sorted([Cause.HELD, Cause.FAILING])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hookline.core.bodies import MOST_FIELDS, MalformedJsonError, read_body
+from hookline.core.bodies import MOST_FIELDS, MalformedJsonError, PartReader, read_body
 from hookline.core.octets import unwrapped
 from hookline.errors import InputError
 
@@ -209,3 +209,51 @@ def test_nothing_in_a_json_body_passes_for_bytes(value: object) -> None:
         body = read_body(sent, "application/json")
 
         assert unwrapped(json.loads(body.text or b"")) == value == body.data
+
+
+NAMED = 'Content-Disposition: form-data; name="%s"'
+
+
+def parts_of(kind: str | None, *chunks: bytes) -> list[bytes | None]:
+    """What a reader tells of a form that comes in so many pieces: bytes, and None where a part ends."""
+    reader = PartReader.of(kind)
+    assert reader is not None
+    told = [event for chunk in chunks for event in reader.feed(chunk)]
+    reader.close()
+    return [event if isinstance(event, bytes) else None for event in told]
+
+
+@pytest.mark.parametrize("kind", [None, "", "text/plain", "multipart/mixed; boundary=a"])
+def test_only_a_multipart_form_is_read_in_parts(kind: str | None) -> None:
+    assert PartReader.of(kind) is None
+
+
+def test_a_form_may_come_in_any_pieces() -> None:
+    form = multipart((NAMED % "a", b"one"), (NAMED % "b", b""))
+
+    whole = parts_of(BOUNDARY, form)
+
+    assert (b"".join(filter(None, whole)), whole.count(None)) == (b"one", 2)
+    for size in (1, 7):
+        chunks = [form[place : place + size] for place in range(0, len(form), size)]
+        found = parts_of(BOUNDARY, *chunks)
+        assert (b"".join(filter(None, found)), found.count(None)) == (b"one", 2)
+
+
+@pytest.mark.parametrize("behind", [[b"\r\n"], [b"\r", b"\n"], [b"\r\nnobody reads", b" this"]])
+def test_what_follows_the_last_boundary_counts_for_nothing_however_it_comes(behind: list[bytes]) -> None:
+    """RFC 2046 section 5.1.1; a line end in a packet of its own once made a good form malformed."""
+    form = multipart((NAMED % "a", b"one")).rstrip(b"\r\n")
+
+    apart = parts_of(BOUNDARY, form, *behind)
+
+    assert apart == parts_of(BOUNDARY, form + b"".join(behind)) == [b"one", None]
+
+
+def test_a_form_that_breaks_off_or_goes_wrong_in_a_later_piece_is_refused() -> None:
+    form = multipart((NAMED % "a", b"one"))
+
+    for chunks in ([form[:-6]], [form[:10], b"\nno header"], [form[:-8], b"?"]):
+        with pytest.raises(InputError) as caught:
+            parts_of(BOUNDARY, *chunks)
+        assert caught.value.code == "MALFORMED_MULTIPART"

@@ -8,6 +8,7 @@ from hookline.core.canonical import (
     compact,
     decode,
     encode,
+    faithful,
     number,
     survives,
     survives_json,
@@ -180,3 +181,30 @@ def test_types_have_their_json_names() -> None:
         "array",
         "object",
     ]
+
+
+HUGE = b"9" * 400
+
+
+@pytest.mark.parametrize("text", [b'{"a":%b,"b":1}', b'[{"a":%b}]'])
+def test_integers_beyond_64_bits_are_written_in_every_way(text: bytes) -> None:
+    """AF-X1: as JavaScript prints them where it must be canonical, to the digit where numbers stay exact."""
+    raw = text % HUGE
+
+    assert canonical(raw) == text % b"null"
+    assert canonical(text % b"123456789012345678901") == text % b"123456789012345680000"
+    assert compact(raw, lambda value: value) == raw
+    assert faithful(raw, lambda value: value) == raw
+
+
+@pytest.mark.parametrize("value", [b"bytes", object(), {"a": {1, 2}}, [(1, 2)]])
+def test_what_is_no_value_of_json_is_our_bug(value: object) -> None:
+    with pytest.raises(TypeError, match="has no place in JSON"):
+        encode(value)
+
+
+@pytest.mark.parametrize("raw", [b'{"a": 1e400}', b"[-1e999]", b"[0.12345678901234567890]", b"[1e-400]"])
+def test_a_fraction_that_is_no_double_leaves_the_text_as_it_came(raw: bytes) -> None:
+    """P4: a number is sent unchanged or not touched at all, even one that no double can hold."""
+    assert faithful(raw) == raw
+    assert faithful(raw, lambda value: value) == raw.replace(b" ", b"")

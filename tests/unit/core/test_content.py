@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from hookline.core.content import Content, content_of
+from hookline.core.content import Content, as_returned, content_of
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,22 @@ def test_bytes_alone_are_octets() -> None:
 )
 def test_an_object_that_only_looks_like_it_is_json(output: bytes) -> None:
     assert content_of(output) == Content(output, "application/json")
+
+
+@pytest.mark.parametrize(
+    ("output", "returned"),
+    [
+        ({"$base64": "iVBORw=="}, b"\x89PNG"),
+        (
+            {"data": {"$base64": "iVBORw=="}, "content_type": "image/png"},
+            {"data": b"\x89PNG", "content_type": "image/png"},
+        ),
+        ({"data": {"a": 1}}, {"data": {"a": 1}}),
+        ({"data": {"$base64": "%%"}}, {"data": {"$base64": "%%"}}),
+        ([{"$base64": "iVBORw=="}], [{"$base64": "iVBORw=="}]),
+        ("text", "text"),
+        (None, None),
+    ],
+)
+def test_a_caller_has_the_bytes_that_a_function_returned(output: Any, returned: Any) -> None:
+    assert as_returned(output) == returned

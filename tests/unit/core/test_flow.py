@@ -104,3 +104,11 @@ def test_who_was_never_away_does_not_come_back(failures: int, lasting: float, ca
 
     assert troubles.succeeded(100.0 + lasting) is came_back
     assert troubles.succeeded(100.0 + lasting) is False
+
+
+def test_troubles_show_how_many_there_were() -> None:
+    troubles = Troubles()
+    troubles.failed(1.0)
+    troubles.failed(2.0)
+
+    assert repr(troubles) == "Troubles(2)"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
-from hookline.core.mails import plain, word
+from hookline.core.lifecycle import FAILING_TOO_LONG, GONE
+from hookline.core.mails import plain, trial, word
 from hookline.core.operations import plain_url
 from hookline.model.health import LastFailure, MailKind, Notice
 from hookline.model.states import AttemptOutcome
@@ -37,6 +39,12 @@ def notice(**fields: Any) -> Notice:
         "since": AT,
     }
     return Notice(**(values | fields))
+
+
+def failure_with(**changes: Any) -> LastFailure:
+    failure = notice().failure
+    assert failure is not None
+    return msgspec.structs.replace(failure, **changes)
 
 
 @pytest.mark.parametrize("kind", MailKind)
@@ -110,3 +118,115 @@ def test_a_url_for_many_eyes_has_no_secrets(url: str, shown: str) -> None:
 
 def test_plain_text_is_one_line() -> None:
     assert plain("  a\tb\nc  ") == "a b c"
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        (GONE, "the receiver answered 410 Gone"),
+        (FAILING_TOO_LONG, "nothing but failures came from it for too long"),
+        ("somebody_said_so", "has been disabled: somebody_said_so."),
+        (None, "has been disabled: it failed."),
+    ],
+)
+def test_a_mail_of_a_disabled_webhook_says_why(reason: str | None, why: str) -> None:
+    """PB-10; a reason that has no words of its own is told as it is."""
+    words = word(MailKind.DISABLED, notice(reason=reason, page_url=None), organization="Acme")
+
+    assert words.subject == "Webhook Orders has been disabled"
+    assert why in words.text
+    assert "it is kept as it was, and its events are held until it is restored." in words.text
+    assert "then restore it with `hookline webhooks resume wh_1`." in words.text
+    assert "<a " not in words.html
+
+
+def test_a_mail_of_a_failure_says_when_the_event_is_tried_again() -> None:
+    failure = failure_with(next_attempt_at=AT)
+    again = word(MailKind.FAILING, notice(failure=failure), organization="Acme")
+    never = word(MailKind.FAILING, notice(), organization="Acme")
+
+    assert "The event is tried again, next at 2026-01-15T12:00:00.000Z." in again.text
+    assert "tried again" not in never.text
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [(1, '1 event of the webhook "Orders" wait'), (2, '2 events of the webhook "Orders" wait')],
+)
+def test_a_mail_of_held_events_counts_them_and_says_when_they_expire(held: int, told: str) -> None:
+    words = word(MailKind.HELD, notice(held=held, expires_at=AT, retention_days=90.0), organization="Acme")
+
+    assert told in words.text
+    assert f"{held} event{'s' if held > 1 else ''} held, and they will expire" in words.subject
+    assert "The oldest expires at 2026-01-15T12:00:00.000Z, when it has been held for 90 days." in words.text
+    assert "expires at" not in word(MailKind.HELD, notice(held=held), organization="Acme").text
+
+
+@pytest.mark.parametrize(
+    ("exhausted", "told"),
+    [(1, "1 event was given up meanwhile"), (2, "2 events were given up meanwhile")],
+)
+def test_a_mail_of_a_recovery_counts_what_was_given_up(exhausted: int, told: str) -> None:
+    words = word(MailKind.RECOVERED, notice(exhausted=exhausted), organization="Acme")
+
+    assert told in words.text
+    assert "Last failed event:" in words.text
+    assert "given up" not in word(MailKind.RECOVERED, notice(), organization="Acme").text
+
+
+def test_the_facts_stand_in_columns() -> None:
+    """The plain text of a whole mail, as people read it."""
+    words = word(MailKind.EXHAUSTED, notice(exhausted=1), organization="Acme")
+
+    assert words.text.split("\n\n")[-1].splitlines() == [
+        "Webhook:         Orders (wh_1)",
+        "URL:             https://example.com/hook",
+        "Organization:    Acme",
+        "Failing since:   2026-01-15T12:00:00.000Z",
+        "Failed attempts: 5",
+        "Events given up: 1",
+        "Event:           order.paid evt_42",
+        "Delivery:        dlv_00000000-0000-0000-0000-000000000000",
+        "Attempt:         3, at 2026-01-15T12:00:00.000Z",
+        "Answer:          HTTP 404",
+        "Error:           The receiver answered 404.",
+    ]
+
+
+def test_a_mail_says_only_what_is_known() -> None:
+    """No failure, no counts, no name."""
+    bare = notice(failure=None, failures=0, since=None, webhook_name=" ")
+    words = word(MailKind.FAILING, bare, organization="Acme")
+
+    assert words.subject == "Webhook wh_1 is failing: no details"
+    assert words.text.split("\n\n")[-1].splitlines() == [
+        "Webhook:      wh_1 (wh_1)",
+        "URL:          https://example.com/hook",
+        "Organization: Acme",
+    ]
+
+
+def test_a_failure_without_an_answer_tells_its_outcome() -> None:
+    failure = failure_with(status=None, outcome=AttemptOutcome.CONNECT_FAILED, error=None)
+    words = word(MailKind.FAILING, notice(failure=failure), organization="Acme")
+
+    assert words.subject == f"Webhook Orders is failing: {AttemptOutcome.CONNECT_FAILED.replace('_', ' ')}"
+    assert "Error:" not in words.text
+
+
+def test_a_long_error_is_cut() -> None:
+    failure = failure_with(error="x" * 5000)
+
+    assert "x" * 500 in word(MailKind.FAILING, notice(failure=failure), organization="").text
+    assert "x" * 501 not in word(MailKind.FAILING, notice(failure=failure), organization="").text
+
+
+def test_an_operator_can_try_the_mail_server() -> None:
+    words = trial(at=AT)
+
+    assert words.subject == "Hookline can send mail"
+    assert words.text == (
+        "This is a test. Alerts of your webhooks will come from the same address.\n\n"
+        "Sent: 2026-01-15T12:00:00.000Z\n"
+    )
+    assert "<title>Hookline can send mail</title>" in words.html

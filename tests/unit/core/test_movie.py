@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.core.movie import fade_of, movie_schema, read_movie, shown_seconds, transition_of
+from hookline.core.movie import (
+    fade_of,
+    movie_components,
+    movie_schema,
+    read_movie,
+    shown_seconds,
+    transition_of,
+)
+from hookline.core.movie.colours import RGBA, colour_of
 from hookline.core.movie.definition import MOST_ELEMENTS, Fade, Text, Transition
+from hookline.core.movie.read import inline_file, metadata_of
 from hookline.errors import InputError
 
 SEED: dict[str, Any] = {
@@ -194,3 +203,67 @@ def test_the_published_schema_is_that_of_the_types() -> None:
     assert movie["properties"]["fps"] == {"type": "integer", "minimum": 1, "maximum": 60, "default": 30}
     kinds = schema["$defs"]["Scene"]["properties"]["elements"]["items"]["discriminator"]["mapping"]
     assert set(kinds) == {"text", "image", "video", "audio", "shape"}
+
+
+@pytest.mark.parametrize(
+    ("text", "metadata"),
+    [
+        (b'{"metadata":{"n":1.0},"scenes":7}', b'{"n":1.0}'),
+        (b'{"metadata":"x"}', b'"x"'),
+        (b'{"metadata":null}', None),
+        (b"{}", None),
+        (None, None),
+        (b"", None),
+        (b"no movie", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_the_metadata_of_a_job_come_back_even_when_its_movie_is_not_sound(
+    text: bytes | None, metadata: bytes | None
+) -> None:
+    """PF-11, P4: byte for byte."""
+    found = metadata_of(text)
+
+    assert (None if found is None else bytes(found)) == metadata
+
+
+def test_the_description_of_a_movie_names_its_parts() -> None:
+    """CONTRACT section 2: the OpenAPI document holds the schema of what a render job is asked with."""
+    components = movie_components()
+
+    assert {"Movie", "Scene"} <= components.keys()
+    assert "#/components/schemas/Scene" in msgspec.json.encode(components["Movie"]).decode()
+
+
+def test_a_file_may_stand_in_the_movie_itself() -> None:
+    """PF-9."""
+    assert inline_file("data:image/png;base64,iVBORw==") == b"\x89PNG"
+    assert inline_file("https://example.com/a.png") is None
+    movie = element(type="image", src="data:image/png;base64,iVBORw==")
+    assert len(read_movie(msgspec.json.encode(movie)).scenes[0].elements) == 1
+    for source in ("data:image/png,x", "data:image/png;base64,%%", "data:image/png;base64,iVBORw="):
+        error = refused(element(type="image", src=source))
+        assert error.field == "scenes.0.elements.0.src"
+        assert error.message.startswith("The source cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("colour", "seen"),
+    [
+        ("#ff8000", RGBA("FF8000")),
+        ("#FF800080", RGBA("FF8000", 0.502)),
+        ("#00000000", RGBA("000000", 0.0)),
+        ("White", RGBA("FFFFFF", 1.0)),
+    ],
+)
+def test_a_colour_is_a_name_or_six_or_eight_digits(colour: str, seen: RGBA) -> None:
+    assert colour_of(colour) == seen
+
+
+@pytest.mark.parametrize(
+    "colour", ["", "#", "#fff", "#ff80001", "#gg0000", "ff8000", "no such colour", "#ff8000800"]
+)
+def test_another_colour_is_refused(colour: str) -> None:
+    with pytest.raises(ValueError, match="colour"):
+        colour_of(colour)
+    assert refused(scene(background=colour)).field == "scenes.0.background"

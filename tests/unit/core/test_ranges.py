@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.core.ranges import UnsatisfiableError, byte_range
+from hookline.core.ranges import Part, UnsatisfiableError, byte_range, part_asked
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,34 @@ def test_what_is_served_lies_within_the_result(first: int, last: int | None, siz
         assert first >= size
         return
     assert asked is None or (0 <= asked.start < asked.stop <= size)
+
+
+TAG, DATE = b'"abc"', b"Thu, 15 Jan 2026 12:00:00 GMT"
+
+
+def part(**asked: bytes) -> Part:
+    headers = {name.replace("_", "-").encode(): value for name, value in asked.items()}
+    return part_asked(headers, tag=TAG, date=DATE, size=10)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({}, Part(200, range(10))),
+        ({"range": b"bytes=2-3"}, Part(206, range(2, 4), b"bytes 2-3/10")),
+        ({"range": b"bytes=9-"}, Part(206, range(9, 10), b"bytes 9-9/10")),
+        ({"range": b"bytes=10-"}, Part(416, range(0), b"bytes */10")),
+        ({"range": b"bytes=0-1,3-4"}, Part(200, range(10))),
+        ({"range": b"bytes=2-3", "if_range": TAG}, Part(206, range(2, 4), b"bytes 2-3/10")),
+        ({"range": b"bytes=2-3", "if_range": DATE}, Part(206, range(2, 4), b"bytes 2-3/10")),
+        ({"range": b"bytes=2-3", "if_range": b'"old"'}, Part(200, range(10))),
+        ({"if_none_match": TAG}, Part(304)),
+        ({"if_none_match": b"*"}, Part(304)),
+        ({"if_none_match": b'"old" , W/"abc"', "range": b"bytes=2-3"}, Part(304)),
+        ({"if_none_match": b'"old", *'}, Part(200, range(10))),
+        ({"if_none_match": b'"old"', "range": b"bytes=2-3"}, Part(206, range(2, 4), b"bytes 2-3/10")),
+    ],
+)
+def test_what_a_client_has_already_is_not_sent_again(asked: dict[str, bytes], sent: Part) -> None:
+    """RFC 9110 sections 13.1.2, 13.1.5 and 14.2: the conditions come before the range."""
+    assert part(**asked) == sent

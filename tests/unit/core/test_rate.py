@@ -79,3 +79,12 @@ def test_an_allowance_is_saved_up_and_taken_whole() -> None:
 def test_an_allowance_that_gives_nothing_is_a_mistake(per_second: float, most: float) -> None:
     with pytest.raises(ValueError, match="allowance"):
         Allowance(per_second, most)
+
+
+def test_what_is_left_shows_itself() -> None:
+    allowance, window = Allowance(per_second=1, most=10), SlidingWindow(5, 2.0)
+    allowance.take(4, 0.0)
+    window.ask(0.0)
+
+    assert repr(allowance) == "Allowance(6 of 10)"
+    assert repr(window) == "SlidingWindow(1 of 5 in 2.0 s)"

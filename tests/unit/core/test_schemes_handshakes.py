@@ -216,3 +216,11 @@ def test_a_scheme_of_ones_own_may_have_a_handshake() -> None:
 
     assert answer is not None
     assert answer.body == b"abc"
+
+
+def test_an_answer_says_what_type_it_is() -> None:
+    assert (
+        HandshakeAnswer(200, (("content-type", "application/json"),), b"{}").content_type
+        == "application/json"
+    )
+    assert HandshakeAnswer(200, (), b"").content_type == "text/plain"

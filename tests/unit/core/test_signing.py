@@ -90,6 +90,12 @@ def test_the_published_asymmetric_vectors_are_signed_and_verified(
         with pytest.raises(VerificationError):
             verify_public([key.public_text], headers, changed, NOW)
 
+    later = NOW + timedelta(seconds=301)
+    verify_public([key.public_text], headers, BODY, later, timedelta(seconds=301))
+    with pytest.raises(VerificationError) as caught:
+        verify_public([key.public_text], headers, BODY, later)
+    assert caught.value.reason == "timestamp_too_old"
+
 
 @pytest.mark.parametrize("text", ["", "whsk_", "whsk_AAAA", "whsk_" + "A" * 43, "whsk_" + "A" * 86 + "=="])
 def test_a_signing_key_that_is_none_is_refused_without_repeating_it(text: str) -> None:

@@ -245,3 +245,23 @@ def test_what_a_template_would_take_is_refused_before_it_is_taken() -> None:
     finally:
         tracemalloc.stop()
     assert most < 5_000_000  # joined, it would be 300 MB
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ data.list | join(', ') }}", "a, 1, true"),
+        ("{{ data.list | join }}", "a1true"),
+        ("{{ data.text | join(', ') }}", "abc"),
+        ("{{ data.none | join(', ') }}", ""),
+    ],
+)
+def test_join_puts_the_items_of_a_list_together_and_leaves_the_rest(text: str, said: str) -> None:
+    data = {"list": ["a", 1, True], "text": "abc", "none": None}
+
+    assert Template(text).render(event={}, data=data, webhook={}) == said
+
+
+def test_a_template_does_not_show_its_text() -> None:
+    """It may hold a secret."""
+    assert repr(Template("{{ data.CANARY }}")) == "Template(…)"

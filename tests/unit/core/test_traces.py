@@ -135,3 +135,10 @@ def test_an_object_of_ours_always_begins_the_same_trace() -> None:
     assert len({trace_id_of(key) for key in keys}) == len({span_id_of(key) for key in keys}) == 400
     low = sum(int(trace_id_of(key)[16:], 16) < 1 << 63 for key in keys)
     assert 120 < low < 280
+
+
+def test_a_trace_goes_on_in_another_place() -> None:
+    """W3C Trace Context: each span has an id of its own, the rest is passed on."""
+    here = TraceContext("a" * 32, "b" * 16, 1, "vendor=1")
+
+    assert here.at("c" * 16) == TraceContext("a" * 32, "c" * 16, 1, "vendor=1")

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from hookline.core.hops import HEADER, hops_in, hops_of, shown
-from hookline.core.turns import Turn, turn_of
-from hookline.errors import ConflictError
+from hookline.core.turns import Turn, conversation_gate, place_of, turn_of
+from hookline.errors import ConflictError, InputError
 from hookline.model.executions import Automation, QueueRule, RetryRule
 from hookline.model.states import Kind
 
@@ -98,3 +98,27 @@ def test_more_than_five_hops_are_refused() -> None:
         hops_in(b"6")
 
     assert (caught.value.code, caught.value.field) == ("LOOP_DETECTED", HEADER)
+
+
+@pytest.mark.parametrize("header", [b"", b"-1", b"1.0", b"0001", b"many", b" 1", "\u0663".encode()])
+def test_hops_are_a_plain_number(header: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        hops_in(header)
+
+    assert (caught.value.field, caught.value.expected) == (HEADER, "whole number")
+
+
+def test_places_and_conversations_have_gates_of_their_own() -> None:
+    """CONTRACT section 3: gates and marks count for one automation behind one trigger."""
+    other = msgspec.structs.replace(PLAIN, id="refunds")
+    gates = [
+        place_of(b"t" * 16, PLAIN),
+        place_of(b"u" * 16, PLAIN),
+        place_of(b"t" * 16, other),
+        conversation_gate(b"t" * 16),
+        conversation_gate(b"u" * 16),
+    ]
+
+    assert len(set(gates)) == len(gates)
+    assert place_of(b"t" * 16, PLAIN) == gates[0]
+    assert conversation_gate(b"t" * 16) == gates[3]

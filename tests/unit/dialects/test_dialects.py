@@ -262,3 +262,19 @@ def test_another_option_is_refused_with_what_was_expected_and_received(
         check_options(get(name), options)
 
     assert (caught.value.field, caught.value.expected, caught.value.received) == (field, expected, received)
+
+
+@pytest.mark.parametrize(
+    ("name", "item"),
+    [
+        ("raw", b'{"n":1.0}'),
+        ("cloudevents", b'{"n":1.0}'),
+        ("agenticflow", b'{"id":"evt_1","n":1.0}'),
+        ("standard", b'{"id":"evt_1","n":1.0}'),
+    ],
+)
+def test_each_item_of_a_batch_has_its_id_unless_the_body_is_the_publishers_own(
+    name: str, item: bytes
+) -> None:
+    """P4: raw data stay as they are, and a cloud event tells its id itself."""
+    assert get(name).batch_item("evt_1", b'{"n":1.0}') == item

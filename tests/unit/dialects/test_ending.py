@@ -140,3 +140,22 @@ def test_an_own_end_needs_no_readable_times() -> None:
 
     assert (ending.started_at, ending.run_ms, ending.subject) == (None, None, "7")
     assert ending.ended_at == AT
+
+
+def test_a_script_agents_own_number_is_its_number() -> None:
+    """PB-4: ``agentId`` is the id that people know; any other kind has one that is made of its id."""
+    script = of(msgspec.structs.replace(ended(Kind.SCRIPT), automation_id="1234567890123456"))
+    workflow = of(msgspec.structs.replace(ended(Kind.WORKFLOW), automation_id="1234567890123456"))
+
+    assert stable_number(script) == "1234567890123456"
+    assert stable_number(workflow) != "1234567890123456"
+
+
+def test_the_end_of_a_conversation_has_the_whole_of_it_as_result() -> None:
+    """AF-10."""
+    data = {"conversation_id": "conv_1", "status": "resolved", "message_count": 4}
+    event = msgspec.structs.replace(
+        terminal(TURN), type="agent.conversation.completed", data=msgspec.json.encode(data)
+    )
+
+    assert ending_of(event, None, None).result == data

@@ -213,3 +213,78 @@ def test_no_resolution_can_break_a_conversation(said: bytes | None) -> None:
     ended = payloads.after_turn(opened(), TURN, resolution=said, now=AT)
 
     assert json.loads(payloads.conversation_completed(ended))["resolution"]["type"] == "solved"
+
+
+# --- conversations that are kept open ---
+
+SAID = b'{"type":"solved_by_hand","category":"billing","tags":["a"],"satisfaction_score":4.5}'
+LATER = AT + timedelta(hours=1)
+
+
+def test_a_message_is_kept_as_the_body_that_a_trigger_would_have_been_sent() -> None:
+    """AF-3, P4: each part as it came, and none that was not sent."""
+    whole = payloads.body_of_turn(b'"hi"', user_id="u", metadata=b'{"n":1.0}', context=b"[1]")
+
+    assert whole == b'{"message":"hi","user_id":"u","metadata":{"n":1.0},"context":[1]}'
+    assert payloads.body_of_turn(b'{"a":1}', user_id=None, metadata=None, context=None) == (
+        b'{"message":{"a":1}}'
+    )
+
+
+def test_each_message_and_each_reply_of_an_open_conversation_counts() -> None:
+    """AF-10: message_count, credits_used; it stays open."""
+    replied = payloads.after_message(opened(), TURN, resolution=None, now=LATER)
+    failed = payloads.after_message(
+        opened(), changed(TURN, status=ExecutionStatus.FAILED), resolution=SAID, now=LATER
+    )
+
+    assert (replied.message_count, replied.credits_used, replied.status) == (3, 4.5, "open")
+    assert (failed.message_count, failed.credits_used, failed.status) == (2, 4.5, "open")
+    assert replied.completed_at is failed.completed_at is None
+
+
+def test_an_agent_resolves_a_conversation_and_nobody_resolves_it_twice() -> None:
+    """AF-10: its type, category and tags."""
+    ended = payloads.after_message(opened(), TURN, resolution=SAID, now=LATER)
+    again = payloads.after_message(ended, TURN, resolution=b"{}", now=LATER + timedelta(hours=1))
+
+    assert (ended.status, ended.completed_at, ended.satisfaction_score) == ("resolved", LATER, 4.5)
+    assert json.loads(ended.resolution or b"") == {
+        "type": "solved_by_hand",
+        "category": "billing",
+        "tags": ["a"],
+    }
+    assert (again.resolution, again.completed_at) == (ended.resolution, LATER)
+    assert again.message_count == ended.message_count + 2
+
+
+def test_a_resolution_without_a_type_is_solved() -> None:
+    ended = payloads.after_message(opened(), TURN, resolution=b"{}", now=LATER)
+
+    assert json.loads(ended.resolution or b"") == {"type": "solved", "category": None, "tags": []}
+
+
+def test_a_conversation_that_no_message_opened_tells_what_it_was_opened_with() -> None:
+    """AF-8: agent.conversation.started, and no execution that it came from."""
+    data = payloads.opened(opened(), metadata=b'{"n":1.0}', context=None)
+
+    assert json.loads(data) == {
+        "agent_id": "agent_abc123",
+        "conversation_id": "conv_63636363-6363-6363-6363-636363636363",
+        "execution_id": None,
+        "user_id": "user_123",
+        "status": "open",
+        "started_at": "2024-01-15T10:25:00.000Z",
+        "metadata": {"n": 1.0},
+        "context": None,
+    }
+    assert b'"metadata":{"n":1.0}' in data
+
+
+def test_an_exchange_is_the_message_and_the_reply() -> None:
+    """AF-3: the body is the message with what came along; null where there was no reply."""
+    said = payloads.exchange(TURN)
+    silent = payloads.exchange(changed(TURN, output=None))
+
+    assert msgspec.json.encode(said) == b'{"message":"hi","reply":"Hello!"}'
+    assert msgspec.json.encode(silent) == b'{"message":"hi","reply":null}'

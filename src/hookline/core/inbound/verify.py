@@ -242,7 +242,10 @@ def tokens(scheme: Scheme, request: Request) -> list[tuple[bytes, ...]]:
     items = _unprefixed(scheme, signature_items(scheme, request))
     if source.place == "header":
         return [(_bytes(text),) for text in items]
-    return [tuple(map(_bytes, spellings)) for spellings in read.query_spellings(request.url, source.names[0])]
+    return [
+        tuple(_bytes(text.removeprefix(scheme.prefix)) for text in spellings)
+        for spellings in read.query_spellings(request.url, source.names[0])
+    ]
 
 
 def _body_tokens(scheme: Scheme, path: str, request: Request) -> list[bytes]:

@@ -85,8 +85,8 @@ def choice(value: Any, field: str) -> None:
 
 
 def viewport(value: Any, field: str) -> None:
-    sizes = [value.get(name) for name in ("width", "height")] if isinstance(value, dict) else []
-    if len(value) != 2 or not all(type(size) is int and 100 <= size <= 4096 for size in sizes):
+    is_size = isinstance(value, dict) and set(value) == {"width", "height"}
+    if not is_size or not all(type(side) is int and 100 <= side <= 4096 for side in value.values()):
         raise bad("A window has a width and a height of 100 to 4096 pixels.", field, "object", value)
 
 
