@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hookline.core.redact import REDACTED, redact_text
+from hookline.core.redact import REDACTED
 
 PROGRAM = """
 import logging, sys
@@ -61,23 +61,6 @@ def test_no_line_holds_a_secret(form: str) -> None:
     assert "said" in found
     for secret in SECRETS:
         assert secret not in found
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("nothing to hide", "nothing to hide"),
-        ("GET /hook?page=2&token=abc done", f"GET /hook?page=2&token={REDACTED} done"),
-        ("key hlk_0123456789abcdef", f"key hlk_{REDACTED}"),
-        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw!", f"whsec_{REDACTED}!"),
-        ("Authorization: Basic dXNlcjpwYXNz", f"Authorization: Basic {REDACTED}"),
-        ("postgresql://me:hunter2@db/hookline", f"postgresql://{REDACTED}@db/hookline"),
-        ("/trigger/AAAA==/more?x=1", f"/trigger/{REDACTED}/more?x=1"),
-        ("a Basic plan", "a Basic plan"),
-    ],
-)
-def test_secrets_are_taken_out_of_any_words(text: str, shown: str) -> None:
-    assert redact_text(text) == shown
 
 
 def test_this_process_keeps_its_own_logging() -> None:

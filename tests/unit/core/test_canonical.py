@@ -10,9 +10,11 @@ from hookline.core.canonical import (
     encode,
     faithful,
     number,
+    parse_numbers,
     survives,
     survives_json,
     type_name,
+    write,
 )
 from hookline.errors import InputError
 
@@ -201,6 +203,21 @@ def test_integers_beyond_64_bits_are_written_in_every_way(text: bytes) -> None:
 def test_what_is_no_value_of_json_is_our_bug(value: object) -> None:
     with pytest.raises(TypeError, match="has no place in JSON"):
         encode(value)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[12.0,-0.0,1e21,1e-7]", b'{"b":1.50,"1":2,"n":12345678901234567890}', b"1.0", b"{}"]
+)
+def test_numbers_that_are_parsed_to_be_worked_with_are_written_as_javascript_does(raw: bytes) -> None:
+    """AF-X1."""
+    assert write(parse_numbers(raw)) == canonical(raw)
+
+
+def test_what_is_parsed_to_be_worked_with_is_as_strict() -> None:
+    with pytest.raises(InputError):
+        parse_numbers(b"[1e400]")
+    with pytest.raises(TypeError, match="object has no place in JSON"):
+        write([object()])
 
 
 @pytest.mark.parametrize("raw", [b'{"a": 1e400}', b"[-1e999]", b"[0.12345678901234567890]", b"[1e-400]"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.core.redact import REDACTED, forget, redact_headers, redact_query, redact_url
+from hookline.core.redact import REDACTED, forget, redact_headers, redact_query, redact_text, redact_url
 
 CANARY = "CANARY-4711"
 
@@ -108,3 +108,20 @@ def test_a_secret_is_taken_out_of_what_a_receiver_repeats() -> None:
     assert forget(said, "CANARY%2f1") == b"got [redacted] which is [redacted], again [redacted]"
     assert forget(said, "") == said
     assert forget(b"a b", "a") == b"a b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nothing to hide", "nothing to hide"),
+        ("GET /hook?page=2&token=abc done", f"GET /hook?page=2&token={REDACTED} done"),
+        ("key hlk_0123456789abcdef", f"key hlk_{REDACTED}"),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw!", f"whsec_{REDACTED}!"),
+        ("Authorization: Basic dXNlcjpwYXNz", f"Authorization: Basic {REDACTED}"),
+        ("postgresql://me:hunter2@db/hookline", f"postgresql://{REDACTED}@db/hookline"),
+        ("/trigger/AAAA==/more?x=1", f"/trigger/{REDACTED}/more?x=1"),
+        ("a Basic plan", "a Basic plan"),
+    ],
+)
+def test_secrets_are_taken_out_of_any_words(text: str, shown: str) -> None:
+    assert redact_text(text) == shown
