@@ -175,6 +175,27 @@ def test_what_goes_wrong_with_a_tool_the_model_is_told(models: Bed) -> None:
     assert "The tool look_up failed: LookupError" in str(models.logs(turn))
 
 
+def test_an_endpoint_that_does_not_stream_is_understood(models: Bed) -> None:
+    def answer(asked: Asked) -> None:
+        asked.begin(kind="application/json")
+        is_first = asked.body["messages"][-1]["role"] == "user"
+        call = {
+            "id": "a",
+            "type": "function",
+            "function": {"name": "refund", "arguments": '{"reason": "late"}'},
+        }
+        message = {"content": None, "tool_calls": [call]} if is_first else {"content": "in one piece"}
+        choice = {"message": message, "finish_reason": "tool_calls" if is_first else "stop"}
+        usage = {"prompt_tokens": 10, "completion_tokens": 5}
+        asked.send(json.dumps({"choices": [choice], "usage": usage}).encode())
+
+    models.model.answers["talk"] = answer
+    turn = models.turn("support")
+
+    assert (turn["status"], turn["output"], turn["credits_used"]) == ("succeeded", "in one piece", 12)
+    assert list(models.model.talks("talk"))[1][-1]["content"] == "100 for late"
+
+
 @pytest.mark.parametrize("agent", ["private", "private-tls"])
 def test_an_address_that_is_not_allowed_is_not_dialled(models: Bed, agent: str) -> None:
     """P11: the guard judges a model's address like a receiver's; it says how to allow it, and is not asked again."""
@@ -222,6 +243,9 @@ def test_an_agent_may_have_a_process_to_itself(models: Bed) -> None:
     models.model.answers["lone"] = lambda asked: asked.say("alone")
 
     assert models.turn("lone")["output"] == "alone"
+    body = models.model.asked["lone"][0].body
+    assert "stream_options" not in body
+    assert body["top_p"] == 0.5
 
 
 def _hookline(models: Bed, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:

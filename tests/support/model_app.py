@@ -53,7 +53,7 @@ app.openai_agent(
     input_credits=100.0,
     output_credits=1000.0,
 )
-app.openai_agent("lone", model="lone", shared=False)
+app.openai_agent("lone", model="lone", shared=False, parameters={"stream_options": None, "top_p": 0.5})
 app.openai_agent("private", model="private", base_url="http://10.1.2.3/v1", api_key=OWN_KEY)
 app.openai_agent("private-tls", model="private-tls", base_url="https://10.1.2.3/v1", max_retries=0)
 app.openai_agent(

@@ -107,6 +107,13 @@ class Collecting:
         self._texts.append(text)
         return text
 
+    def add_whole(self, given: Any) -> str:
+        """Take an answer that came in one piece. Raises BadAnswerError."""
+        choices = given.get("choices") if isinstance(given, dict) else None
+        if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
+            raise BadAnswerError("sent what is no answer")
+        return self.add({**given, "choices": [{**one, "delta": one.get("message")} for one in choices]})
+
     def _add_call(self, piece: _Call) -> None:
         function = piece.function or _Function()
         places = range(len(self._calls))

@@ -7,6 +7,7 @@ keys) is looked at, and no redirect is followed. What comes back is bounded befo
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import ssl
 from contextlib import suppress
@@ -138,15 +139,21 @@ async def _ask(endpoint: Endpoint, request: dict[str, Any], heard: Callable[[str
     )
     collecting = Collecting()
     completions: Any = client.chat.completions
-    stream = await completions.create(
-        **request, stream=True, stream_options={"include_usage": True}, model=endpoint.model
-    )
+    given = {name: openai.omit if value is None else value for name, value in request.items()}
+    stream = await completions.create(**given, stream=True, model=endpoint.model)
     async with stream:
         kind = stream.response.headers.get("content-type", "")
-        if "event-stream" not in kind:
+        if "event-stream" in kind:
+            async for chunk in stream:
+                heard(
+                    collecting.add(
+                        chunk.model_dump(warnings=False) if hasattr(chunk, "model_dump") else chunk
+                    )
+                )
+        elif "json" in kind:  # some endpoints do not stream, or not where there are tools
+            heard(collecting.add_whole(json.loads(await stream.response.aread())))
+        else:
             raise BadAnswerError(f"answered with {_quoted(kind, None) or 'no type'}, not with a stream")
-        async for chunk in stream:
-            heard(collecting.add(chunk.model_dump(warnings=False) if hasattr(chunk, "model_dump") else chunk))
     return collecting.done()
 
 

@@ -76,13 +76,16 @@ class ModelAgent:
 
     def _request(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
         model = self.model
-        request: dict[str, Any] = {"messages": messages, "extra_body": model.parameters}
+        request: dict[str, Any] = {"messages": messages}
         if self._tools:
             request["tools"] = [tool.described for tool in self._tools.values()]
         if model.temperature is not None:
             request["temperature"] = model.temperature
         if model.max_tokens is not None:
             request["max_tokens"] = model.max_tokens
+        extra = dict(model.parameters)
+        request["stream_options"] = extra.pop("stream_options", {"include_usage": True})
+        request["extra_body"] = extra
         return request
 
     def _charge(self, ctx: AgentContext, answer: Answer) -> None:

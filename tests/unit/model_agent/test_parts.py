@@ -212,6 +212,14 @@ def test_what_is_no_chunk_is_refused(chunk: Any) -> None:
         Collecting().add(chunk)
 
 
+@pytest.mark.parametrize(
+    "whole", [5, None, [], {}, {"choices": 5}, {"choices": [5]}, {"choices": [{"message": 5}]}]
+)
+def test_what_is_no_answer_in_one_piece_is_refused(whole: Any) -> None:
+    with pytest.raises(BadAnswerError, match="is no "):
+        Collecting().add_whole(whole)
+
+
 def test_a_plain_tool_does_not_stop_the_loop() -> None:
     """Turns share a process: a function that blocks runs in a thread."""
 
