@@ -1,7 +1,4 @@
-"""Wire one node: the only module that knows concrete stores, runners and senders.
-
-Optional adapters are imported inside their factory, so a plain install needs none of them.
-"""
+"""Wire one node from the parts that its settings name (``adapters.py``), and run it."""
 
 from __future__ import annotations
 
@@ -12,47 +9,47 @@ import resource
 import signal
 import socket
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
 
 from hookline import __version__, failpoints
+from hookline.adapters import (
+    data_runners,
+    egress_proxy,
+    model_access,
+    open_blobs,
+    open_broker,
+    open_mailer,
+    open_store,
+    open_tracer,
+    open_vault,
+    plain,
+)
 from hookline.api.app import build_application
 from hookline.api.front import HealthOnly
 from hookline.api.server import HttpServer
 from hookline.api.services import ApiSettings, Upkeep
 from hookline.core.addresses import AddressPolicy
-from hookline.core.mail_server import default_sender, read_mail_server
 from hookline.engine.clock import SystemClock
 from hookline.engine.manage import first_admin_key, prepare
 from hookline.engine.node import Node
 from hookline.engine.parts import Limits
 from hookline.engine.tracing import TraceHeaders, Tracing
-from hookline.engine.vault import Vault
 from hookline.engine.watch import LoggedAttempts
 from hookline.errors import SettingError, StorageError
-from hookline.keyfile import previous_secret_key_of, secret_key_of
-from hookline.model.states import Kind
 from hookline.runners.host import RunnerHost, RunnerSettings
 from hookline.runners.kinds import KindRunner
-from hookline.runners.model_access import ModelAccess, ModelSettings
 from hookline.senders.http import HttpSender
-from hookline.senders.proxy import EgressProxy, parse_proxy
-from hookline.senders.relay import PageRelay
-from hookline.telemetry.wanted import wanted_exporter
 from hookline.web import Dashboard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from hookline.config import Settings
-    from hookline.ports import Clock, Mailer, Store
-    from hookline.ports.blobs import Blobs
-    from hookline.ports.broker import Broker
-    from hookline.ports.runner import DataRunner
-    from hookline.ports.sender import Fetcher
+    from hookline.engine.vault import Vault
+    from hookline.ports import Clock, Store
     from hookline.ports.tracing import Tracer
 
 _log = structlog.get_logger("hookline.app")
@@ -102,7 +99,7 @@ class Server:
             vault = open_vault(settings)
             store = self._store = open_store(settings, self._clock)
             await store.open()
-            await prepare(store, vault, clock=self._clock, fixed_admin_key=_text(settings.admin_key))
+            await prepare(store, vault, clock=self._clock, fixed_admin_key=plain(settings.admin_key))
             return await self._start_node(store, vault, listening)
         except BaseException:
             await self.stop()
@@ -118,7 +115,7 @@ class Server:
         blobs = open_blobs(settings, store)
         if settings.blobs is not None:
             await blobs.open()
-        sender = HttpSender(policy, proxy=_proxy(settings))
+        sender = HttpSender(policy, proxy=egress_proxy(settings))
         node = self.node = Node(
             name=f"{socket.gethostname()}:{os.getpid()}",
             store=store,
@@ -162,7 +159,7 @@ class Server:
         told = ApiSettings(
             version=__version__,
             public_url=url,
-            admin_key=_text(settings.admin_key),
+            admin_key=plain(settings.admin_key),
             source_ips=tuple(str(address) for address in settings.source_ips),
             retry_time_scale=settings.retry_time_scale,
             max_body_bytes=settings.max_body_bytes,
@@ -239,145 +236,6 @@ async def _start_patiently(server: Server, stopping: asyncio.Event) -> Running |
             return None
 
 
-def open_vault(settings: Settings) -> Vault:
-    """The vault that the settings and the key file name. Raises SettingError."""
-    return Vault(secret_key_of(settings).get_secret_value(), _text(previous_secret_key_of(settings)))
-
-
-def open_store(settings: Settings, clock: Clock) -> Store:
-    """The store that the settings name, not opened yet."""
-    if settings.is_sqlite:
-        from hookline.stores.sqlite.store import SqliteStore
-
-        return SqliteStore(settings.sqlite_path, clock=clock)
-    from hookline.stores.postgres.store import PostgresStore
-
-    return PostgresStore(settings.database, direct_url=settings.database_direct, clock=clock)
-
-
-def model_access(settings: Settings) -> ModelAccess:
-    """The way of agents to their models, through the guard."""
-
-    def relay(secret: str) -> PageRelay:
-        policy = AddressPolicy(settings.allow_networks)
-        return PageRelay(policy, _proxy(settings), secret=secret, most_bytes=None)
-
-    model = ModelSettings(
-        base_url=settings.openai_base_url,
-        model=settings.openai_model,
-        api_key=_text(settings.openai_api_key),
-    )
-    return ModelAccess(model, relay)
-
-
-def data_runners(settings: Settings, fetcher: Fetcher) -> dict[Kind, Callable[[], DataRunner]]:
-    """What makes the runner of each kind that is set up as data, imported when it first has something to run."""
-
-    def renders() -> DataRunner:
-        from hookline.runners.render.programs import Programs
-        from hookline.runners.render.runner import RenderRunner
-
-        programs = Programs(ffmpeg=settings.ffmpeg, font=settings.font)
-        # Each render uses several processors itself.
-        parallel = settings.max_renders or max(1, (os.cpu_count() or 2) // 2)
-        return RenderRunner(programs, fetcher, parallel=parallel)
-
-    def robots() -> DataRunner:
-        from hookline.runners.robot.host import RobotRunner, RobotSettings
-
-        return RobotRunner(
-            RobotSettings(
-                chromium=settings.chromium,
-                networks=tuple(map(str, settings.allow_networks)),
-                egress=_text(settings.egress_proxy),
-                max_running=settings.max_robots,
-                memory_bytes=settings.robot_memory_mb << 20,
-            )
-        )
-
-    def scripts() -> DataRunner:
-        from hookline.runners.script.runner import ScriptRunner
-
-        policy, proxy = AddressPolicy(settings.allow_networks), _proxy(settings)
-        return ScriptRunner(lambda: PageRelay(policy, proxy), most_at_once=settings.max_scripts)
-
-    return {Kind.RENDER: renders, Kind.ROBOT: robots, Kind.SCRIPT: scripts}
-
-
-def open_blobs(settings: Settings, store: Store) -> Blobs:
-    """Where bodies and files go that are too large for a row. Raises SettingError."""
-    if settings.blobs is not None and settings.blobs.startswith("s3:"):
-        return _bucket(settings.blobs)
-    if settings.blobs is not None:
-        from hookline.blobs.files import FileBlobs
-
-        return FileBlobs(Path(settings.blobs.removeprefix("file://")))
-    if settings.is_sqlite:
-        from hookline.blobs.files import FileBlobs
-
-        return FileBlobs(settings.sqlite_path.absolute().with_name(f"{settings.sqlite_path.name}-blobs"))
-    from hookline.stores.postgres.store import PostgresStore
-
-    assert isinstance(store, PostgresStore)
-    return store.blobs
-
-
-def _bucket(url: str) -> Blobs:
-    try:
-        from hookline.blobs.objects import ObjectBlobs
-    except ImportError as exc:
-        raise SettingError(
-            "HOOKLINE_BLOBS names a bucket, which needs obstore: pip install 'hookline[s3]'", field="blobs"
-        ) from exc
-    return ObjectBlobs(url)
-
-
-def open_mailer(settings: Settings) -> Mailer | None:
-    """What sends mails, None when no mail server is set."""
-    if settings.smtp_url is None:
-        return None
-    from hookline.mail.smtp import SmtpMailer
-    from hookline.senders.operator import OperatorDial
-
-    server = read_mail_server(settings.smtp_url.get_secret_value())
-    sender = settings.mail_from or default_sender(server, settings.public_url)
-    return SmtpMailer(server, sender=sender, dial=OperatorDial())
-
-
-def open_broker(settings: Settings) -> Broker | None:
-    """What brings events in beside the API, None when none is set. Raises SettingError."""
-    if settings.nats_url is None or settings.nats_stream is None:
-        return None
-    try:
-        from hookline.brokers.nats import NatsBroker
-    except ImportError as exc:
-        raise SettingError(
-            "HOOKLINE_NATS_URL needs nats-py: pip install 'hookline[nats]'", field="nats_url"
-        ) from exc
-    return NatsBroker(
-        settings.nats_url.get_secret_value(),
-        stream=settings.nats_stream,
-        consumer=settings.nats_consumer,
-        credentials=settings.nats_credentials,
-    )
-
-
-def open_tracer(environ: Mapping[str, str]) -> Tracer | None:
-    """What collects spans, None when nobody asks for them in the variables of OpenTelemetry. Raises SettingError.
-
-    Without the extra it is None, too: such variables are often set for everything on a machine.
-    """
-    exporter = wanted_exporter(environ)
-    if exporter is None:
-        return None
-    try:
-        from hookline.telemetry import otel
-    except ImportError:
-        _log.warning("spans_not_collected", remedy="pip install 'hookline[otel]'")
-        return None
-    return otel.open_tracer(exporter)
-
-
 def raise_file_limit() -> None:
     """Take as many file descriptors as we may: every delivery under way is a socket."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -431,11 +289,6 @@ def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _proxy(settings: Settings) -> EgressProxy | None:
-    url = _text(settings.egress_proxy)
-    return None if url is None else parse_proxy(url)
-
-
 def _upkeep(settings: Settings) -> Upkeep:
     return Upkeep(
         retention_days=settings.retention_days,
@@ -445,7 +298,3 @@ def _upkeep(settings: Settings) -> Upkeep:
         disable_after_days=settings.disable_after_days,
         mail=settings.smtp_url is not None,
     )
-
-
-def _text(secret: Any) -> str | None:
-    return None if secret is None else secret.get_secret_value()

@@ -1,7 +1,7 @@
 """Wire one robot: the process that a node starts for each run, ``python -m hookline.robot --fd N --lifeline M``.
 
-Like ``app.py`` it knows concrete parts on both sides: the browser, and the relay that is its only way out. It has no
-database and no engine secret. It ends when its work is done, when the node is gone, and when the browser uses more
+Like ``adapters.py`` it knows concrete parts on both sides: the browser, and the relay that is its only way out. It has
+no database and no engine secret. It ends when its work is done, when the node is gone, and when the browser uses more
 memory than it may; whatever ends it, no process of the run and nothing of its folder is left.
 """
 

@@ -286,7 +286,7 @@ def _egress_proxy(url: str) -> Finding:
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:
-    from hookline.app import open_mailer
+    from hookline.adapters import open_mailer
     from hookline.ports import MailError
 
     mailer = open_mailer(settings)
@@ -304,7 +304,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:
-    from hookline.app import open_broker
+    from hookline.adapters import open_broker
     from hookline.errors import SettingError
     from hookline.ports.broker import BrokerError
 
@@ -397,7 +397,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
 
 def _runners(settings: Settings) -> Iterator[Finding]:
     """Say what each kind of work beside the app's code needs of this machine."""
-    from hookline.app import data_runners
+    from hookline.adapters import data_runners
     from hookline.core.addresses import AddressPolicy
     from hookline.model.states import Kind
     from hookline.senders.http import HttpSender

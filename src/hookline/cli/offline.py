@@ -49,7 +49,7 @@ def rotate_secret(reason: NoServerError) -> tuple[int, int, int, str]:
 
     Returns rows read, rows resealed, values that no key opens, and what is to be done next.
     """
-    from hookline.app import open_vault
+    from hookline.adapters import open_vault
     from hookline.config import load_settings
     from hookline.engine.clock import SystemClock
     from hookline.engine.manage.start import prepare
@@ -107,7 +107,7 @@ def _with_store(reason: NoServerError, act: Callable[[Store, Key], Awaitable[T]]
 
 
 async def _act(settings: Settings, act: Callable[[Store, Key], Awaitable[T]]) -> T:
-    from hookline.app import open_store
+    from hookline.adapters import open_store
     from hookline.engine.clock import SystemClock
     from hookline.engine.manage.start import default_organization
 

@@ -11,7 +11,7 @@ import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from hookline.app import open_store
+from hookline.adapters import open_store
 from hookline.config import load_settings
 from hookline.engine.clock import SystemClock
 from hookline.model.configuration import Webhook
