@@ -169,3 +169,18 @@ def test_pages_work_without_scripts(browser: Browser, visitor: Visitor) -> None:
     page.get_by_role("button", name="Resume").click()
     assert page.locator(".head .state").inner_text() == "active"
     context.close()
+
+
+def test_a_trigger_that_is_refused_says_where(visitor: Visitor) -> None:
+    """Beside the field, with what was typed kept; secrets are typed again."""
+    page = visitor.go("/ui/triggers/new")
+    page.get_by_label("How callers are known").select_option("signature")
+    page.get_by_text("For a signature, or a name and a password").click()
+    page.get_by_label("Who signs").fill("nobody-we-know")
+    page.get_by_label("Signing secret").fill("secret")
+    page.get_by_role("button", name="Make the trigger").click()
+
+    expect(page.locator("#fault-preset")).not_to_have_text("")
+    expect(page.get_by_label("Who signs")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Who signs")).to_have_value("nobody-we-know")
+    expect(page.get_by_label("Signing secret")).to_have_value("")

@@ -60,11 +60,27 @@ def _grouped(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def progress(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """How far a run has come, as it last told: ``share`` 0.0 to 1.0 and a ``label``; None when it tells nothing."""
-    last = next((line for line in reversed(lines) if line["stream"] == PROGRESS), None)
-    if last is None:
+    told = [fields for fields in _told(lines) if "percent" in fields or "label" in fields]
+    if not told:
         return None
-    fields = last["fields"] if isinstance(last["fields"], dict) else {}
-    percent = fields.get("percent", fields.get("progress"))
+    percent = told[-1].get("percent")
     share = percent / 100 if isinstance(percent, int | float) and not isinstance(percent, bool) else 0.0
-    label = fields.get("label") or fields.get("stage") or fields.get("message") or last["text"]
-    return {"share": min(max(share, 0.0), 1.0), "label": str(label or "")}
+    return {"share": min(max(share, 0.0), 1.0), "label": str(told[-1].get("label") or "")}
+
+
+def spoken(lines: Sequence[dict[str, Any]]) -> str:
+    """What an agent has said so far of an answer that it still works on. Asked again, it begins again."""
+    words = ""
+    place = None
+    for fields in _told(lines):
+        delta, here = fields.get("delta"), (fields.get("round"), fields.get("attempt"))
+        if isinstance(delta, str):
+            words = words + delta if here == place else delta
+            place = here
+    return words
+
+
+def _told(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        line["fields"] for line in lines if line["stream"] == PROGRESS and isinstance(line["fields"], dict)
+    ]

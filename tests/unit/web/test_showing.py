@@ -13,7 +13,7 @@ from hookline.cli import COMMANDS, EVERY, build
 from hookline.core.times import rfc3339
 from hookline.web.files import captured, shown_files
 from hookline.web.render import ago, short, size
-from hookline.web.timeline import progress, story
+from hookline.web.timeline import progress, spoken, story
 
 TEMPLATES = Path(__file__).parents[3] / "src/hookline/web/templates"
 COMMAND = re.compile(r"\bhookline ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
@@ -109,13 +109,29 @@ def test_a_story_begins_with_its_request_and_puts_lines_together() -> None:
         ({"percent": 50.0, "label": "half"}, {"share": 0.5, "label": "half"}),
         ({"percent": 140}, {"share": 1.0, "label": ""}),
         ({"percent": "much"}, {"share": 0.0, "label": ""}),
-        (None, {"share": 0.0, "label": ""}),
+        ({"label": 7}, {"share": 0.0, "label": "7"}),
+        (None, {"share": 0.01, "label": ""}),
+        ({"delta": "words"}, {"share": 0.01, "label": ""}),
     ],
 )
 def test_progress_is_what_was_told_last(fields: Any, told: dict[str, Any]) -> None:
     lines = [line("1", "", "progress", {"percent": 1}), line("2", "", "progress", fields), line("3", "x")]
     assert progress(lines) == told
     assert progress([line("1", "x")]) is None
+
+
+def test_an_answer_is_shown_as_far_as_it_was_said() -> None:
+    """A model that is asked again begins again; what is no text of its own is left out."""
+    said = [
+        {"delta": "Where ", "round": 1, "attempt": 1},
+        {"delta": "Your ", "round": 1, "attempt": 2},
+        {"percent": 5},
+        {"delta": 7, "round": 1, "attempt": 2},
+        {"delta": "order", "round": 1, "attempt": 2},
+    ]
+    lines = [line("1", "", "progress", fields) for fields in said] + [line("2", "other")]
+    assert spoken(lines) == "Your order"
+    assert spoken([]) == ""
 
 
 def test_every_command_that_a_page_shows_exists() -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
+from hookline.web.desk import path_of
 from hookline.web.visit import Away, View, Visit
+
+_MOST_LINES = 5_000
 
 Answer = Callable[[Visit], Awaitable[View | Away]]
 
@@ -18,6 +21,17 @@ class Page(msgspec.Struct, frozen=True):
     path: str
     answer: Answer
     methods: Sequence[str] = ("GET",)
+
+
+async def every_line(visit: Visit, execution_id: str) -> list[dict[str, Any]]:
+    """All that a run has logged until now, as far as a page can follow: some thousand lines."""
+    lines: list[dict[str, Any]] = []
+    found: dict[str, Any] = {"next": ""}
+    while found["next"] is not None and len(lines) < _MOST_LINES:
+        path = f"{path_of('executions', execution_id)}/logs"
+        found = await visit.desk.get(path, limit=500, cursor=found["next"])
+        lines += found["logs"]
+    return lines
 
 
 async def listed(visit: Visit, path: str, word: str, **filters: str) -> dict[str, Any]:

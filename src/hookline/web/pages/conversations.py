@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hookline.model.states import Scope
 from hookline.web.desk import Refusal, path_of
 from hookline.web.forms import number_of
-from hookline.web.pages.base import Page, listed
+from hookline.web.pages.base import Page, every_line, listed
+from hookline.web.timeline import spoken
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def _shown(visit: Visit, refusal: Refusal | None = None) -> View:
     turns = shown["turns"]
     context = {
         "conversation": shown,
-        "turns": [said(turn) for turn in turns[-_MOST_TURNS:]],
+        "turns": [said(turn) | await _so_far(visit, turn) for turn in turns[-_MOST_TURNS:]],
         "left_out": max(0, len(turns) - _MOST_TURNS),
         "is_open": shown["status"] == "open",
         "refusal": refusal,
@@ -82,6 +83,13 @@ def said(turn: dict[str, Any]) -> dict[str, Any]:
     message = given.get("message") if isinstance(given, dict) else given
     reply = output.get("message", output) if isinstance(output, dict) else output
     return turn | {"message": message, "reply": reply, "is_ended": turn["completed_at"] is not None}
+
+
+async def _so_far(visit: Visit, turn: dict[str, Any]) -> dict[str, str]:
+    """words: what the agent has said of an answer that it is still giving."""
+    if turn["status"] != "running":
+        return {"words": ""}
+    return {"words": spoken(await every_line(visit, turn["execution_id"]))}
 
 
 async def say(visit: Visit) -> View | Away:

@@ -9,15 +9,13 @@ from hookline.model.states import Scope
 from hookline.web.desk import Refusal, path_of
 from hookline.web.files import shown_files
 from hookline.web.forms import read_json, wrong_place
-from hookline.web.pages.base import Page, listed
+from hookline.web.pages.base import Page, every_line, listed
 from hookline.web.pages.executions import ENDED, STATUSES
 from hookline.web.timeline import progress
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
     from hookline.web.visit import Visit
-
-_MOST_LINES: Final = 500
 
 EXAMPLE: Final = json.dumps(
     {
@@ -70,13 +68,7 @@ async def _progress(visit: Visit, shown: dict[str, Any]) -> dict[str, Any] | Non
     """How far a job has come that is under way: nothing is asked about the others."""
     if shown["status"] != "running":
         return None
-    path = f"{path_of('executions', shown['id'])}/logs"
-    found: dict[str, Any] = {"next": ""}
-    last = None
-    while found["next"] is not None:
-        found = await visit.desk.get(path, limit=_MOST_LINES, cursor=found["next"])
-        last = progress(found["logs"]) or last
-    return last
+    return progress(await every_line(visit, shown["id"]))
 
 
 async def new(visit: Visit) -> View:

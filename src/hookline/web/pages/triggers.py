@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from hookline.core.inbound import PRESETS
 from hookline.errors import InputError
 from hookline.model.states import Scope
 from hookline.web.desk import Refusal, path_of
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
 _MOST_SHOWN: Final = 16_384
+_FIELDS: Final = ("name", "automation", "profile", "auth", "preset", "username")
+AUTHS: Final = (
+    ("token", "a token in the URL or as Bearer"),
+    ("api_key", "a key in the header Api-Key"),
+    ("basic", "a name and a password"),
+    ("signature", "a signature of each request"),
+    ("none", "not at all: whoever knows the URL"),
+)
 _KINDS: Final = ("workflow", "agent", "script", "robot")
 
 
@@ -55,33 +64,40 @@ async def new(visit: Visit) -> View:
 async def create(visit: Visit) -> View:
     visit.need(Scope.WRITE)
     kind, _, id_ = visit.fields.get("automation", "").partition(" ")
-    auth = {"token": {"type": "token"}, "api_key": {"type": "api_key"}, "none": {"type": "none"}}.get(
-        visit.fields.get("auth", ""), {"type": "token"}
-    )
-    if visit.fields.get("auth") == "signature":
-        auth = {
-            "type": "signature",
-            "preset": visit.fields.get("preset", ""),
-            "secret": visit.fields.get("secret", ""),
-        }
     body = {
+        "name": visit.fields.get("name", "").strip() or None,
         "automation": {"kind": kind, "id": id_},
         "profile": visit.fields.get("profile") or "native",
-        "auth": auth,
+        "auth": _auth_of(visit.fields),
         "synchronous": visit.fields.get("synchronous") == "on",
     }
     try:
         made = await visit.desk.post("/api/v1/triggers", body)
     except Refusal as refusal:
+        field = refusal.details["field"] or ""
+        refusal.details["field"] = field.removeprefix("auth.") if field != "auth.type" else "auth"
         return await _form(visit, visit.fields, refusal)
     return View(template="trigger_made.html", context={"trigger": made}, status=201)
+
+
+def _auth_of(fields: dict[str, str]) -> dict[str, str]:
+    """How callers are known, with what that way needs."""
+    type_ = fields.get("auth") or "token"
+    needs = {"signature": ("preset", "secret"), "basic": ("username", "password")}.get(type_, ())
+    return {"type": type_} | {name: fields.get(name, "") for name in needs}
 
 
 async def _form(visit: Visit, given: dict[str, str], refusal: Refusal | None = None) -> View:
     found = await visit.desk.get("/api/v1/automations")
     context = {
-        "automations": [one for one in found["automations"] if one["kind"] in _KINDS],
-        "given": dict.fromkeys(("automation", "profile", "auth", "preset", "synchronous"), "") | given,
+        "automations": [
+            (f"{one['kind']} {one['id']}", f"{one['name']} ({one['kind']})")
+            for one in found["automations"]
+            if one["kind"] in _KINDS
+        ],
+        "given": dict.fromkeys((*_FIELDS, "synchronous"), "") | given,
+        "presets": tuple(PRESETS),
+        "auths": AUTHS,
         "refusal": refusal,
     }
     return View(template="trigger_form.html", context=context, status=400 if refusal else 200)
