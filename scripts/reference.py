@@ -101,7 +101,8 @@ def cli_page() -> str:
         text: str = build(EVERY).generate_docs()
     # The table of contents repeats what the first lists already link to.
     text = re.sub(r"## Table of Contents\n.*?\n\n(?=\*\*)", "", text, flags=re.DOTALL)
-    text = text.replace("(#hookline-install-completion)", "(#hookline---install-completion)")
+    # Renderers disagree on the anchor of a heading with two dashes.
+    text = text.replace("[`--install-completion`](#hookline-install-completion)", "`--install-completion`")
     return _CLI + "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import os
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from nginx import proxied
 from pages import named
 from pooler import pooled, through
-from programs import program
 
-from hookline.testing.nodes import ADMIN_KEY, Api, NodeProcess
+from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 from hookline.testing.postgres import PostgresServer, find_programs
 from hookline.testing.processes import free_port
 
@@ -94,37 +93,8 @@ def balancer(site: Site, tmp_path: Path) -> Iterator[int]:
     for address, node in zip(("10.0.0.11:8700", "10.0.0.12:8700"), site.nodes, strict=True):
         assert address in text
         text = text.replace(address, f"127.0.0.1:{node.port}")
-    temporary = "\n".join(
-        f"{name}_temp_path {tmp_path / name};"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    conf = tmp_path / "nginx.conf"
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    conf.write_text(
-        f"{user}daemon off; pid {tmp_path / 'pid'}; error_log stderr warn; worker_processes 1;\n"
-        f"events {{}}\nhttp {{ access_log off;\n{temporary}\n{text}\n}}\n"
-    )
-    command = [program("nginx"), "-p", str(tmp_path), "-c", str(conf)]
-    with (tmp_path / "nginx.log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
-        try:
-            waiting = threading.Event()
-            for _ in range(200):
-                if answers(port):
-                    break
-                waiting.wait(0.05)
-            else:
-                pytest.fail((tmp_path / "nginx.log").read_text())
-            yield port
-        finally:
-            process.terminate()
-
-
-def answers(port: int) -> bool:
-    api = Api(port)
-    try:
-        return api.is_ready()
-    finally:
-        api.close()
+    with proxied(text, tmp_path, port):
+        yield port
 
 
 class Callers(threading.Thread):
