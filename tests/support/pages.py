@@ -240,7 +240,8 @@ def running(
         for flag, value in zip(flags[::2], flags[1::2], strict=True)
     }
     if app is not None and not (folder / app).exists():
-        (folder / app).write_text(named(TUTORIAL, "file")["app.py"], encoding="utf-8")
+        files = named(page, "file")
+        (folder / app).write_text(files.get(app) or named(TUTORIAL, "file")[app], encoding="utf-8")
     node = NodeProcess(
         database=f"sqlite:///{folder}/page.db",
         folder=folder,
