@@ -127,6 +127,8 @@ def test_what_an_earlier_version_stored_is_read(upgraded: Upgraded) -> None:
         webhook["id"]: "paused" if name == "paused" else "active"
         for name, webhook in said["webhooks"].items()
     }
+    feed = one.get("/api/v1/events?limit=500")["events"]
+    assert set(said["events"]) <= {event["id"] for event in feed}
 
 
 def test_what_waited_is_delivered_by_this_version(upgraded: Upgraded) -> None:

@@ -13,6 +13,7 @@ from hookline.model.ids import parse
 from hookline.ports import EventPage
 from hookline.stores import rows
 from hookline.stores.postgres.connected import Connected
+from hookline.stores.postgres.moved import FIRST_XID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,13 @@ WHERE organization_id = $1 AND xid < pg_snapshot_xmin(pg_current_snapshot())
     AND (xid, seq) > ($2::text::xid8, $3::bigint) AND (cardinality($4::text[]) = 0 OR type = ANY($4))
 ORDER BY xid, seq LIMIT $5
 """
-_CURSOR: Final = re.compile(rb"([0-9]{1,20})\.([0-9]{1,19})", re.ASCII)
+_CURSOR: Final = re.compile(rb"([0-9]{1,20})\.([0-9]{1,19})(?:\.([0-9]{1,9}))?", re.ASCII)
+"""Transaction, number, era; cursors made before there were eras are of the first."""
+
+_OVERLAP: Final = 10_000
+"""Events that a reader whose cursor is of another era may get twice: they may have been written in another order than
+numbered. More are not in flight at once.
+"""
 _BIGGEST_XID: Final = 2**64 - 1
 _BIGGEST_SEQ: Final = 2**63 - 1
 _START: Final = b"0.0"
@@ -179,11 +186,13 @@ class PostgresArchive(Connected):
     async def events(
         self, organization_id: Key, *, after: str | None, types: Sequence[str] = (), limit: int
     ) -> EventPage:
-        xid, seq = _place(after)
+        xid, seq = _place(after, self._era)
         found = await self._rows(_FEED, organization_id, xid, seq, list(types), limit)
         cursor = after
         if found:
-            cursor = rows.cursor_text(f"{found[-1]['place_xid']}.{found[-1]['place_seq']}".encode())
+            cursor = rows.cursor_text(
+                f"{found[-1]['place_xid']}.{found[-1]['place_seq']}.{self._era}".encode()
+            )
         elif cursor is None:
             cursor = rows.cursor_text(_START)
         return EventPage(events=tuple([rows.event_from(row) for row in found]), cursor=cursor or "")
@@ -281,7 +290,7 @@ class Where:
         return f"SELECT {columns} FROM {table} WHERE {conditions} ORDER BY id {order} LIMIT ${most}"
 
 
-def _place(cursor: str | None) -> tuple[str, int]:
+def _place(cursor: str | None, era: int) -> tuple[str, int]:
     """(transaction, number) behind which a page begins. Raises InputError for a cursor that is not ours."""
     match = _CURSOR.fullmatch(_START if cursor is None else rows.cursor_bytes(cursor))
     if match is None:
@@ -289,4 +298,6 @@ def _place(cursor: str | None) -> tuple[str, int]:
     xid, seq = int(match[1]), int(match[2])
     if xid > _BIGGEST_XID or seq > _BIGGEST_SEQ:
         raise rows.wrong_cursor()
+    if int(match[3] or 0) != era and cursor is not None:
+        return str(FIRST_XID), max(0, seq - _OVERLAP)
     return str(xid), seq

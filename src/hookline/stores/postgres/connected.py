@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 class Connected:
     """writer: for ``commit`` alone.  control: for leases and configuration, so that neither a long batch nor slow
-    reads delay a lease's renewal.  readers: for reads that callers ask for.
+    reads delay a lease's renewal.  readers: for reads that callers ask for.  era: of the feed (``moved``).
     """
 
     _writer: Link
     _control: Link
     _readers: Readers
     _clock: Clock
+    _era: int

@@ -21,6 +21,7 @@ from hookline.stores.postgres.connection import Link, Readers, check_durability,
 from hookline.stores.postgres.figures import PostgresFigures
 from hookline.stores.postgres.leases import PostgresLeases
 from hookline.stores.postgres.ledger import PostgresLedger
+from hookline.stores.postgres.moved import settle_in
 from hookline.stores.postgres.onces import PostgresOnces
 from hookline.stores.postgres.registry import PostgresRegistry
 from hookline.stores.postgres.retention import prune
@@ -69,6 +70,7 @@ class PostgresStore(
         self, url: str, *, clock: Clock, direct_url: str | None = None, is_relaxed: bool = False
     ) -> None:
         self._clock = clock
+        self._era = 0
         self._door = door(url, is_relaxed=is_relaxed, is_shared=direct_url is not None)
         self._direct = self._door if direct_url is None else door(direct_url, is_relaxed=is_relaxed)
         self._writer = Link(self._door.writer)
@@ -97,6 +99,7 @@ class PostgresStore(
                     await pooler.check_role(connection)
             async with _passing(self._direct.writer) as connection:
                 await migrate(connection)
+                self._era = await settle_in(connection)
             await self._writer.open()
             await self._listener.open()
             if self._door.is_shared:
