@@ -29,6 +29,7 @@ CLIENT_MODULES = {
     "httpx",
     "httpx2",
     "niquests",
+    "openai",
     "requests",
     "smtplib",
     "telnetlib",
@@ -41,7 +42,8 @@ EXCEPTIONS = {
     "senders/guard.py": "the dial site",
     "senders/dns.py": "its resolver",
     "senders/http.py": "puts HTTP and TLS on the guard's socket",
-    "senders/relay.py": "relays pages of robots on the guard's socket",
+    "senders/relay.py": "relays pages of robots and answers of models on the guard's socket",
+    "model_agent/client.py": "asks models in a child process, by that relay alone",
     "api/server.py": "binds the sockets it listens on",
     "app.py": "binds the socket it listens on",
 }
@@ -134,3 +136,24 @@ def test_every_connection_is_made_on_a_socket_of_the_guard(module: str) -> None:
 )
 def test_the_check_sees_what_it_must(source: str) -> None:
     assert dialling(source)
+
+
+def test_a_models_client_has_no_way_but_the_relay() -> None:
+    """A client of its own making would dial by itself; so would one that reads proxies out of the environment."""
+    tree = ast.parse((ROOT / "model_agent/client.py").read_text(encoding="utf-8"))
+    made = {
+        node.func.attr: {one.arg: ast.unparse(one.value) for one in node.keywords}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"AsyncOpenAI", "AsyncClient", "AsyncHTTPTransport"}
+    }
+
+    assert made["AsyncOpenAI"]["http_client"] == "_client(endpoint.relay)"
+    client, transport = made["AsyncClient"], made["AsyncHTTPTransport"]
+    assert (client["transport"], client["trust_env"], client["follow_redirects"]) == (
+        "_Relayed(relay)",
+        "False",
+        "False",
+    )
+    assert (transport["proxy"], transport["trust_env"]) == ("relay", "False")
