@@ -30,7 +30,7 @@ class Outgoing:
 
     def __init__(self, ground: Ground, sender: Sender, mailer: Mailer | None) -> None:
         store, committer, directory = ground.store, ground.committer, ground.directory
-        lease, clock, limits = ground.lease, ground.clock, ground.limits
+        lease, clock = ground.lease, ground.clock
         self.alerts = _alerts(ground, sends_mails=mailer is not None)
         self.mails = Mails(
             store=store,
@@ -42,29 +42,7 @@ class Outgoing:
         )
         self.payloads = PayloadLinks(vault=ground.vault, clock=clock, url=ground.url)
         recent = Recent()
-        self.deliverer = Deliverer(
-            committer=committer,
-            archive=store,
-            leases=store,
-            directory=directory,
-            sender=sender,
-            lease=lease,
-            clock=clock,
-            max_in_flight=limits.max_in_flight,
-            retry_time_scale=limits.retry_time_scale,
-            alerts=self.alerts,
-            watch=Watch(ground.meter, ground.tracing, limits.log_attempts),
-            wording=Wording(
-                archive=store,
-                directory=directory,
-                committer=committer,
-                lease=lease,
-                clock=clock,
-                payloads=self.payloads,
-                tracing=ground.tracing,
-                recent=recent,
-            ),
-        )
+        self.deliverer = self._deliverer(ground, sender, recent)
         self.batcher = Batcher(
             committer=committer,
             archive=store,
@@ -107,6 +85,33 @@ class Outgoing:
 
     def __repr__(self) -> str:
         return f"Outgoing({self.deliverer!r})"
+
+    def _deliverer(self, ground: Ground, sender: Sender, recent: Recent) -> Deliverer:
+        store, committer, directory = ground.store, ground.committer, ground.directory
+        lease, clock, limits = ground.lease, ground.clock, ground.limits
+        return Deliverer(
+            committer=committer,
+            archive=store,
+            leases=store,
+            directory=directory,
+            sender=sender,
+            lease=lease,
+            clock=clock,
+            max_in_flight=limits.max_in_flight,
+            retry_time_scale=limits.retry_time_scale,
+            alerts=self.alerts,
+            watch=Watch(ground.meter, ground.tracing, limits.log_attempts),
+            wording=Wording(
+                archive=store,
+                directory=directory,
+                committer=committer,
+                lease=lease,
+                clock=clock,
+                payloads=self.payloads,
+                tracing=ground.tracing,
+                recent=recent,
+            ),
+        )
 
 
 def _alerts(ground: Ground, *, sends_mails: bool) -> Alerts:
