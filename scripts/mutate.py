@@ -97,10 +97,14 @@ class Module:
             for change, lines, apply in _in_block(function, "body")
         ]
 
-    def code_of(self, function: str) -> CodeType:
-        """Compile the tree as it is now, and return the code of one function."""
+    def codes_of(self, function: str) -> dict[tuple[str, int], CodeType]:
+        """Compile the tree as it is now, and return the code of a function and of those within it, by name and line."""
         whole = compile(ast.fix_missing_locations(self.tree), str(self.path), "exec")
-        return next(code for code in _codes(whole) if code.co_qualname == function)
+        return {
+            (code.co_qualname, code.co_firstlineno): code
+            for code in _codes(whole)
+            if code.co_qualname == function or code.co_qualname.startswith(f"{function}.<locals>.")
+        }
 
 
 _Change = tuple[str, range, "Callable[[], None]"]
@@ -317,7 +321,7 @@ class Run:
     def _is_noticed(self, mutant: Mutant, tests: list[str]) -> bool:
         module = self._modules[mutant.module]
         mutant.apply()
-        self._put(module.code_of(mutant.function), module.path)
+        self._put(module.codes_of(mutant.function), module.path)
         self._failed = False
         items = [self._items[test] for test in tests]
         for item, following in pairwise([*items, None]):
@@ -327,13 +331,14 @@ class Run:
         return False
 
     @staticmethod
-    def _put(code: CodeType, path: Path) -> None:
-        """Give every function object of this name and file the changed code, and forget what functions remembered."""
+    def _put(codes: dict[tuple[str, int], CodeType], path: Path) -> None:
+        """Give every function object that is changed its new code, and forget what functions remembered."""
         for thing in gc.get_objects():
             if isinstance(thing, _lru_cache_wrapper):
                 thing.cache_clear()
-            elif isinstance(thing, FunctionType) and _is_same(thing.__code__, code, path):
-                thing.__code__ = code
+            elif isinstance(thing, FunctionType) and thing.__code__.co_filename == str(path):
+                old = thing.__code__
+                thing.__code__ = codes.get((old.co_qualname, old.co_firstlineno), old)
 
     def _settle_one(self, running: dict[int, Mutant]) -> None:
         child, status = os.wait()
@@ -342,10 +347,6 @@ class Run:
             self.outcomes[mutant] = "survived" if status == 0 else "killed"
             if status == 0:
                 print(f"survived  {mutant}", file=sys.__stderr__, flush=True)
-
-
-def _is_same(old: CodeType, new: CodeType, path: Path) -> bool:
-    return old.co_qualname == new.co_qualname and old.co_filename == str(path)
 
 
 # --- what came of it ---

@@ -17,7 +17,7 @@ from hookline.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST_FIELDS: Final = 256
+MOST_FIELDS: Final = 256
 
 # A path's tree: key to subtree; an empty subtree means the whole value.
 _Tree = dict[str, "_Tree"]
@@ -51,11 +51,11 @@ def _tree(paths: Any, field: str) -> _Tree:
         raise InputError(
             "Fields are a list of dotted paths.", field=field, expected="array", received=type_name(paths)
         )
-    if len(paths) > _MOST_FIELDS:
+    if len(paths) > MOST_FIELDS:
         raise InputError(
             "There are too many fields.",
             field=field,
-            expected=f"at most {_MOST_FIELDS}",
+            expected=f"at most {MOST_FIELDS}",
             received=str(len(paths)),
         )
     root: _Tree = {}

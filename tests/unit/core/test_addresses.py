@@ -432,3 +432,52 @@ def test_a_literal_address_is_known_before_any_lookup() -> None:
 def test_a_refusal_says_how_to_allow_an_address_unless_it_never_is(ip: str, said: str) -> None:
     """P11: a cloud's metadata address is never allowed."""
     assert how_to_allow(ip) == said
+
+
+@pytest.mark.parametrize(
+    ("url", "expected", "received"),
+    [
+        ("", "string", "empty"),
+        (None, "string", "null"),
+        (7, "string", "number"),
+        ("http://a.test/" + "x" * 4083, "at most 4096 characters", "4097 characters"),
+        ("http://a.test/a b", "none of them", "one as character 16"),
+        ("http://a\\b.test/", "none of them", "one as character 9"),
+        ("http://a.test/\u200b", "none of them", "one as character 15"),
+        ("http://\xa0.test/", "none of them", "one as character 8"),
+        ("ftp://a.test/", "http:// or https://", "ftp://"),
+        ("a.test/hook", "http:// or https://", "no scheme"),
+        ("http://user@a.test/", "no @ before the path", "@"),
+        ("http://a.test:0/", "1 to 65535", "0"),
+        ("http://a.test:65536/", "1 to 65535", "65536"),
+        ("http://a.test:/", "1 to 65535", "empty"),
+        ("http://a\u3002test/", "ASCII dots", "a\u3002test"),
+        ("http:///hook", "letters, digits, hyphens and dots", "empty"),
+        ("http://[::1%25eth0]/", "no zone", "[::1%25eth0]"),
+        ("http://[::\u0661]/", "IPv6 address in brackets", "[::\u0661]"),
+        ("http://[::1]x/", "IPv6 address in brackets", "[::1]x"),
+        ("http://169.254.169.254/", "another host", "169.254.169.254"),
+    ],
+)
+def test_a_refusal_says_what_was_wanted_and_what_came(url: object, expected: str, received: str) -> None:
+    """P11, AF-5."""
+    with pytest.raises(InputError) as caught:
+        parse_target(url)
+
+    assert (caught.value.expected, caught.value.received) == (expected, received)
+
+
+def test_what_is_just_allowed_is_a_target() -> None:
+    longest_name = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+
+    assert parse_target("http://a.test/" + "x" * 4082).port == 80
+    assert (parse_target("http://a.test:1/").port, parse_target("http://a.test:65535/").port) == (1, 65535)
+    assert len(parse_target(f"http://{longest_name}/").ascii_host) == 253
+    with pytest.raises(InputError):
+        parse_target(f"http://{longest_name}d/")
+
+
+def test_a_policy_shows_how_much_is_allowed() -> None:
+    policy = AddressPolicy(["10.0.0.0/8", "192.168.0.0/16", "fd00::/8"])
+
+    assert repr(policy) == "AddressPolicy(3 allowed ranges)"

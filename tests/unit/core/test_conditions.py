@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.core.conditions import OPERATORS, compile_conditions
+from hookline.core.conditions import MOST_CHOICES, MOST_PATHS, OPERATORS, compile_conditions
 from hookline.errors import InputError
 
 DATA: dict[str, Any] = {
@@ -143,3 +143,45 @@ def test_a_bad_condition_is_refused_with_field_expected_and_received(
 def test_every_operator_exists() -> None:
     """AF-17: the contract's list."""
     assert OPERATORS == ("eq", "ne", "lt", "lte", "gt", "gte", "in", "nin", "contains", "exists")
+
+
+LONGEST = "p" * 512
+KNOWN = "one of " + " ".join(OPERATORS)
+MORE = {str(number): {"eq": 1} for number in range(MOST_PATHS + 1)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "expected", "received"),
+    [
+        ([], "conditions", "object", "array"),
+        (MORE, "conditions", "at most 64 paths", "65"),
+        ({7: {"eq": 1}}, "conditions.7", "dotted path", "number"),
+        ({"a..b": {"eq": 1}}, "conditions.a..b", "dotted path", "string"),
+        ({LONGEST + "p": {"eq": 1}}, f"conditions.{LONGEST}p", "dotted path", "string"),
+        ({"a": {}}, "conditions.a", 'object such as {"lt": 3}', "an empty object"),
+        ({"a": []}, "conditions.a", 'object such as {"lt": 3}', "array"),
+        ({"a": {"exists": 1}}, "conditions.a.exists", "boolean", "number"),
+        ({"a": {"like": 1}}, "conditions.a.like", KNOWN, "like"),
+        ({"a": {"x" * 41: 1}}, f"conditions.a.{'x' * 41}", KNOWN, "x" * 40),
+        ({"a": {"eq": None}}, "conditions.a.eq", "string, number or boolean", "null"),
+        ({"a": {"contains": {}}}, "conditions.a.contains", "string, number or boolean", "object"),
+        ({"a": {"lt": True}}, "conditions.a.lt", "number or string", "boolean"),
+        ({"a": {"in": "x"}}, "conditions.a.in", "array", "string"),
+        ({"a": {"in": [1, None]}}, "conditions.a.in.1", "string, number or boolean", "null"),
+        ({"a": {"nin": [1] * 1001}}, "conditions.a.nin", "at most 1000 values", "1001"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_where_what_was_wanted_and_what_came(
+    spec: Any, field: str, expected: str, received: str
+) -> None:
+    """AF-5."""
+    with pytest.raises(InputError) as caught:
+        compile_conditions(spec)
+
+    assert (caught.value.field, caught.value.expected, caught.value.received) == (field, expected, received)
+
+
+def test_what_is_just_allowed_is_compiled() -> None:
+    assert compile_conditions({LONGEST: {"eq": 1}})({LONGEST: 1})
+    assert compile_conditions({"n": {"in": list(range(MOST_CHOICES))}})(DATA)
+    assert not compile_conditions({str(number): {"exists": True} for number in range(MOST_PATHS)})(DATA)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookline.core.filters import compile_filter
+from hookline.core.filters import MOST_FIELDS, compile_filter
 from hookline.errors import InputError
 
 DATA: dict[str, Any] = {
@@ -77,3 +77,30 @@ def test_bad_fields_are_refused_with_their_place(include: Any, exclude: Any, fie
         compile_filter(include, exclude)
 
     assert caught.value.field == field
+
+
+def test_a_path_below_one_that_takes_all_adds_nothing_elsewhere() -> None:
+    """AF-18: ``a.b`` behind ``a`` is no ``b``."""
+    data = {"a": {"b": 1, "c": 2}, "b": 3}
+
+    assert compile_filter(["a", "a.b"])(data) == {"a": {"b": 1, "c": 2}}
+    assert compile_filter(None, ["a", "a.b"])(data) == {"b": 3}
+
+
+@pytest.mark.parametrize(
+    ("paths", "field", "expected", "received"),
+    [
+        ("a", "filters.include_fields", "array", "string"),
+        (["a"] * (MOST_FIELDS + 1), "filters.include_fields", f"at most {MOST_FIELDS}", str(MOST_FIELDS + 1)),
+        (["a", 7], "filters.include_fields.1", "dotted path", "number"),
+    ],
+)
+def test_a_refusal_says_where_what_was_wanted_and_what_came(
+    paths: Any, field: str, expected: str, received: str
+) -> None:
+    """AF-5."""
+    with pytest.raises(InputError) as caught:
+        compile_filter(paths)
+
+    assert (caught.value.field, caught.value.expected, caught.value.received) == (field, expected, received)
+    assert compile_filter(["a"] * MOST_FIELDS)({"a": 1, "b": 2}) == {"a": 1}

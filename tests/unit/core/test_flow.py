@@ -112,3 +112,29 @@ def test_troubles_show_how_many_there_were() -> None:
     troubles.failed(2.0)
 
     assert repr(troubles) == "Troubles(2)"
+
+
+def test_troubles_are_forgotten_once_a_success_has_ended_them() -> None:
+    troubles = Troubles()
+    for number in range(5):
+        troubles.failed(100.0 + number)
+    assert troubles.succeeded(200.0)
+
+    for number in range(4):
+        troubles.failed(300.0 + number)
+
+    assert not troubles.succeeded(400.0)
+
+
+def test_the_first_time_outs_are_forgiven_and_an_answer_forgives_them_all() -> None:
+    cap = AdaptiveCap(8)
+    values = []
+    for happened in (cap.answered, cap.timed_out, cap.timed_out, cap.answered, cap.timed_out, cap.timed_out):
+        happened()
+        values.append(cap.value)
+
+    assert repr(AdaptiveCap(8)).endswith("0 time-outs in a row)")
+    assert values[0] == values[1]
+    assert values[2] < values[1]
+    assert values[4] == values[3]
+    assert values[5] < values[4]

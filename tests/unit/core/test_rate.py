@@ -88,3 +88,18 @@ def test_what_is_left_shows_itself() -> None:
 
     assert repr(allowance) == "Allowance(6 of 10)"
     assert repr(window) == "SlidingWindow(1 of 5 in 2.0 s)"
+
+
+def test_an_allowance_grows_with_the_time_that_passed_and_with_no_other() -> None:
+    allowance = Allowance(per_second=2, most=10)
+
+    assert allowance.take(10, 1_000.0)
+    assert not allowance.take(1, 1_000.4)
+    assert allowance.take(1, 1_000.5)
+    assert not allowance.take(1, 1_000.9)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_a_window_has_a_length(seconds: float) -> None:
+    with pytest.raises(ValueError, match="seconds above 0"):
+        SlidingWindow(1, seconds)

@@ -155,3 +155,21 @@ def test_a_time_scale_shortens_the_schedule_and_not_what_the_receiver_asks() -> 
     assert due() == 3
     assert due(retry_after=timedelta(seconds=5)) == 5
     assert due(retry_after=timedelta(days=9)) == 60
+
+
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 80.0), (0.5, 100.0), (0.75, 110.0)])
+def test_jitter_goes_from_the_shortest_to_the_longest_wait(jitter: float, seconds: float) -> None:
+    schedule = RetrySchedule((timedelta(seconds=100),), spread=0.2)
+    ended_at = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+    due = next_attempt_at(schedule, attempts_made=1, ended_at=ended_at, jitter=jitter)
+
+    assert due == ended_at + timedelta(seconds=seconds)
+
+
+def test_the_bounds_of_schedules_belong_to_them() -> None:
+    assert RetrySchedule((), spread=1.0).spread == 1.0
+    assert from_list([1, 604_800], spread=1).spread == 1
+    assert from_list([1], spread=0).spread == 0
+    assert from_policy(2, 10.0).delays == (timedelta(seconds=60), timedelta(seconds=600))
+    assert from_policy(1, 1.0).delays == (timedelta(seconds=60),)
