@@ -37,7 +37,16 @@ for (const given of JSON.parse(require("node:fs").readFileSync(0, "utf8"))) {
 def test_each_system_has_a_page() -> None:
     found = {page.rpartition("moving-from-")[2] for page in pages() if "moving-from-" in page}
 
-    assert found >= {"agenticflow", "maxun", "phantombuster", "phantomflow", "svix"}
+    assert found >= {
+        "agenticflow",
+        "maxun",
+        "phantombuster",
+        "phantomflow",
+        "prismatic",
+        "svix",
+        "convoy",
+        "n8n",
+    }
 
 
 @pytest.mark.parametrize("block", PRINTED, ids=str)

@@ -47,6 +47,7 @@ COMMANDS: Final = (
     ("integrations", "integrations:app", _WORK, "See the integrations that your app declares."),
     ("instances", "instances:app", _WORK, "Deploy an integration for your customers."),
     ("triggers", "triggers:app", _WORK, "URLs that start something, and what came in on them."),
+    ("migrate", "migrate:migrate", _WORK, "Take over webhooks from Svix, Convoy or n8n."),
     ("requests", "requests:app", _WORK, "See what came in, why it was refused, and route it again."),
     ("capture", "capture:capture", _WORK, "Make a test of a request that came in."),
     ("keys", "keys:app", _WORK, "Create, list and revoke API keys."),
