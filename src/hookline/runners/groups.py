@@ -32,8 +32,10 @@ FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0
 """Seconds between starts after failures: doubling from the first to the longest."""
 
-HEAD_START: Final = 0.002
-"""Seconds between handing out a process and starting its successor: the run gets the processor first."""
+HEAD_START: Final = 0.03
+"""Seconds between handing out a process and starting its successor, unless a run waits: that its run has begun is
+stored first, and then it gets the processor.
+"""
 
 
 CALL_PATIENCE: Final = 0.05
@@ -190,9 +192,14 @@ class Group(ABC):
         self._refill_in(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1)))
 
     def _refill_in(self, seconds: float) -> None:
-        """Start what is missing after a pause; a pause under way after failures is kept."""
-        if self._refill_timer is None and not self._is_closed:
-            self._refill_timer = self._loop.call_later(seconds, self._refill)
+        """Start what is missing after a pause, or sooner if that was said before. One after failures is kept."""
+        if self._is_closed:
+            return
+        if self._refill_timer is not None:
+            if self._failures or self._refill_timer.when() <= self._loop.time() + seconds:
+                return
+            self._refill_timer.cancel()
+        self._refill_timer = self._loop.call_later(seconds, self._refill)
 
     def _refill(self) -> None:
         self._refill_timer = None
