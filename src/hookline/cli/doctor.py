@@ -14,7 +14,7 @@ from hookline.cli import show
 from hookline.cli.options import Json
 
 if TYPE_CHECKING:
-    from hookline.cli.checkup import Finding
+    from hookline.cli.finding import Finding
 
 _STYLES = {"ok": "green", "note": "cyan", "warn": "yellow", "fail": "bold red"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from hookline.cli import checkup
+from hookline.cli import checkup, checkup_parts
 from hookline.config import load_settings
 
 if TYPE_CHECKING:
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from hookline.cli.finding import Finding
 
-def _finding(folder: Path, **settings: Any) -> checkup.Finding:
+
+def _finding(folder: Path, **settings: Any) -> Finding:
     given = load_settings({"database": f"sqlite:///{folder}/x.db", **settings}, environ={}, directory=folder)
     return next(finding for finding in checkup.examine(given) if finding.subject == "model")
 
@@ -25,7 +27,7 @@ def test_a_missing_client_comes_with_the_command_that_installs_it(
     def without_openai(name: str) -> object:
         return None if name == "openai" else importlib.util.find_spec(name)
 
-    monkeypatch.setattr(checkup, "find_spec", without_openai)
+    monkeypatch.setattr(checkup_parts, "find_spec", without_openai)
     found = _finding(tmp_path)
 
     assert (found.level, found.mend) == ("note", "pip install 'hookline[agent]'")
