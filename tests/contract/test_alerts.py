@@ -19,6 +19,7 @@ from hookline.ports import (
     DeliveryFilter,
     Epoch,
     NewEvent,
+    Outdated,
     SettleMail,
     Store,
 )
@@ -148,6 +149,46 @@ async def test_events_of_an_outcome_are_stored_with_it_and_not_when_it_is_fenced
     assert await store.event(org, fenced.public_id) is None
     owed_to_other = await store.deliveries(org, DeliveryFilter(webhook_id=other), before=None, limit=9)
     assert [one.event_key for one in owed_to_other] == [told.key]
+
+
+async def test_an_outcome_is_stored_with_what_it_makes_of_a_health_or_not_at_all(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
+) -> None:
+    """A node that dies between the two would never tell of it: so there is nothing between the two."""
+    at = clock.now()
+    of, event_of_outcome = event(org, at), event(org, at, type="delivery.exhausted")
+    await publish(store, epoch, of, delivery(of, hook))
+    (owed,) = await claim(store, epoch, hook, at)
+    final = failed(owed.delivery, epoch, at, state=DeliveryState.EXHAUSTED, next_attempt_at=None)
+    mail = mail_of(org, hook, at)
+    stale = first(org, hook, at, epoch, mails=(mail,))
+    assert await apply(store, first(org, hook, at, epoch)) is True
+    fresh = changed(stale, health=changed(stale.health, version=2))
+
+    async def stored() -> tuple[str, int, list[Mail]]:
+        now = await store.delivery(owed.delivery.id, organization_id=org)
+        assert now is not None
+        return now.state, len(await store.attempts(now.id)), await store.due_mails(at, limit=9)
+
+    outdated = await store.commit(
+        [
+            changed(final, health=stale, events=(NewEvent(event=event_of_outcome),)),
+            fresh_elsewhere(org, at, epoch),
+        ]
+    )
+    after_outdated = await stored()
+    told_too_early = await store.event(org, event_of_outcome.public_id)
+    judged_anew = await store.commit([changed(final, health=fresh)])
+
+    assert (outdated, after_outdated) == ([Outdated(), True], ("in_flight", 0, []))
+    assert told_too_early is None
+    assert (judged_anew, await stored()) == ([True], ("exhausted", 1, [mail]))
+    assert (await store.health([hook]))[hook].version == 2
+
+
+def fresh_elsewhere(org: Key, at: datetime, epoch: Epoch) -> ChangeHealth:
+    """A change of another webhook in the same transaction, which is nobody's fault."""
+    return first(org, new_key(), at, epoch)
 
 
 async def test_alerts_are_listed_newest_first_by_what_is_asked(

@@ -18,7 +18,7 @@ from hookline.engine.manage.webhooks import set_status
 from hookline.engine.publish import EventDraft
 from hookline.model.configuration import Webhook
 from hookline.model.states import AttemptOutcome, DeliveryState, WebhookStatus
-from hookline.ports import AlertFilter, DeliveryFilter
+from hookline.ports import AlertFilter, ChangeHealth, DeliveryFilter
 from hookline.ports.sender import Answer, Outgoing
 from hookline.testing.fakes import OK, FakeSender, refused
 from hookline.testing.nodes import NodeProcess
@@ -151,6 +151,30 @@ async def test_the_first_failure_the_end_and_nothing_between_are_told(store: Sto
         assert await alerts_of(bed, is_open=True) == []
         (closed,) = await alerts_of(bed)
         assert (closed.webhook_id, closed.cause, closed.exhausted) == (webhook.id, "failing", 11)
+
+
+async def test_who_comes_second_judges_anew_and_nothing_is_told_twice_or_never(store: Store) -> None:
+    """Two nodes change one health: the outcome that came second waits, undecided, until it is judged by the other's."""
+    receiver = Receiver()
+    async with mailbox() as box, running(store, sender=receiver, mailer=box.mailer()) as bed:
+        await member(bed)
+        webhook = await bed.webhook(retry_policy=policy(1))
+        receiver.answer = DOWN
+        await bed.publish("order.paid")
+        await box.received(2)
+        health = await health_of(bed, webhook)
+        assert health is not None
+        anothers = msgspec.structs.replace(health, version=health.version + 1, failures=health.failures + 5)
+        change = ChangeHealth(epoch=bed.node.lease.epoch, at=bed.node.clock.now(), health=anothers)
+        assert await store.commit([change]) == [True]
+        receiver.answer = OK
+        await bed.publish("order.paid")
+        await box.received(3)
+        await until_ended(bed, 2)
+        subjects = box.subjects
+
+    assert [subject.rpartition(" ")[2] for subject in subjects] == ["500", "delivered", "again"]
+    assert (await store.health([webhook.id]))[webhook.id].version == anothers.version + 1
 
 
 async def test_ten_thousand_failures_are_told_in_four_mails_and_one_recovery(store: Store) -> None:

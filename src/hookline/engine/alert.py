@@ -20,7 +20,7 @@ from hookline.core import alerting
 from hookline.core.alerting import Change, Policy
 from hookline.core.lifecycle import FAILING_TOO_LONG
 from hookline.engine.telling import failure_of
-from hookline.errors import StorageError
+from hookline.errors import RowError, StorageError
 from hookline.model.health import Cause, Health
 from hookline.model.ids import Key, new_key
 from hookline.model.states import AttemptOutcome, DeliveryState, Origin, WebhookStatus
@@ -60,12 +60,12 @@ _READ_AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What an outcome brings besides itself. events: stored with the outcome, if it is.  write: to be in the same
-    transaction, None when there is nothing to write; done is told its result.
+    """What an outcome brings besides itself. events, health: stored with the outcome.  done: told whether the health
+    was, True, False or why nothing is known of it; None when there is none.
     """
 
     events: tuple[NewEvent, ...] = ()
-    write: ChangeHealth | None = None
+    health: ChangeHealth | None = None
     done: Done | None = None
 
 
@@ -170,6 +170,11 @@ class Alerts:
         except StorageError as exc:
             _log.warning("health_unknown", webhook=target.public_id, reason=exc.message)
 
+    async def ready_anew(self, target: Target) -> None:
+        """``ready`` for an outcome that could not be stored as it was judged. Raises StorageError."""
+        await self._directory.refresh()
+        await self._ready(target.id, target.organization_id)
+
     def news(
         self,
         target: Target,
@@ -207,7 +212,7 @@ class Alerts:
 
         def told(result: object) -> None:
             done(result)
-            if result is not True:
+            if isinstance(result, RowError):  # the outcome goes without it
                 self._spawn(self._again(target, step))
 
         return News(events, write, told)

@@ -41,12 +41,6 @@ _LONGEST_REST_SECONDS: Final = 0.002
 _log = structlog.get_logger("hookline.commit")
 
 
-class _Joined(tuple["Write", Done]):
-    """An entry that shares the transaction of the one before it."""
-
-    __slots__ = ()
-
-
 class Committer:
     """One per node. Owns the order of commits; holds no more than the writes that wait."""
 
@@ -76,13 +70,9 @@ class Committer:
         if self._task is not None:
             await self._task
 
-    def post(self, write: Write, done: Done, *, is_joined: bool = False) -> None:
-        """Write without a future: for hot paths that go on in a callback.
-
-        is_joined: in the same transaction as the write posted just before, unless one of the two is refused for what
-        is in it.
-        """
-        self._waiting.append(_Joined((write, done)) if is_joined else (write, done))
+    def post(self, write: Write, done: Done) -> None:
+        """Write without a future: for hot paths that go on in a callback."""
+        self._waiting.append((write, done))
         if not self._arrived.is_set():
             self._arrived.set()
 
@@ -130,10 +120,7 @@ class Committer:
 
     def _take(self) -> list[tuple[Write, Done]]:
         """The writes of the next transaction."""
-        most = _MOST_WRITES
-        while most < len(self._waiting) and type(self._waiting[most]) is _Joined:
-            most += 1
-        batch, self._waiting = self._waiting[:most], self._waiting[most:]
+        batch, self._waiting = self._waiting[:_MOST_WRITES], self._waiting[_MOST_WRITES:]
         return batch
 
     async def _apply(self, batch: list[tuple[Write, Done]]) -> None:

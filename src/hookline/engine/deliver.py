@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -62,6 +64,19 @@ _OUR_PAUSE: Final = timedelta(seconds=5)
 """Before the next try when it was we who failed: the receiver had no part in it, so no step of the schedule is used."""
 
 _ASKS_FOR_REST: Final = (429, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An attempt that has ended. body: None when there is none, because the event could not be worded."""
+
+    claim: Claim
+    body: bytes | None
+    request: Outgoing
+    answer: Answer
+    started_at: datetime
+    ended_at: datetime
+    sending: Sending
 
 
 class Deliverer:
@@ -304,7 +319,7 @@ class Deliverer:
             self._note(lane, answer)
         if self._alerts.concerns(lane.target, answer):
             await self._alerts.ready(lane.target)
-        self._settle(lane, claim, body, request, answer, started_at, sending)
+        self._settle(lane, Sent(claim, body, request, answer, started_at, self._clock.now(), sending))
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
         """Learn from an answer how much this receiver can take. Behind a hidden target are as many receivers as there
@@ -326,22 +341,15 @@ class Deliverer:
             longest = max(lane.target.schedule.delays, default=timedelta()) * self._time_scale
             self._let_rest(lane, min(wait, longest).total_seconds())
 
-    def _settle(
-        self,
-        lane: WebhookLane,
-        claim: Claim,
-        body: bytes | None,
-        request: Outgoing,
-        answer: Answer,
-        started_at: datetime,
-        sending: Sending,
-    ) -> None:
-        """From here to the commit nothing is awaited: what the alerts were made ready for is still so.
+    async def _settle_anew(self, lane: WebhookLane, sent: Sent) -> None:
+        """Judge an attempt by the webhook and its health as they are now. Raises StorageError."""
+        await self._alerts.ready_anew(lane.target)
+        self._settle(lane, sent, is_first=False)
 
-        body: None when there is none, because the event could not be worded.
-        """
+    def _settle(self, lane: WebhookLane, sent: Sent, *, is_first: bool = True) -> None:
+        """From here to the commit nothing is awaited: what the alerts were made ready for is still so."""
+        claim, answer, ended_at = sent.claim, sent.answer, sent.ended_at
         delivery, target = claim.owed.delivery, lane.target
-        ended_at = self._clock.now()
         verdict = after_attempt(
             answer.outcome,
             answer.status,
@@ -353,7 +361,10 @@ class Deliverer:
         if verdict.state in {DeliveryState.PENDING, DeliveryState.HELD} and self._newest(lane) is None:
             # Deleted while it was under way: nobody would ever send it again.
             verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
-        self._watch.attempted(target, claim, request, answer, verdict.state, at=ended_at, sending=sending)
+        if is_first:
+            self._watch.attempted(
+                target, claim, sent.request, answer, verdict.state, at=ended_at, sending=sent.sending
+            )
         failures = delivery.failures + verdict.counts_as_failure
         due = self._next_due(target, verdict, failures, answer, ended_at)
         news = NO_NEWS
@@ -363,17 +374,18 @@ class Deliverer:
                 claim,
                 answer,
                 verdict,
-                started_at=started_at,
+                started_at=sent.started_at,
                 ended_at=ended_at,
                 next_attempt_at=due,
             )
+        body = sent.body
         self._settler.post(
             Settle(
                 epoch=claim.epoch,
                 delivery_id=delivery.id,
                 webhook_id=delivery.webhook_id,
                 at=ended_at,
-                attempt=attempt_of(claim, request, answer, started_at, target.credential),
+                attempt=attempt_of(claim, sent.request, answer, sent.started_at, target.credential),
                 state=verdict.state,
                 state_reason=verdict.reason,
                 lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,
@@ -386,6 +398,7 @@ class Deliverer:
                 events=news.events,
             ),
             news,
+            anew=partial(self._settle_anew, lane, sent) if news.health is not None else None,
         )
 
     def _next_due(

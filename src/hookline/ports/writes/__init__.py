@@ -43,6 +43,7 @@ from hookline.ports.writes.runs import (
 from hookline.ports.writes.sends import (
     ChangeHealth,
     ClaimDeliveries,
+    Outdated,
     Owed,
     Reopen,
     Settle,
@@ -77,6 +78,7 @@ __all__ = [
     "NewEvent",
     "Once",
     "OpenConversation",
+    "Outdated",
     "Owed",
     "Publish",
     "Published",

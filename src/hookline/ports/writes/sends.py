@@ -41,10 +41,13 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
     """Write an attempt and the delivery's new state in one go, and free the claim.
 
-    Result: True; False when the claim is gone (fenced: then neither is written). State PENDING needs
+    Result: True; False when the claim is gone (fenced: then neither is written); ``Outdated`` when ``health`` could not
+    be stored, and then nothing of it is. State PENDING needs
     next_attempt_at. attempt None: nothing was sent (the claim is given back, or our own code failed).
     body: frozen body to keep, or None to leave what is there.  ordering_key: the delivery's own; when it ends here, the
     next of its line is due at ``at``.  events: inserted with it, and not when it is fenced.
+    health: what the outcome makes of the webhook's health, stored in the same transaction even when it is fenced,
+    because the receiver did answer so.
     The webhook's counters for the minute of ``at`` rise with it.
     """
 
@@ -63,6 +66,11 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     body_size: int | None = None
     ordering_key: str | None = None
     events: tuple[NewEvent, ...] = ()
+    health: ChangeHealth | None = None
+
+
+class Outdated(msgspec.Struct, frozen=True):
+    """Somebody changed the webhook's health, or the webhook, since an outcome was judged: judge it anew."""
 
 
 class Reopen(msgspec.Struct, frozen=True, kw_only=True):

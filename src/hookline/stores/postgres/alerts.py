@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hookline.ports import AlertFilter, ChangeHealth, HeldBack, SettleMail
+from hookline.ports import AlertFilter, ChangeHealth, HeldBack, Outdated, Settle, SettleMail
 from hookline.stores import rows
 from hookline.stores.postgres.connected import Connected
 from hookline.stores.postgres.registry import replace_document
@@ -60,15 +60,18 @@ async def change_health(connection: Connection, batch: Batch) -> None:
     When a receiver of many webhooks fails, a batch holds a change of each: those go in three trips together. Changes
     that also change the webhook are rare; with one among them, each is made for itself.
     """
-    writes = sorted(batch.of(ChangeHealth), key=lambda one: one[1].health.webhook_id)
-    if not writes:
-        return
+    of_outcomes = [(place, one.health) for place, one in batch.of(Settle) if one.health is not None]
+    writes = sorted([*batch.of(ChangeHealth), *of_outcomes], key=lambda one: one[1].health.webhook_id)
+    outcomes = {place for place, _ in of_outcomes}
     if any(write.webhook is not None for _, write in writes):
         stored = [await _change(connection, write) for _, write in writes]
     else:
         stored = await _change_all(connection, [write for _, write in writes])
     for (place, write), is_stored in zip(writes, stored, strict=True):
-        batch.results[place] = is_stored
+        if place not in outcomes:
+            batch.results[place] = is_stored
+        elif not is_stored:
+            batch.results[place] = Outdated()
         if is_stored:
             batch.add_events(write.epoch, write.events)
 

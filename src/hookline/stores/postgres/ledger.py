@@ -94,8 +94,8 @@ _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (AdoptExecutions, running.adopt),
     (ClaimExecutions, running.claim),
     (SettleMail, alerts.settle_mails),
-    (Settle, settling.settle),
     (ChangeHealth, alerts.change_health),
+    (Settle, settling.settle),
 )
 
 
@@ -142,6 +142,8 @@ class PostgresLedger(Connected):
 
 
 def _steps(types: set[type]) -> list[Step]:
+    if Settle in types:
+        types = {*types, ChangeHealth}  # an outcome may carry one
     steps = [step for kind, step in _ORDER if kind in types]
     claim = [settling.claim] if ClaimDeliveries in types else []
     return [*steps, publishing.insert_events, batches.form, *claim]

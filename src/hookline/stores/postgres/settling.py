@@ -170,6 +170,8 @@ def _owed(row: tuple[Any, ...]) -> Owed:
 async def settle(connection: Connection, batch: Batch) -> None:
     given: dict[tuple[Key, Epoch], Settle] = {}
     for place, write in batch.of(Settle):
+        if batch.results[place] is not None:
+            continue  # outdated
         claim = (write.delivery_id, write.epoch)
         # The claim is gone for a second one.
         batch.results[place] = claim not in given
@@ -183,13 +185,16 @@ async def settle(connection: Connection, batch: Batch) -> None:
         lines = {(one.webhook_id, one.ordering_key): rows.to_ms(one.at) for one in ended}
         await order.release(connection, batch, [(*line, due) for line, due in sorted(lines.items())])
     for place, write in batch.of(Settle):
-        if write.events and batch.results[place]:
+        if write.events and batch.results[place] is True:
             batch.add_events(write.epoch, write.events)
 
 
 def needs_transaction(batch: Batch) -> bool:
     """Say whether settling takes more than its one statement."""
-    return any(write.ordering_key is not None or write.events for _, write in batch.of(Settle))
+    return any(
+        write.ordering_key is not None or write.events or write.health is not None
+        for _, write in batch.of(Settle)
+    )
 
 
 async def _settle(connection: Connection, batch: Batch, given: dict[tuple[Key, Epoch], Settle]) -> None:
@@ -199,7 +204,8 @@ async def _settle(connection: Connection, batch: Batch, given: dict[tuple[Key, E
     for row in refused:
         del given[row[0], row[1]]
     for place, write in batch.of(Settle):
-        batch.results[place] = batch.results[place] and (write.delivery_id, write.epoch) in given
+        if batch.results[place] is True:
+            batch.results[place] = (write.delivery_id, write.epoch) in given
     if given:
         await connection.execute(_COUNT, *_counter_arrays(given.values()))
 

@@ -21,6 +21,7 @@ from hookline.ports import (
     KeepArtifact,
     KeepRequest,
     OpenConversation,
+    Outdated,
     Publish,
     Published,
     Record,
@@ -110,7 +111,10 @@ class SqliteLedger:
         results: list[Result] = [None] * len(writes)
         for place, write in enumerate(writes):
             if type(write) is Settle:
-                batch.settle_later(place, write)
+                if write.health is not None and not alerts.change_health(batch, write.health):
+                    results[place] = Outdated()
+                else:
+                    batch.settle_later(place, write)
             else:
                 results[place] = _APPLY[type(write)](batch, write)
         batch.flush(results)

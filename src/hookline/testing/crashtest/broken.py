@@ -67,7 +67,7 @@ def delete_before_reinsert() -> None:
     post = Committer.post
     organizations: dict[Key, Key] = {}
 
-    def broken(self: Committer, write: Write, done: Done, *, is_joined: bool = False) -> None:
+    def broken(self: Committer, write: Write, done: Done) -> None:
         if isinstance(write, Publish | Accept):
             for event in write.events:
                 organizations.update({one.webhook_id: one.organization_id for one in event.deliveries})
@@ -76,7 +76,7 @@ def delete_before_reinsert() -> None:
             or write.state is not DeliveryState.PENDING
             or write.webhook_id not in organizations
         ):
-            post(self, write, done, is_joined=is_joined)
+            post(self, write, done)
             return
         reopen = Reopen(
             organization_id=organizations[write.webhook_id],
