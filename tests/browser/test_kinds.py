@@ -198,3 +198,17 @@ def test_a_chart_is_there_after_its_page_was_updated(site: World, visitor: Visit
 
     expect(page.locator(".figure dd").first).not_to_have_text(was, timeout=SOON)
     expect(drawn).to_have_count(2)
+
+
+def test_a_workflow_is_run_by_a_form(visitor: Visitor) -> None:
+    """From the list of all that can run; JSON that is none is told beside its field."""
+    page = visitor.go("/ui/automations")
+    page.get_by_role("link", name="Orders", exact=True).click()
+    page.get_by_label("Input (JSON)").fill("{")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#fault-input")).to_contain_text("This is no JSON")
+    page.get_by_label("Input (JSON)").fill('{"order_id": "by hand", "amount": 2}')
+    page.get_by_role("button", name="Run", exact=True).click()
+
+    expect(page.locator("h1 + .state")).to_have_text("succeeded", timeout=SOON)
+    expect(page.get_by_role("heading", name="Result").locator("..")).to_contain_text("by hand")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from browser_bed import Visitor
     from world import World
 
-_SHARED = re.compile(r"/ui/(settings|alerts|event-types|[a-z-]+/new|[a-z-]+)?$")
+_SHARED = re.compile(r"/ui/([a-z-]+|[a-z-]+/new|automations/workflow/orders)$")
 """Pages that every organization has, with its own things on them."""
 
 

@@ -86,6 +86,8 @@ def paths_of(site: World) -> dict[str, str]:
         "instances": "/ui/instances",
         "settings": "/ui/settings",
         "alerts": "/ui/alerts",
+        "automations": "/ui/automations",
+        "automation": "/ui/automations/workflow/orders",
         "organizations": "/ui/organizations",
         "event-types": "/ui/event-types",
         "conversations": "/ui/conversations",

@@ -94,6 +94,7 @@ class Renderer:
 
 
 _NONE: Final = "\N{EN DASH}"
+_JOIN: Final = "\N{NO-BREAK SPACE}"
 
 
 # --- how values read ----------------------------------------------------------------------------------------
@@ -128,15 +129,22 @@ def tone(state: str | None) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """Milliseconds as people say them: ``12 ms``, ``1.4 s``, ``2 min 5 s``; a dash for None."""
+    """Milliseconds as people say them: ``12 ms``, ``1.4 s``, ``2 min 5 s``, ``3 h 20 min``; a dash for None.
+
+    The number and its unit stay on one line.
+    """
     if ms is None:
         return _NONE
     if ms < 1_000:
-        return f"{ms:.0f} ms"
+        return f"{ms:.0f}{_JOIN}ms"
     if ms < 60_000:
-        return f"{ms / 1000:.1f} s"
-    minutes, seconds = divmod(round(ms / 1000), 60)
-    return f"{minutes} min {seconds} s"
+        return f"{ms / 1000:.1f}{_JOIN}s"
+    larger, smaller = divmod(round(ms / 1000), 60)
+    units = "min", "s"
+    if larger >= 60:
+        larger, smaller = divmod(larger, 60)
+        units = "h", "min"
+    return f"{larger}{_JOIN}{units[0]}" + (f" {smaller}{_JOIN}{units[1]}" if smaller else "")
 
 
 def clock(at: str | None) -> str:

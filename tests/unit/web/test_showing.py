@@ -12,7 +12,7 @@ import pytest
 from hookline.cli import COMMANDS, EVERY, build
 from hookline.core.times import rfc3339
 from hookline.web.files import captured, shown_files
-from hookline.web.render import ago, short, size
+from hookline.web.render import ago, duration, short, size
 from hookline.web.timeline import progress, spoken, story
 
 TEMPLATES = Path(__file__).parents[3] / "src/hookline/web/templates"
@@ -29,6 +29,21 @@ def test_an_instant_is_told_by_how_long_ago_it_was(seconds: int, said: str) -> N
 
 def test_an_old_instant_is_told_by_its_day() -> None:
     assert ago("2020-05-06T07:08:09.000Z") == "2020-05-06"
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [
+        (None, "\N{EN DASH}"),
+        (12.4, "12 ms"),
+        (1_440, "1.4 s"),
+        (125_000, "2 min 5 s"),
+        (900_000, "15 min"),
+        (12_000_000, "3 h 20 min"),
+    ],
+)
+def test_a_duration_is_told_in_two_units_at_most(ms: float | None, said: str) -> None:
+    assert duration(ms).replace("\N{NO-BREAK SPACE}", " ") == said
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hookline.web.pages import (
     alerts,
+    automations,
     conversations,
     deliveries,
     events,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PAGES: Final[tuple[Page, ...]] = (
     *overview.PAGES,
     *executions.PAGES,
+    *automations.PAGES,
     *conversations.PAGES,
     *jobs.PAGES,
     *robots.PAGES,
