@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from trigger_bed import Door, Seen, serving
 
-from hookline.api.server import HttpServer, Limits
+from hookline.api.connection import Limits
+from hookline.api.server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
