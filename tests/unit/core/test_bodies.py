@@ -257,3 +257,11 @@ def test_a_form_that_breaks_off_or_goes_wrong_in_a_later_piece_is_refused() -> N
         with pytest.raises(InputError) as caught:
             parts_of(BOUNDARY, *chunks)
         assert caught.value.code == "MALFORMED_MULTIPART"
+
+
+def test_a_boundary_has_1_to_70_characters() -> None:
+    """RFC 2046 section 5.1.1."""
+    for size in (1, 70):
+        body = multipart((NAMED % "a", b"one")).replace(b"XX", b"b" * size)
+        data = read_body(body, "multipart/form-data; boundary=" + "b" * size).data
+        assert data["a"]["data"] == b"one"

@@ -225,3 +225,41 @@ def test_a_fraction_that_is_no_double_leaves_the_text_as_it_came(raw: bytes) -> 
     """P4: a number is sent unchanged or not touched at all, even one that no double can hold."""
     assert faithful(raw) == raw
     assert faithful(raw, lambda value: value) == raw.replace(b" ", b"")
+
+
+@pytest.mark.parametrize(
+    ("raw", "detail"),
+    [
+        (b"\xef\xbb\xbf{}", "it starts with a byte order mark"),
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"nope", "invalid character"),
+    ],
+)
+def test_a_text_that_is_no_json_is_told_why(raw: bytes, detail: str) -> None:
+    """AF-5."""
+    with pytest.raises(InputError) as caught:
+        decode(raw, field="data")
+
+    assert caught.value.message.startswith(f"The text is not valid JSON: {detail}")
+    assert (caught.value.field, caught.value.expected) == ("data", "JSON")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "0.5"),
+        (0.001, "0.001"),
+        (-0.001, "-0.001"),
+        (0.0009, "0.0009"),
+        (-0.25, "-0.25"),
+        (1e-7, "1e-7"),
+        (1e21, "1e+21"),
+        (1e20, "100000000000000000000"),
+        (123.5, "123.5"),
+        (1.5e-9, "1.5e-9"),
+    ],
+)
+def test_numbers_are_printed_as_javascript_prints_them(value: float, text: str) -> None:
+    """ECMA-262 section 6.1.6.1.20."""
+    assert number(value) == text

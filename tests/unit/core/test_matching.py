@@ -61,3 +61,11 @@ def test_bad_patterns_are_refused_with_their_field(text: object) -> None:
         check_pattern(text, "events.3")
 
     assert caught.value.field == "events.3"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("a.bb.bb.c", True), ("abbbbc", True), ("abbbc", False), ("abbc", False), ("abb-bb-", False)],
+)
+def test_what_two_parts_stand_for_does_not_overlap(text: str, fits: bool) -> None:
+    assert compile_patterns(["a*bb*bb*c"])(text) is fits

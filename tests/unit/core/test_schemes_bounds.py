@@ -15,6 +15,7 @@ from hookline.core.inbound import (
     Request,
     VerificationError,
     check_secret,
+    diagnose,
     handshake,
     scheme_from,
     sign,
@@ -22,6 +23,7 @@ from hookline.core.inbound import (
 )
 from hookline.core.inbound.content import form_of
 from hookline.core.inbound.request import at_path, dedupe_id
+from hookline.core.inbound.sign import public_key
 from hookline.errors import InputError
 
 NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
@@ -307,3 +309,105 @@ def test_only_a_get_is_metas_question() -> None:
     )
 
     assert answer is None
+
+
+# --- explanations ---
+
+
+def explained(definition: dict[str, Any], request: Request, secret: str = "shared", url: str = "") -> str:
+    return " ".join(
+        diagnose(
+            scheme_from(definition),
+            [secret],
+            method="POST",
+            url=url,
+            headers=request.headers,
+            body=request.body,
+            now=NOW,
+        ).findings
+    )
+
+
+def signed_over(text: bytes) -> str:
+    return hmac.digest(b"shared", text, "sha256").hex()
+
+
+@pytest.mark.parametrize(
+    ("signed", "came", "hint"),
+    [
+        (b"{}", b"\xef\xbb\xbf{}", "a byte order mark"),
+        (b"{}", b"{}\n", "a line end that was not signed"),
+        (b"{}", b"{}\r\n", "a line end that was not signed"),
+        (b"{}\n", b"{}", "lost its final line end"),
+        (b"a\nb", b"a\r\nb", "line ends of the body were changed"),
+        (b"a\r\nb", b"a\nb", "line ends of the body were changed"),
+        (b"", b"{}", "was empty when it was signed"),
+    ],
+)
+def test_what_editors_and_proxies_do_to_a_body_is_named(signed: bytes, came: bytes, hint: str) -> None:
+    request = Request(headers=(("x-sig", signed_over(signed)),), body=came)
+
+    assert hint in explained({"header": "X-Sig"}, request)
+
+
+@pytest.mark.parametrize(
+    ("signed", "came", "hint"),
+    [
+        ("http://a.test/x", "https://a.test/x", "begins with http:"),
+        ("https://a.test/x", "http://a.test/x", "begins with https:"),
+        ("https://a.test/x/", "https://a.test/x", "final slash"),
+        ("https://a.test/x", "https://a.test/x/", "final slash"),
+        ("https://a.test/x", "https://a.test/x?y=1", "has no query"),
+        ("https://a.test/x", "https://a.test:8443/x", "has no port"),
+        ("https://a.test/x", "https://me:pw@a.test:8443/x", "has no port"),
+        ("https://a.test/a b", "https://a.test/a%20b", "percent-decoded"),
+    ],
+)
+def test_what_proxies_do_to_a_url_is_named(signed: str, came: str, hint: str) -> None:
+    definition = {"header": "X-Sig", "template": "{url}{body}"}
+    request = Request(headers=(("x-sig", signed_over(signed.encode() + b"{}")),), body=b"{}")
+
+    assert hint in explained(definition, request, url=came)
+
+
+def test_a_signature_under_another_name_is_still_compared() -> None:
+    definition = {"header": "X-Sig", "field": "v1", "field_separator": "=", "item_separator": ","}
+    request = Request(headers=(("x-sig", f"sig={signed_over(b'{}')}"),), body=b"[]")
+    right = Request(headers=request.headers, body=b"{}")
+
+    assert "It matches" not in explained(definition, request)
+    assert (
+        diagnose(
+            scheme_from(definition),
+            ["shared"],
+            method="POST",
+            url="",
+            headers=right.headers,
+            body=b"{}",
+            now=NOW,
+        ).reason
+        == "signature_malformed"
+    )
+
+
+def test_a_shared_secret_in_a_body_is_text_that_is_there() -> None:
+    definition = {"signature": "body:token", "algorithm": "equality"}
+
+    for value in (b"7", b'""', b"null", b'["shared"]'):
+        assert reason(definition, Request(body=b'{"token":%b}' % value)) == "signature_malformed"
+    assert reason(definition, Request(body=b'{"token":"shared"}')) is None
+
+
+@pytest.mark.parametrize("body", [b'{"type":1}', b'{"type":0}'])
+def test_discords_questions_are_answered_in_its_two_ways(body: bytes) -> None:
+    """Interactions want type 1 back with 200, Webhook Events nothing with 204."""
+    scheme = PRESETS["discord"]
+    seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+    signed = sign(scheme, seed, now=NOW, body=body)
+
+    answer = handshake(
+        scheme, [public_key(seed)], method="POST", url="", headers=signed.headers, body=signed.body, now=NOW
+    )
+
+    assert answer is not None
+    assert (answer.status, answer.body) == ((200, b'{"type":1}') if b"1" in body else (204, b""))

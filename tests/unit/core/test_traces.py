@@ -142,3 +142,23 @@ def test_a_trace_goes_on_in_another_place() -> None:
     here = TraceContext("a" * 32, "b" * 16, 1, "vendor=1")
 
     assert here.at("c" * 16) == TraceContext("a" * 32, "c" * 16, 1, "vendor=1")
+
+
+def test_a_span_has_eight_bytes_and_a_trace_sixteen() -> None:
+    """W3C Trace Context sections 3.2.2.3 and 3.2.2.4."""
+    key = new_key()
+
+    assert (len(span_id_of(key)), len(trace_id_of(key))) == (16, 32)
+
+
+def test_a_member_that_has_no_room_ends_the_list() -> None:
+    """Section 3.3.1.1: entries are cut from the end, never from the middle."""
+    long = "b=" + "x" * 250
+    state = f"a=1,{long},c={'y' * 254},d=4"
+
+    found = incoming(
+        [(b"traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"), (b"tracestate", state.encode())]
+    )
+
+    assert found is not None
+    assert found.state == f"a=1,{long}"

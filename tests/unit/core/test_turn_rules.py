@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import pytest
 
 from hookline.core.hops import HEADER, hops_in, hops_of, shown
-from hookline.core.turns import Turn, conversation_gate, place_of, turn_of
+from hookline.core.turns import Turn, conversation_gate, digest, place_of, turn_of
 from hookline.errors import ConflictError, InputError
 from hookline.model.executions import Automation, QueueRule, RetryRule
 from hookline.model.states import Kind
@@ -122,3 +123,17 @@ def test_places_and_conversations_have_gates_of_their_own() -> None:
     assert len(set(gates)) == len(gates)
     assert place_of(b"t" * 16, PLAIN) == gates[0]
     assert conversation_gate(b"t" * 16) == gates[3]
+
+
+def test_names_of_gates_and_marks_stay_what_they_are() -> None:
+    """They are stored: a node of the next version must find those of this one. Each part counts with its length."""
+    by_hand = blake2b(b"\0" * 7 + b"\x02ab" + b"\0" * 7 + b"\x01c", digest_size=16).digest()
+
+    assert digest("ab", b"c") == by_hand
+    assert digest("a", "bc") != by_hand
+    debounced = turn({"debounce": {"delay_seconds": 1}})
+    again = turn({}, UNIQUE, body={"data": {"id": "a"}})
+    assert debounced is not None
+    assert again is not None
+    assert debounced.mark == digest(b"here", "debounce", "")
+    assert again.mark == digest(b"here", "retry", "a")
