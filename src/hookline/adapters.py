@@ -170,11 +170,11 @@ def open_tracer(environ: Mapping[str, str]) -> Tracer | None:
     if exporter is None:
         return None
     try:
-        from hookline.telemetry import otel
+        from hookline.telemetry.otel import open_tracer as open_otel
     except ImportError:
         _log.warning("spans_not_collected", remedy="pip install 'hookline[otel]'")
         return None
-    return otel.open_tracer(exporter)
+    return open_otel(exporter)
 
 
 def egress_proxy(settings: Settings) -> EgressProxy | None:

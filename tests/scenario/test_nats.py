@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[NatsServer]:
@@ -62,7 +64,7 @@ async def test_a_message_becomes_an_event_and_is_delivered(store: Store, server:
     async with running(store, broker=broker(server)) as bed:
         await bed.webhook(dialect="raw")
         await server.send(
-            ("orders.created", b'{"n": 1.50 , "text":"\\u00eb"}', of(bed)),
+            ("orders.created", b'{"n": 1.50 , "text":"\\u00eb"}', of(bed) | {"traceparent": TRACE}),
             ("orders.paid", b"7", of(bed) | {"Hookline-Type": "order.paid", "Nats-Msg-Id": "order-7"}),
             ("orders.sent", b"null", of(bed) | {"Hookline-Ordering-Key": "customer 9"}),
         )
@@ -76,6 +78,7 @@ async def test_a_message_becomes_an_event_and_is_delivered(store: Store, server:
     assert found["order.paid"].own_id == "order-7"
     assert found["orders.sent"].ordering_key == "customer 9"
     assert (found["orders.created"].own_id or "").startswith(f"{STREAM}:")
+    assert (found["orders.created"].trace, found["orders.sent"].trace) == (TRACE, None)
 
 
 async def test_what_is_brought_again_is_one_event(store: Store, server: NatsServer) -> None:

@@ -14,6 +14,7 @@ import structlog
 from hookline.core.canonical import decode
 from hookline.core.own_events import check_own_event
 from hookline.engine.publish import EventDraft
+from hookline.engine.tracing import trace_in_message
 from hookline.errors import HooklineError, InputError, MissingError, StorageError
 from hookline.ports.broker import BrokerError
 
@@ -149,4 +150,10 @@ def _draft(arrival: Arrival) -> EventDraft:
     own_id, ordering_key = headers.get(ID, arrival.id), headers.get(ORDERING_KEY)
     check_own_event(type_, id=own_id, ordering_key=ordering_key)
     decode(arrival.data, field="data")
-    return EventDraft(type=type_, data=arrival.data, own_id=own_id, ordering_key=ordering_key)
+    return EventDraft(
+        type=type_,
+        data=arrival.data,
+        own_id=own_id,
+        ordering_key=ordering_key,
+        trace=trace_in_message(headers),
+    )

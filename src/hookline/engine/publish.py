@@ -50,7 +50,8 @@ _log = structlog.get_logger("hookline.publish")
 
 class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     """An event that somebody wants published. data: JSON text, checked.  own_id: the publisher's, or None.
-    occurred_at: None for now.
+    occurred_at: None for now.  trace: its place in a trace, as it is stored; None for that of the request that is being
+    answered.
     """
 
     type: str
@@ -59,6 +60,7 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
     execution_id: Key | None = None
     ordering_key: str | None = None
+    trace: str | None = None
 
 
 class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -341,5 +343,5 @@ def _event(organization_id: Key, draft: EventDraft, now: datetime, target_id: Ke
         execution_id=draft.execution_id,
         ordering_key=draft.ordering_key,
         target_id=target_id,
-        trace=current_trace(),
+        trace=draft.trace if draft.trace is not None else current_trace(),
     )

@@ -29,7 +29,7 @@ from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 from hookline.ports.tracing import SpanKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextvars import Token
     from datetime import datetime
 
@@ -70,6 +70,17 @@ def current_trace_id() -> str | None:
     """Return the id of the trace of the request that is being answered; None outside of one."""
     context = _current.get()
     return None if context is None else context.trace_id
+
+
+def trace_in_message(headers: Mapping[str, str]) -> str | None:
+    """Return the trace that a message came with, as it is stored. headers: by lower-case name."""
+    context = incoming(
+        [
+            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            for name, value in headers.items()
+        ]
+    )
+    return None if context is None else context.stored
 
 
 def trace_of_events(execution: Execution) -> str | None:
