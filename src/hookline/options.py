@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from hookline.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 _LONGEST_IDLE: Final = 31_536_000
 """Seconds: a year, as in the server's own setting."""
@@ -45,7 +45,7 @@ class ModelOptions(AgentOptions, total=False):
 
     model, base_url, api_key: the endpoint, any that speaks OpenAI's chat completions; those left out are the server's
     ``openai_model``, ``openai_base_url`` and ``openai_api_key``, but that key goes to no other URL.
-    system: what the model is told first, or a function of ``ctx`` that returns it.
+    system: what the model is told first, or a function of ``ctx``, plain or async, that returns it.
     tools: functions that the model may call, described by their names, docstrings and type hints; a first parameter
     ``ctx`` gets the turn's. One call is one step.
     temperature: 0 to 2.  max_tokens: of one answer, 1 or more.  parameters: more fields of the request, as they are.
@@ -60,7 +60,7 @@ class ModelOptions(AgentOptions, total=False):
     model: str | None
     base_url: str | None
     api_key: str | None
-    system: str | Callable[[Any], str]
+    system: str | Callable[[Any], str | Awaitable[str]]
     tools: Sequence[Callable[..., Any]]
     temperature: float | None
     max_tokens: int | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -13,6 +13,9 @@ _MOST_ARGUMENTS: Final = 128 * 1024
 """Characters of the arguments of all calls of one answer."""
 
 _MOST_CALLS: Final = 16
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+"""Of tokens: credits are reckoned from what an endpoint says."""
 
 
 class BadAnswerError(Exception):
@@ -46,8 +49,8 @@ class _Choice(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
 
 
 class Chunk(msgspec.Struct):
@@ -87,7 +90,7 @@ class Collecting:
         return f"Collecting({self._letters} letters, {len(self._calls)} calls)"
 
     def add(self, given: Any) -> str:
-        """Take one chunk, as plain data; return the text that it brings. Raises BadAnswerError."""
+        """Take one chunk, as plain data; return the text that it brings, for people. Raises BadAnswerError."""
         try:
             chunk = msgspec.convert(given, Chunk)
         except msgspec.ValidationError as exc:
@@ -105,7 +108,7 @@ class Collecting:
         if self._letters > _MOST_TEXT:
             raise BadAnswerError(f"sent more than {_MOST_TEXT} characters", is_final=True)
         self._texts.append(text)
-        return text
+        return text.encode("utf-8", "replace").decode()
 
     def add_whole(self, given: Any) -> str:
         """Take an answer that came in one piece. Raises BadAnswerError."""
@@ -136,13 +139,14 @@ class Collecting:
         """Return the whole answer. Raises BadAnswerError when it is not whole."""
         if self._finish_reason is None:
             raise BadAnswerError("ended its answer before it was complete")
-        text = "".join(self._texts)
+        text = _whole("".join(self._texts))
         if self._finish_reason == "content_filter":
             raise BadAnswerError("withheld its answer (content_filter)", is_final=True)
         if not text and not self._calls:
             raise BadAnswerError("gave an empty answer")
         for number, (_, call) in enumerate(self._calls):
-            call.id = call.id or f"call_{number}"
+            call.id = _whole(call.id) or f"call_{number}"
+            call.name, call.arguments = _whole(call.name), _whole(call.arguments)
         return Answer(
             text=text,
             calls=[call for _, call in self._calls],
@@ -150,3 +154,8 @@ class Collecting:
             input_tokens=self._usage.prompt_tokens,
             output_tokens=self._usage.completion_tokens,
         )
+
+
+def _whole(text: str) -> str:
+    """Text that can be kept: a character whose halves came in two pieces is put together, half of one is replaced."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

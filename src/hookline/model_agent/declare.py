@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hookline.errors import SettingError
 from hookline.model_agent.definition import read_model
 from hookline.model_agent.tools import read_tools
-from hookline.model_agent.turn import ModelAgent
+from hookline.model_agent.turn import ModelAgent, resolve_conversation
 from hookline.options import AgentOptions
 
 if TYPE_CHECKING:
@@ -29,5 +29,6 @@ def declare(id_: str, options: ModelOptions) -> tuple[ModelAgent, AgentOptions]:
         )
     model = read_model(where, given)
     others.setdefault("description", f"Answered by {model.model or 'a model'}.")
-    agent = ModelAgent(model, system=system, tools=read_tools(where, tools))
+    functions = [*tools, resolve_conversation] if model.can_resolve else tools
+    agent = ModelAgent(model, system=system, tools=read_tools(where, functions))
     return agent, cast("AgentOptions", others)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
+from contextlib import closing, suppress
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,10 +19,10 @@ from hookline.model_agent.answer import Answer
 from hookline.model_agent.definition import endpoint_of
 from hookline.model_agent.live import Live
 from hookline.model_agent.messages import opening, with_calls
-from hookline.model_agent.tools import ArgumentsError, tool_of
+from hookline.model_agent.tools import ArgumentsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from hookline.context import AgentContext, Session
     from hookline.model_agent.definition import Endpoint, Model
@@ -43,11 +44,12 @@ _MOST_ERROR: Final = 2000
 class ModelAgent:
     """What ``app.openai_agent`` declares: called with ``ctx`` like any agent's function."""
 
-    def __init__(self, model: Model, *, system: str | Callable[[Any], str], tools: tuple[Tool, ...]) -> None:
+    def __init__(
+        self, model: Model, *, system: str | Callable[[Any], str | Awaitable[str]], tools: tuple[Tool, ...]
+    ) -> None:
         self.model = model
         self._system = system
-        own = (tool_of("a model agent", resolve_conversation),) if model.can_resolve else ()
-        self._tools = {tool.name: tool for tool in (*tools, *own)}
+        self._tools = {tool.name: tool for tool in tools}
 
     def __repr__(self) -> str:
         return f"<ModelAgent of {self.model!r}, {len(self._tools)} tools>"
@@ -58,6 +60,8 @@ class ModelAgent:
         session: Session = ctx._session  # noqa: SLF001 -- lines from inside steps are no calls of the user's
         endpoint = endpoint_of(self.model, session.model)
         system = self._system if isinstance(self._system, str) else self._system(ctx)
+        if isawaitable(system):
+            system = await system
         messages = opening(system, ctx.history, ctx.message, turns=self.model.history_turns)
         for number in range(1, self.model.max_rounds + 1):
             asking = _Asking(self.model, endpoint, session, number)
@@ -148,11 +152,11 @@ class _Asking:
             tries += 1
             live = Live(self._show, round=self._number, attempt=tries)
             try:
-                answer = await ask(
-                    self._endpoint, request, seconds=self._model.answer_seconds, heard=live.add
-                )
+                with closing(live):
+                    answer = await ask(
+                        self._endpoint, request, seconds=self._model.answer_seconds, heard=live.add
+                    )
             except AskError as exc:
-                live.close()
                 if exc.is_final or tries > self._model.max_retries:
                     raise ModelFailedError(_failed(self._endpoint, str(exc), tries)) from None
                 wait = max(_wait(tries), min(exc.retry_after.total_seconds(), _MOST_ASKED_WAIT))
@@ -161,7 +165,6 @@ class _Asking:
                 )
                 await asyncio.sleep(wait)
             else:
-                live.close()
                 return self._told(answer)
 
     def _told(self, answer: Answer) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from hookline.model_agent.answer import BadAnswerError, Collecting
 from hookline.model_agent.definition import Endpoint, Model, endpoint_of
 from hookline.model_agent.messages import opening
 from hookline.model_agent.tools import ArgumentsError, tool_of
+from hookline.model_agent.turn import resolve_conversation
 from hookline.runners.model_access import ModelSettings
 
 KEY = "sk-a-secret-0123456789"
@@ -102,6 +103,7 @@ def test_tools_that_cannot_be_described_are_refused_where_they_are_declared(
         {"api_key": "a\nb"},
         {"system": 5},
         {"tools": [go, go]},
+        {"tools": [resolve_conversation], "can_resolve": True},
         {"no_such": 1},
     ],
 )
@@ -218,6 +220,21 @@ def test_what_is_no_chunk_is_refused(chunk: Any) -> None:
 def test_what_is_no_answer_in_one_piece_is_refused(whole: Any) -> None:
     with pytest.raises(BadAnswerError, match="is no "):
         Collecting().add_whole(whole)
+
+
+def test_halves_of_a_character_are_put_together_and_half_of_one_is_replaced() -> None:
+    """Both would be refused by the journal."""
+    answer = _collect({"content": "a\ud83d"}, {"content": "\ude00b\ud800"}, _piece(0, "i", "\udc00", "f"))
+
+    assert answer.text == "a\U0001f600b\ufffd"
+    assert answer.calls[0].arguments == "\ufffd"
+
+
+@pytest.mark.parametrize("tokens", [-1, 10**400, 1.5, "7"])
+def test_tokens_that_cannot_be_are_refused(tokens: Any) -> None:
+    """AF-10: credits are reckoned from them."""
+    with pytest.raises(BadAnswerError, match="no part of an answer"):
+        Collecting().add({"choices": [], "usage": {"prompt_tokens": tokens, "completion_tokens": 1}})
 
 
 def test_a_plain_tool_does_not_stop_the_loop() -> None:
