@@ -77,7 +77,7 @@ STATUS: Final[Mapping[type[HooklineError], int]] = {
 """Family to status. A family that is not here takes that of the nearest one it derives from, else 500."""
 
 
-_JOB_PATHS: Final = ("/api/jobs", "/api/render")
+_JOB_PATHS: Final = ("/api/jobs", "/api/render", "/api/templates")
 
 _JOB_CODES: Final[Mapping[type[HooklineError], str]] = {
     InputError: "INVALID_REQUEST",
@@ -90,7 +90,9 @@ _JOB_CODES: Final[Mapping[type[HooklineError], str]] = {
 }
 """Family to code of PF-9; an error of another family keeps its own code."""
 
-_JOB_OWN_CODES: Final = frozenset({"INVALID_JSON", "SCHEMA_VALIDATION_ERROR", "VALIDATION_ERROR"})
+_JOB_OWN_CODES: Final = frozenset(
+    {"INVALID_JSON", "SCHEMA_VALIDATION_ERROR", "TEMPLATE_NOT_FOUND", "VALIDATION_ERROR"}
+)
 """Codes of PF-9 that an InputError brings along."""
 
 

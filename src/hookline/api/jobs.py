@@ -79,6 +79,11 @@ Found = Annotated[Execution, Depends(_Named())]
     openapi_extra=_TAKES_A_MOVIE,
 )
 async def create(site: AtSite, caller: Starter, body: RawBody) -> Response:
+    return await start_job(site, caller, body)
+
+
+async def start_job(site: Site, caller: Caller, body: bytes) -> Response:
+    """Start the job of a movie, JSON text, and answer with how to follow it. Raises InputError or StorageError."""
     movie = read_movie(body)
     callback_id = None
     if movie.webhook_uri is not None:

@@ -38,6 +38,7 @@ PREFIXES: Final = {
     "alert": "alr_",
     "robot": "rob_",
     "script": "scr_",
+    "template": "tpl_",
 }
 """Object word to public prefix."""
 
