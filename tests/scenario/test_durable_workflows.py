@@ -98,6 +98,7 @@ def test_a_kill_of_the_process_between_two_tries_counts_on(one: World, tmp_path:
 def test_a_workflow_gets_the_results_of_those_it_runs_side_by_side(one: World) -> None:
     execution_id = one.start("asks")
     ended = one.ended(execution_id, within=30)
+    assert ended["status"] == "succeeded", ended
     ran = children(one, execution_id)
     child = one.get(f"/api/v1/executions/{ran[0]}")
 
@@ -133,6 +134,16 @@ def test_a_cancel_of_the_parent_reaches_children_and_theirs(one: World) -> None:
         assert terminal_events(one, id) == ["workflow.execution.failed"]
 
 
+def test_an_agent_may_run_workflows_too_and_takes_them_with_it(one: World) -> None:
+    started = one("POST", "/api/v1/agents/delegates/executions", {"input": {"message": "Rest a while"}})
+    execution_id = started.json["execution_id"]
+    child = until(lambda: children(one, execution_id))[0]
+    one.in_state(child, "waiting")
+    one("POST", f"/api/v1/executions/{execution_id}/cancel")
+
+    assert (one.ended(execution_id)["status"], one.ended(child)["status"]) == ("killed", "killed")
+
+
 def test_a_cancel_of_the_child_is_told_to_its_parent(one: World) -> None:
     execution_id = one.start("passes_on")
     child = until(lambda: children(one, execution_id))[0]
@@ -166,8 +177,11 @@ def test_a_kill_of_the_node_while_a_parent_waits_loses_no_child_and_runs_none_tw
     one: World, tmp_path: Path
 ) -> None:
     path = tmp_path / "notes"
-    execution_id = one.start("runs_long", {"seconds": 1, "path": str(path)})
-    until(lambda: lines(path))
+    execution_id = one.start("runs_long", {"seconds": 2, "path": str(path)})
+    child = until(lambda: children(one, execution_id))[0]
+    grandchild = until(lambda: children(one, child))[0]
+    for id in (grandchild, child, execution_id):
+        one.in_state(id, "waiting")
     kill_node(one)
     ended = one.ended(execution_id, within=30)
 

@@ -86,6 +86,11 @@ async def runs_long(ctx: Any) -> Any:
     return await ctx.run_workflow("passes_on", ctx.input)
 
 
+@app.agent("delegates")
+async def delegates(ctx: Any) -> Any:
+    return await ctx.run_workflow("rests")
+
+
 @app.workflow("fails_beside")
 async def fails_beside(ctx: Any) -> Any:
     """One of two fails, which ends this workflow, and so the other."""

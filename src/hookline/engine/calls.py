@@ -173,7 +173,7 @@ class FlowCalls:
         """Cancel the workflows that an execution runs, since it ends. Tried until it is stored: before its own end is,
         so that a node that dies in between leaves it to who takes over.
         """
-        if caller.kind is not Kind.WORKFLOW or not caller.attempt:
+        if not caller.attempt:
             return
         for tries in itertools.count():
             try:

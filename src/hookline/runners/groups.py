@@ -65,6 +65,7 @@ class Group(ABC):
         self._waiting: deque[Run] = deque()
         self._failures = 0
         self._refill_timer: asyncio.TimerHandle | None = None
+        self._refill_at = 0.0
         self._is_closed = False
         self._manifest: asyncio.Future[Ready] = how.loop.create_future()
         self._emptied = asyncio.Event()
@@ -195,11 +196,13 @@ class Group(ABC):
         """Start what is missing after a pause, or sooner if that was said before. One after failures is kept."""
         if self._is_closed:
             return
+        at = self._loop.time() + seconds
         if self._refill_timer is not None:
-            if self._failures or self._refill_timer.when() <= self._loop.time() + seconds:
+            if self._failures or self._refill_at <= at:
                 return
             self._refill_timer.cancel()
-        self._refill_timer = self._loop.call_later(seconds, self._refill)
+        # Not the timer's own ``when``: uvloop's has none when it is due at once.
+        self._refill_timer, self._refill_at = self._loop.call_later(seconds, self._refill), at
 
     def _refill(self) -> None:
         self._refill_timer = None
