@@ -34,6 +34,15 @@ def test_every_block_is_run_or_says_why_not(block: Block) -> None:
     assert block.language in LANGUAGES[block.kind], f"{block}: {block.kind} takes no {block.language!r}"
 
 
+@pytest.mark.parametrize("block", [block for block in EVERY if block.kind == "file"], ids=str)
+def test_readers_are_told_what_a_file_is_called(block: Block) -> None:
+    """The mark that says so is not shown."""
+    before = "\n".join(source(block.page).splitlines()[max(0, block.line - 16) : block.line - 2])
+    shown = re.sub(r"<!--.*?-->", "", before, flags=re.DOTALL)
+
+    assert re.search(rf"[`/]{re.escape(block.name)}`", shown) or block.text.startswith(f"# {block.name}")
+
+
 @pytest.mark.parametrize("page", sorted({block.page for block in EVERY}))
 def test_answers_follow_commands(page: str) -> None:
     kinds = [block.kind for block in EVERY if block.page == page]
