@@ -136,6 +136,7 @@ def test_a_trouble_that_nobody_was_told_of_ends_untold() -> None:
 
     assert (kinds(change), change.has_recovered) == ([], False)
     assert [alert.told_at for alert in change.alerts] == [None]
+    assert change.is_urgent  # the alert is closed where people see it
 
 
 def test_a_success_that_began_before_the_failure_is_no_recovery() -> None:
