@@ -1,8 +1,7 @@
 """Say which URLs may be targets and which addresses may be dialled (PROMISES P11).
 
 ``parse_target`` reads a URL once, strictly, and everything else uses what it found: no second parser can read the
-same text differently. Spellings that resolvers expand to other addresses (``0x7f.1``, ``2130706433``, ``0177.0.0.1``,
-``127.1``, full-width digits, ideographic dots) are refused here, because ``getaddrinfo`` would accept them.
+same text differently. What a host may be is in ``hosts``.
 
 ``AddressPolicy`` judges the addresses that a name resolved to, by the table below and never by Python's
 ``is_global``, which calls NAT64, 6to4, multicast and two metadata addresses global. The table names what the IANA
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import msgspec
 
 from hookline.core.canonical import type_name
-from hookline.errors import InputError
+from hookline.core.hosts import bad_url, read_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,13 +40,6 @@ _SHAPE: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?:#.*)?"
 )
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
-_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
-# A last label that inet_aton() would read as a number makes the whole host an address (WHATWG URL, "ends in a
-# number checker").
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
-_OCTET: Final = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
-# U+3002, U+FF0E, U+FF61: IDNA takes them for dots, so a check on dots alone would miss them.
-_FOREIGN_DOTS: Final = ("\u3002", "\uff0e", "\uff61")
 
 # Names that clouds answer themselves, whatever address they give.
 _METADATA_NAMES: Final = frozenset(
@@ -91,36 +83,18 @@ def parse_target(url: Any, *, field: str = "url") -> Target:
     Refused: other schemes, user names and passwords, backslashes, white space, control characters, empty or
     non-canonical hosts, IPv6 zones, ports outside 1 to 65535, metadata services by name or literal address.
     """
-    if not isinstance(url, str) or not url:
-        raise _bad(
-            "The URL is empty or not a string.", field, "string", "empty" if url == "" else type_name(url)
-        )
-    if len(url) > _LONGEST_URL:
-        raise _bad(
-            f"The URL is longer than {_LONGEST_URL} characters.",
-            field,
-            f"at most {_LONGEST_URL} characters",
-            f"{len(url)} characters",
-        )
-    if "\\" in url or not _is_visible(url):
-        place = next(index for index, char in enumerate(url, 1) if char in "\\ " or not _is_visible(char))
-        raise _bad(
-            "The URL holds a backslash, white space or a control character.",
-            field,
-            "none of them",
-            f"one as character {place}",
-        )
+    _check_text(url, field)
     match = _SHAPE.fullmatch(url)
     scheme = match["scheme"].lower() if match else ""
     if match is None or scheme not in _DEFAULT_PORTS:
         begins = f"{scheme[:20]}://" if scheme else "no scheme"
-        raise _bad("The URL must begin with http:// or https://.", field, "http:// or https://", begins)
+        raise bad_url("The URL must begin with http:// or https://.", field, "http:// or https://", begins)
     if "@" in match["authority"]:
-        raise _bad("The URL must not hold a user name or password.", field, "no @ before the path", "@")
+        raise bad_url("The URL must not hold a user name or password.", field, "no @ before the path", "@")
     host, port = _split_port(match["authority"], _DEFAULT_PORTS[scheme], field)
-    ascii_host, address = _read_host(host, field)
+    ascii_host, address = read_host(host, field)
     if ascii_host in _METADATA_NAMES or (address is not None and _is_metadata(address)):
-        raise _bad("Cloud metadata services are never a target.", field, "another host", host[:60])
+        raise bad_url("Cloud metadata services are never a target.", field, "another host", host[:60])
     return Target(
         cast("Literal['http', 'https']", scheme),
         f"[{ascii_host}]" if ":" in ascii_host else ascii_host,
@@ -129,6 +103,28 @@ def parse_target(url: Any, *, field: str = "url") -> Target:
         _path(match["rest"]),
         str(address) if address is not None else None,
     )
+
+
+def _check_text(url: Any, field: str) -> None:
+    if not isinstance(url, str) or not url:
+        raise bad_url(
+            "The URL is empty or not a string.", field, "string", "empty" if url == "" else type_name(url)
+        )
+    if len(url) > _LONGEST_URL:
+        raise bad_url(
+            f"The URL is longer than {_LONGEST_URL} characters.",
+            field,
+            f"at most {_LONGEST_URL} characters",
+            f"{len(url)} characters",
+        )
+    if "\\" in url or not _is_visible(url):
+        place = next(index for index, char in enumerate(url, 1) if char in "\\ " or not _is_visible(char))
+        raise bad_url(
+            "The URL holds a backslash, white space or a control character.",
+            field,
+            "none of them",
+            f"one as character {place}",
+        )
 
 
 def _is_visible(url: str) -> bool:
@@ -145,64 +141,8 @@ def _split_port(authority: str, default: int, field: str) -> tuple[str, int]:
         return authority, default
     text = authority[colon + 1 :]
     if _PORT.fullmatch(text) is None or not 1 <= int(text) <= 65535:
-        raise _bad("The port must be a number from 1 to 65535.", field, "1 to 65535", text[:20] or "empty")
+        raise bad_url("The port must be a number from 1 to 65535.", field, "1 to 65535", text[:20] or "empty")
     return authority[:colon], int(text)
-
-
-def _read_host(host: str, field: str) -> tuple[str, Address | None]:
-    if host.startswith("["):
-        return _read_ipv6(host, field)
-    if any(dot in host for dot in _FOREIGN_DOTS):
-        raise _bad("The host name holds a dot that is not the ASCII one.", field, "ASCII dots", host[:60])
-    ascii_host = (host.lower() if host.isascii() else _to_ascii(host, field)).removesuffix(".")
-    labels = ascii_host.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
-        if host.endswith(".") or len(labels) != 4 or not all(_OCTET.fullmatch(label) for label in labels):
-            raise _bad_ipv4(host, field)
-        try:
-            return ascii_host, IPv4Address(ascii_host)
-        except AddressValueError as exc:
-            raise _bad_ipv4(host, field) from exc
-    if len(ascii_host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _bad(
-            "The host is not a valid name.",
-            field,
-            "letters, digits, hyphens and dots",
-            host[:60] or "empty",
-        )
-    return ascii_host, None
-
-
-def _read_ipv6(host: str, field: str) -> tuple[str, IPv6Address]:
-    if "%" in host:
-        raise _bad("An IPv6 address with a zone is not a target.", field, "no zone", host[:60])
-    if not host.endswith("]") or not host.isascii():
-        raise _bad("The IPv6 address is not valid.", field, "IPv6 address in brackets", host[:60])
-    try:
-        address = IPv6Address(host[1:-1])
-    except AddressValueError as exc:
-        raise _bad("The IPv6 address is not valid.", field, "IPv6 address in brackets", host[:60]) from exc
-    return str(address), address
-
-
-def _to_ascii(host: str, field: str) -> str:
-    """Return the punycode form of a name in its one canonical spelling, else InputError.
-
-    A character with a compatibility form (full-width, circled, ligature) turns into another one in whoever parses
-    the name next: that is how ``①②⑦.⓪.⓪.①`` becomes loopback.
-    """
-    lower = unicodedata.normalize("NFC", host.lower())
-    if unicodedata.normalize("NFKC", lower) != lower:
-        raise _bad(
-            "The host name holds characters that have another spelling.", field, "plain ones", host[:60]
-        )
-    labels = []
-    for label in lower.split("."):
-        # ASCII is judged with all other names; beyond it, letters and their marks make up every alphabet.
-        if not all(char.isascii() or unicodedata.category(char)[0] in "LM" for char in label):
-            raise _bad("The host name holds characters that names cannot have.", field, "letters", label[:60])
-        labels.append(label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii"))
-    return ".".join(labels)
 
 
 def _path(rest: str) -> str:
@@ -211,17 +151,6 @@ def _path(rest: str) -> str:
             char if char.isascii() else "".join(f"%{byte:02X}" for byte in char.encode()) for char in rest
         )
     return rest if rest.startswith("/") else "/" + rest
-
-
-def _bad(message: str, field: str, expected: str, received: str) -> InputError:
-    """received: the part that is wrong, never a user name or password."""
-    return InputError(message, code="INVALID_URL", field=field, expected=expected, received=received)
-
-
-def _bad_ipv4(host: str, field: str) -> InputError:
-    return _bad(
-        "An IPv4 address must be four plain decimal numbers.", field, "such as 203.0.113.7", host[:60]
-    )
 
 
 # --- addresses ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from hookline.core.addresses import AddressPolicy, how_to_allow, parse_target
+from hookline.core.hosts import read_host
 from hookline.errors import InputError
 
 PUBLIC = [
@@ -481,3 +482,11 @@ def test_a_policy_shows_how_much_is_allowed() -> None:
     policy = AddressPolicy(["10.0.0.0/8", "192.168.0.0/16", "fd00::/8"])
 
     assert repr(policy) == "AddressPolicy(3 allowed ranges)"
+
+
+@pytest.mark.parametrize("host", ["[::1x", "[::1", "[", "[]", "[::\u0661]", "[::ffff:1.2.3.\u0664]"])
+def test_an_ipv6_host_ends_with_its_bracket_and_is_ascii(host: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_host(host, "url")
+
+    assert caught.value.expected == "IPv6 address in brackets"
