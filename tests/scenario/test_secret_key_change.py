@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookline.ports import Store
+    from hookline.testing.postgres import PostgresServer
 
 OLD, NEW = "the old key of these tests", "the new key of these tests"
 URL = "/api/v1/webhooks"
@@ -190,6 +191,35 @@ def test_the_command_works_while_a_server_runs_with_both_keys(tmp_path: Path) ->
     assert json.loads(said)["rows_resealed"] > 0
     assert (json.loads(again)["rows_resealed"], json.loads(again)["unreadable"]) == (0, 0)
     assert verify(request.body, request.headers, secret)["event"] == "a"
+
+
+@pytest.mark.timeout(300)  # six starts of a node, one after the other
+def test_two_nodes_change_the_key_one_after_another_and_nothing_stops(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """As the page says: at every moment one node is up, each opens what the other sealed, and every event arrives."""
+    rolls = (
+        {"HOOKLINE_SECRET_KEY": OLD, "HOOKLINE_SECRET_KEY_PREVIOUS": NEW},
+        {"HOOKLINE_SECRET_KEY": NEW, "HOOKLINE_SECRET_KEY_PREVIOUS": OLD},
+    )
+    with world(postgres_server.fresh_database(), tmp_path, nodes=2, HOOKLINE_SECRET_KEY=OLD) as one:
+        secrets = {"/0": one.webhook("/0", ["a"])["secret"]}
+        for settings in rolls:
+            for _ in range(2):
+                one.nodes.pop(0).stop()
+                one.add_node(**settings)  # the one that was second is first now
+                path = f"/{len(secrets)}"
+                secrets[path] = one.webhook(path, ["a"])["secret"]  # sealed by the one, opened by the other
+                assert one("POST", "/api/v1/events", {"type": "a", "data": {}}, node=1).status == 202
+                newest = one.inbox.wait("/0", len(secrets) - 1)[-1]
+                assert verify(newest.body, newest.headers, secrets["/0"])["event"] == "a"
+        said = json.loads(_run(one))
+        one("POST", "/api/v1/events", {"type": "a", "data": {"last": True}}, node=1)
+        last = {path: one.inbox.wait(path, len(secrets) - int(path[1:]))[-1] for path in secrets}
+
+    assert said["rows_resealed"] > 0
+    assert said["unreadable"] == 0
+    assert all(verify(one.body, one.headers, secrets[path])["event"] == "a" for path, one in last.items())
 
 
 def _run(one: World, *without: str, code: int = 0, **more: str) -> str:
