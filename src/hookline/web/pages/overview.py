@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hookline.web.visit import Visit
 
 _LATEST: Final = 6
+_TROUBLED: Final = 4
 WINDOWS: Final = ("15m", "1h", "6h", "24h", "7d")
 
 
@@ -21,7 +22,7 @@ async def overview(visit: Visit) -> View:
     stats = await visit.desk.get("/api/v1/stats", window=window)
     executions = await visit.desk.get("/api/v1/executions", limit=_LATEST)
     deliveries = await visit.desk.get("/api/v1/deliveries", limit=_LATEST)
-    troubled = await visit.desk.get("/api/v1/deliveries", limit=5, state="exhausted")
+    troubled = await visit.desk.get("/api/v1/deliveries", limit=_TROUBLED, state="exhausted")
     context = {
         "stats": stats,
         "window": window,
@@ -37,14 +38,15 @@ async def overview(visit: Visit) -> View:
 
 def chart(stats: dict[str, Any]) -> dict[str, Any]:
     """The series as the charts read it: every step of the window has a point; those without traffic are 0, and have no
-    latency.
+    latency. first, step: of the points, in seconds.
     """
     step = stats["step_seconds"]
     first, last = (int(datetime.fromisoformat(stats[name]).timestamp()) for name in ("since", "until"))
     points = {int(datetime.fromisoformat(point["at"]).timestamp()): point for point in stats["series"]}
     times = list(range(first // step * step, last + 1, step))
     return {
-        "times": times,
+        "first": times[0],
+        "step": step,
         "successful": [points.get(at, {}).get("successful", 0) for at in times],
         "failed": [points.get(at, {}).get("failed_attempts", 0) for at in times],
         **{name: [_latency(points.get(at), name) for at in times] for name in ("p50", "p95")},

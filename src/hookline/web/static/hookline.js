@@ -39,12 +39,13 @@
     if (place.looks === looks && place.childElementCount) return;
     place.looks = looks;
     place.replaceChildren();
-    const [times, ...given] = JSON.parse(place.dataset.chart);
+    const [first, step, ...given] = JSON.parse(place.dataset.chart);
+    const times = given[0].map((_, at) => first + at * step);
     const [series, values] = kinds[place.dataset.kind](...given);
     const axis = { stroke: shown("--soft"), grid: { stroke: shown("--line"), width: 1 }, ticks: { show: false } };
     new uPlot({
       width: place.clientWidth, height: place.clientHeight, legend: { show: false }, cursor: { y: false },
-      axes: [{ ...axis, values: moments, space: 60 }, { ...axis, size: 58, values: (_, found) => units[place.dataset.kind](found) }],
+      axes: [{ ...axis, values: moments, space: 60, size: 30 }, { ...axis, size: 58, values: (_, found) => units[place.dataset.kind](found) }],
       scales: { y: { range: (_, low, high) => [0, Math.max(4, (high || 0) * 1.1)] } },
       series: [{}, ...series],
     }, [times, ...values], place);
