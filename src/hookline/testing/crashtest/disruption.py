@@ -92,11 +92,21 @@ class Disruption:
         self.starts.append(time.monotonic())
 
     def _await_share(self, share: float, production: Production, node: NodeProcess) -> None:
-        """Wait until so many events are done, as far as there is anybody to do them."""
+        """Wait until so many events are done, as far as there is anybody to do them: of a role's only node, one that
+        was armed may have killed itself, and its own fault comes later.
+        """
+        done, moved_at = production.done, time.monotonic()
         while not production.has_reached(share) and not production.is_over:
             self._told("")
             _see_alive(node)
+            if production.done != done:
+                done, moved_at = production.done, time.monotonic()
+            elif self._is_any_down() and time.monotonic() - moved_at > _LULL_SECONDS:
+                return
             time.sleep(_POLL_SECONDS)
+
+    def _is_any_down(self) -> bool:
+        return any(node.process is None or node.process.exit_code is not None for node in self._nodes)
 
     def _await_failpoint(self, fault: Fault, node: NodeProcess, production: Production) -> None:
         assert node.process is not None
