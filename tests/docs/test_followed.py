@@ -38,7 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.needs("curl")
+@pytest.mark.needs("curl", "openssl")
 @pytest.mark.parametrize("page", TYPED)
 def test_a_page_works_as_it_is_printed(page: str, shared: NodeProcess, tmp_path: Path) -> None:
     is_own = "app.py" in named(page, "file") or blocks(page, "serve")
