@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -176,7 +176,8 @@ def test_an_opened_embedding_still_judges_what_is_inside() -> None:
     assert policy.check("64:ff9b::8.8.8.8") is None
     assert policy.check("::ffff:8.8.8.8") is None
     assert policy.check("64:ff9b::10.0.0.1") == "private, as 10.0.0.1 inside 64:ff9b::a00:1"
-    assert policy.check("::ffff:127.0.0.1") == "loopback, as 127.0.0.1 inside ::ffff:7f00:1"
+    mapped = ip_address("::ffff:127.0.0.1")  # Python 3.13 spells it in another way than 3.12
+    assert policy.check(str(mapped)) == f"loopback, as 127.0.0.1 inside {mapped}"
     assert both.check("64:ff9b::10.0.0.1") is None
 
 
