@@ -48,6 +48,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "name": "New",
         "recording": {"workflow": [{"where": {}, "what": [{"action": "reload"}]}]},
     },
+    ("POST", "/api/templates"): {"name": "Hello", "script": {"scenes": [{"duration": "{{seconds}}"}]}},
+    ("POST", "/api/render/template"): {"template_id": "tpl_of_nobody"},
     ("PUT", "/api/v1/robots/{robot_id}"): {"name": "Changed"},
     ("POST", "/api/v1/scripts"): {"slug": "new.py", "source": "print()"},
     ("PUT", "/api/v1/scripts/{script_id}"): {"source": "print(1)"},
@@ -152,6 +154,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
     robot = await owner("POST", "/api/v1/robots", BODIES["POST", "/api/v1/robots"])
     source = {"slug": "theirs.py", "source": "print()"}
     script = await owner("POST", "/api/v1/scripts", source)
+    template = await owner("POST", "/api/templates", BODIES["POST", "/api/templates"])
     script_agent = await owner("POST", "/api/v1/script-agents", {"script": script.json["slug"]})
     replay = await owner("POST", "/api/v1/replays", {"since": "2026-01-01T00:00:00Z", "state": "held"})
     quiet = await api.webhook(owner, events=["quiet"])
@@ -174,6 +177,7 @@ async def belongings(api: Api, organization: str) -> dict[str, str]:
         "alert_id": alerts.json["alerts"][0]["id"],
         "robot_id": robot.json["id"],
         "script_id": script.json["id"],
+        "template_id": template.json["template_id"],
         "script_agent_id": script_agent.json["id"],
     }
 

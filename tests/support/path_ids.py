@@ -19,6 +19,7 @@ PREFIXES: Final = {
     "job_id": "",
     "robot_id": "rob_",
     "script_id": "scr_",
+    "template_id": "tpl_",
     "conversation_id": "conv_",
     "name": "file-",
     "alert_id": "alr_",
