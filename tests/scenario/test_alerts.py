@@ -16,6 +16,7 @@ from hookline.core.event_types import OPERATIONAL
 from hookline.engine.manage.organizations import add_member
 from hookline.engine.manage.webhooks import set_status
 from hookline.engine.publish import EventDraft
+from hookline.engine.wards import Wards
 from hookline.model.configuration import Webhook
 from hookline.model.states import AttemptOutcome, DeliveryState, WebhookStatus
 from hookline.ports import AlertFilter, ChangeHealth, DeliveryFilter
@@ -109,7 +110,7 @@ async def test_a_healthy_webhook_leaves_no_trace(store: Store) -> None:
         await bed.until_deliveries(lambda found: all(one.state == "succeeded" for one in found))
 
         assert await health_of(bed, webhook) is None
-        assert bed.node.alerts._wards == {}
+        assert list(bed.node.alerts._wards) == []
 
 
 async def test_the_first_failure_the_end_and_nothing_between_are_told(store: Store) -> None:
@@ -220,7 +221,7 @@ async def test_a_success_that_this_node_has_not_heard_of_keeps_a_webhook(store: 
         await bed.publish()
         await until_ended(bed, 1)
         clock.move_to(clock.now() + timedelta(days=4))
-        wards, bed.node.alerts._wards = bed.node.alerts._wards, {}
+        wards, bed.node.alerts._wards = bed.node.alerts._wards, Wards(store)
         receiver.answer = OK
         await bed.publish()  # as another node would deliver it, which has not yet heard of the failure
         await until_ended(bed, 2)

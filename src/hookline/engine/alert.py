@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ from hookline.core import alerting
 from hookline.core.alerting import Change, Policy
 from hookline.core.lifecycle import FAILING_TOO_LONG
 from hookline.engine.telling import failure_of
+from hookline.engine.wards import Wards
 from hookline.errors import RowError, StorageError
 from hookline.model.health import Cause, Health
 from hookline.model.ids import Key, new_key
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hookline.engine.publish import Outbox
     from hookline.engine.target import Target
     from hookline.engine.telling import Teller
+    from hookline.engine.wards import Ward
     from hookline.model.configuration import Stored, Webhook
     from hookline.model.health import Alert, LastFailure
     from hookline.ports import AlertRecords, Clock, NewEvent
@@ -55,7 +57,6 @@ _OF_THE_RECEIVER: Final = frozenset({"live", "retry"})
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
 _AT_ONCE: Final = 100
-_READ_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,46 +71,6 @@ class News:
 
 
 NO_NEWS: Final = News()
-
-
-@dataclass(slots=True)
-class _Ward:
-    """A webhook that is or was in trouble.
-
-    health: None until it is read.  base: as it was last read or stored.  is_behind: another node stored it since.
-    idle: cleared while it is being read or changed.
-    """
-
-    health: Health | None = None
-    base: Health | None = None
-    is_behind: bool = False
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.idle.set()
-
-    @property
-    def is_dirty(self) -> bool:
-        """It counts more than is stored."""
-        return self.health != self.base
-
-    def put(self, health: Health | None) -> None:
-        """It is as stored; None when that is not known any more."""
-        self.health = self.base = health
-        self.is_behind = False
-
-    def take_in(self, stored: Health) -> None:
-        """Another node stored this meanwhile."""
-        if self.health is None or self.base is None or not self.is_dirty:
-            self.put(stored)
-            return
-        self.health, self.base = alerting.merged(stored, self.base, self.health), stored
-        self.is_behind = False
-
-    def is_open_here(self) -> bool:
-        """It is in trouble as far as this node knows, and all that it knows is stored."""
-        is_watched = self.health is not None and self.health.is_watched
-        return is_watched and not self.is_dirty and self.idle.is_set()
 
 
 class Alerts:
@@ -138,12 +99,12 @@ class Alerts:
         self._clock = clock
         self._disable_after = disable_after
         self.teller = teller
-        self._wards: dict[Key, _Ward] = {}
+        self._wards = Wards(records)
         self._tasks: set[asyncio.Task[None]] = set()
         self._hold: Callable[[Target], Coroutine[Any, Any, None]] | None = None
 
     def __repr__(self) -> str:
-        return f"Alerts(wards={len(self._wards)})"
+        return f"Alerts({self._wards!r})"
 
     def connect(self, outbox: Outbox, hold: Callable[[Target], Coroutine[Any, Any, None]]) -> None:
         """Give it what is built after it. hold: sets aside what waits for a webhook."""
@@ -166,14 +127,14 @@ class Alerts:
         When the store is away it is not at hand: then ``news`` has nothing to say of it.
         """
         try:
-            await self._ready(target.id, target.organization_id)
+            await self._wards.ready(target.id, target.organization_id)
         except StorageError as exc:
             _log.warning("health_unknown", webhook=target.public_id, reason=exc.message)
 
     async def ready_anew(self, target: Target) -> None:
         """``ready`` for an outcome that could not be stored as it was judged. Raises StorageError."""
         await self._directory.refresh()
-        await self._ready(target.id, target.organization_id)
+        await self._wards.ready(target.id, target.organization_id)
 
     def news(
         self,
@@ -203,7 +164,7 @@ class Alerts:
             return only_events  # it is not ready, because the store is away
         change = step(ward.health, target)
         if not change.is_urgent:
-            self._count(target.id, ward, change)
+            self._wards.count(target.id, ward, change)
             return only_events
         if change.disable == FAILING_TOO_LONG:
             self._spawn(self._disable_unless_delivered(target, step, ward.health))
@@ -281,7 +242,7 @@ class Alerts:
 
     async def deleted(self, webhook_id: Key) -> None:
         """A webhook is no more: its alerts close. Raises StorageError."""
-        self._wards.pop(webhook_id, None)
+        self._wards.forget(webhook_id)
         health = (await self._records.health([webhook_id])).get(webhook_id)
         if health is None or not health.is_watched:
             return
@@ -310,30 +271,13 @@ class Alerts:
 
     async def look(self) -> None:
         """Take in what other nodes stored, store what was counted, tell what is due. Raises StorageError."""
-        await self._take_in()
+        await self._wards.take_in()
         await self._directory.refresh()  # afterwards: a webhook is disabled together with its health
         known = list(self._wards)
         for begin in range(0, len(known), _AT_ONCE):
             # Together, so that what they write shares commits.
             await asyncio.gather(*[self._look_at(id_) for id_ in known[begin : begin + _AT_ONCE]])
             await asyncio.sleep(0)
-
-    async def _take_in(self) -> None:
-        """Read the health of webhooks that other nodes changed."""
-        versions = await self._records.watched()
-        changed = [id_ for id_, version in versions.items() if self._is_behind(id_, version)]
-        ended = [id_ for id_, ward in self._wards.items() if id_ not in versions and ward.is_open_here()]
-        for begin in range(0, len(changed) + len(ended), _READ_AT_ONCE):
-            found = await self._records.health([*changed, *ended][begin : begin + _READ_AT_ONCE])
-            for id_, health in found.items():
-                ward = self._wards.setdefault(id_, _Ward())
-                if ward.idle.is_set() and self._is_behind(id_, health.version):
-                    ward.take_in(health)
-            await asyncio.sleep(0)
-
-    def _is_behind(self, webhook_id: Key, version: int) -> bool:
-        ward = self._wards.get(webhook_id)
-        return ward is None or ward.health is None or ward.health.version < version
 
     async def _look_at(self, webhook_id: Key) -> None:
         ward = self._wards.get(webhook_id)
@@ -348,7 +292,7 @@ class Alerts:
         elif ward.is_dirty or alerting.told(health, now).is_urgent:
             await self._apply(target, lambda health, _: _counted(alerting.told(health, now)))
         elif not health.is_watched:
-            self._wards.pop(webhook_id, None)
+            self._wards.forget(webhook_id)
 
     async def _target(self, organization_id: Key, webhook_id: Key) -> Target | None:
         await self._directory.load(organization_id)
@@ -362,11 +306,11 @@ class Alerts:
             now = self._directory.known_target(target.organization_id, target.id)
             if now is None:
                 return
-            ward = await self._ready(target.id, target.organization_id)
+            ward = await self._wards.ready(target.id, target.organization_id)
             assert ward.health is not None
             change = step(ward.health, now)
             if not change.is_urgent:
-                self._count(target.id, ward, change)
+                self._wards.count(target.id, ward, change)
                 return
             write, done = self._begin(ward, now, change, self._clock.now())
             if await self._committer.commit(write, after=done) is True:
@@ -399,33 +343,7 @@ class Alerts:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    async def _ready(self, webhook_id: Key, organization_id: Key) -> _Ward:
-        """A ward whose health is known and which nobody changes. Raises StorageError."""
-        while True:
-            ward = self._wards.setdefault(webhook_id, _Ward())
-            if not ward.idle.is_set():
-                await ward.idle.wait()
-            elif ward.health is None or ward.is_behind:
-                await self._read(ward, webhook_id, organization_id)
-            else:
-                return ward
-
-    async def _read(self, ward: _Ward, webhook_id: Key, organization_id: Key) -> None:
-        ward.idle.clear()
-        try:
-            found = await self._records.health([webhook_id])
-            blank = Health(webhook_id=webhook_id, organization_id=organization_id)
-            ward.take_in(found.get(webhook_id, blank))
-        finally:
-            ward.idle.set()
-
-    def _count(self, webhook_id: Key, ward: _Ward, change: Change) -> None:
-        """Keep what is only counted in memory until the next look."""
-        ward.health = change.health
-        if not change.health.is_watched and not ward.is_dirty:
-            self._wards.pop(webhook_id, None)
-
-    def _begin(self, ward: _Ward, target: Target, change: Change, at: datetime) -> tuple[ChangeHealth, Done]:
+    def _begin(self, ward: Ward, target: Target, change: Change, at: datetime) -> tuple[ChangeHealth, Done]:
         """The write of a change, and what to do with its result. Until then nobody else changes this health."""
         before = ward.health
         assert before is not None
