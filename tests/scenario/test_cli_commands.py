@@ -206,3 +206,27 @@ def test_doctor_finds_the_server(hookline: Hookline) -> None:
     assert findings["server"]["level"] == "ok"
     assert "ready on" in findings["server"]["found"]
     assert findings["fsync"]["level"] in {"ok", "warn"}
+
+
+def test_a_mistyped_event_is_doubted_and_an_own_one_is_not(hookline: Hookline) -> None:
+    """Any type may be published, so it is a question and no error."""
+    url = "http://127.0.0.1:9/x"
+    asked = hookline("webhooks", "create", url, "-e", "workflow.executon.completed", "-e", "workflw.*")
+    quiet = hookline("webhooks", "create", url, "-e", "workflow.*", "-e", "order.paid", "-e", "*")
+
+    assert "did you mean workflow.execution.completed?" in asked
+    assert "'workflw.*'; did you mean workflow.*?" in asked
+    assert "did you mean" not in quiet
+
+
+def test_explain_says_what_shows_the_id_of_something_else(hookline: Hookline) -> None:
+    said = hookline("explain", f"dlv_{'0' * 8}-0000-7000-8000-{'0' * 12}", code=1)
+
+    assert "hookline deliveries show dlv_" in said
+
+
+def test_a_trigger_of_nothing_names_what_there_is(hookline: Hookline) -> None:
+    said = hookline("triggers", "create", "workflow", "ordres", "--auth", "none", code=1)
+
+    assert "Loaded: " in said
+    assert "orders" in said

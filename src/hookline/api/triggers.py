@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
+from hookline.api.automations import not_loaded
 from hookline.api.identity import Caller
 from hookline.api.reply import (
     AtPage,
@@ -90,8 +91,9 @@ async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response
     kind = Kind(body.automation.kind)
     found = await site.services.find_automation(caller.organization_id, kind, body.automation.id)
     if found is None:
+        missing = await not_loaded(site, caller, kind)
         raise InputError(
-            f"There is no {kind} of this id here.",
+            missing.message,
             code="AUTOMATION_UNKNOWN",
             field="automation.id",
             expected=f"id of a {kind}",

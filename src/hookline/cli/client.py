@@ -27,7 +27,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8700"
 
 _NEXT_STEP: Final = {
     401: "set HOOKLINE_API_KEY to a key of this server: the first `hookline serve` printed one. Lost it? Stop the "
-    "server; `hookline keys create NAME --scope admin` then makes another in its database file",
+    "server; in the folder of its database `env -u HOOKLINE_URL hookline keys create NAME --scope admin` makes another",
     403: "this key lacks the scope; `hookline keys create --scope …` makes another",
     429: "wait a moment and try again",
     503: "the server cannot reach its database; `hookline doctor` says what to mend",

@@ -22,6 +22,8 @@ _STYLES = {"ok": "green", "note": "cyan", "warn": "yellow", "fail": "bold red"}
 def doctor(*, database: str | None = None, json: Json = False) -> int:
     """Check database, durability, clock, addresses, limits and what runs user code; say what to mend.
 
+    It looks at the settings of its own environment and folder: give it those that the server has.
+
     Exit code 1 when something will not work. It starts nothing and changes nothing; the disk is measured with
     a temporary file beside the database.
 

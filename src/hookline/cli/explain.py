@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from hookline.cli import show
-from hookline.cli.client import AnswerError, Client, segment
+from hookline.cli.client import AnswerError, Client, CommandError, segment
 from hookline.cli.options import Json
+
+_OTHERS: Final = {
+    "dlv": "deliveries",
+    "wh": "webhooks",
+    "trg": "triggers",
+    "req": "requests",
+    "conv": "conversations",
+}
+"""What else people have the id of at hand, and the command that shows it."""
 
 
 def explain(id: str, /, *, json: Json = False) -> None:
@@ -25,7 +34,15 @@ def explain(id: str, /, *, json: Json = False) -> None:
         An event's id, also one of your own, or an execution's.
     """
     client = Client.from_environment()
-    story = _of_execution(client, id) if id.startswith("exec_") else _of_event(client, id)
+    try:
+        story = _of_execution(client, id) if id.startswith("exec_") else _of_event(client, id)
+    except AnswerError as error:
+        word = _OTHERS.get(id.partition("_")[0])
+        if error.status != 404 or word is None:
+            raise
+        raise CommandError(
+            f"explain takes the id of an event or an execution; `hookline {word} show {id}` shows this one"
+        ) from error
     if json:
         show.as_json(story)
         return

@@ -27,14 +27,14 @@ def create(
     """Create a key and print it, once.
 
     `admin` includes all others, `write` includes `read` and `trigger`. When no server runs, the SQLite file is
-    opened itself: that is how a lost admin key is replaced.
+    opened itself: that is how a lost admin key is replaced, in the folder of the database and without `HOOKLINE_URL`.
 
     For example:
 
     ```
     hookline keys create billing-service
     hookline keys create dashboard --scope read
-    hookline keys create rescue --scope admin       # with the server stopped
+    env -u HOOKLINE_URL hookline keys create rescue --scope admin   # with the server stopped
     hookline keys create ci --scope trigger --expires-at 2030-01-01T00:00:00Z
     ```
 

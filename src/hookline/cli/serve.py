@@ -96,4 +96,10 @@ def announce(settings: Settings, running: Running) -> None:
             "  It is shown once. Keep it, and let the other commands use it:",
             f"  export HOOKLINE_URL={running.url} HOOKLINE_API_KEY={running.admin_key}",
         ]
+    else:
+        lines += [
+            "",
+            "  Other commands need a key; the first start printed one:",
+            f"  export HOOKLINE_URL={running.url} HOOKLINE_API_KEY=…",
+        ]
     print("\n".join(lines), file=sys.stdout, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -108,7 +110,11 @@ def create(
         body["dialect"] = dialect
     if bearer is not None:
         body["authentication"] = {"type": "bearer", "token": bearer}
-    _one(Client.from_environment().post("/api/v1/webhooks", body | read_fields(set)), json=json)
+    client = Client.from_environment()
+    made = client.post("/api/v1/webhooks", body | read_fields(set))
+    _one(made, json=json)
+    if not json:
+        _doubt(client, made["events"])
 
 
 @app.command(name="show")
@@ -358,6 +364,19 @@ def _host(url: str) -> str:
     from urllib.parse import urlsplit
 
     return urlsplit(url).hostname or url
+
+
+def _doubt(client: Client, patterns: list[str]) -> None:
+    """Say which patterns look like a built-in event's and fit none: they are valid, since any type may be published."""
+    types = [each["type"] for each in client.get("/api/v1/event-types")["event_types"]]
+    families = {type_.partition(".")[0] for type_ in types}
+    for pattern in patterns:
+        family = pattern.partition(".")[0].rstrip("*")
+        is_meant = family in families or get_close_matches(family, families, cutoff=0.8)
+        if is_meant and not any(fnmatchcase(type_, pattern) for type_ in types):
+            near = get_close_matches(pattern, [*types, *(f"{known}.*" for known in families)], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            show.line(f"No event that Hookline makes fits {pattern!r}{hint}", "yellow")
 
 
 def _one(webhook: dict[str, Any], *, json: bool) -> None:

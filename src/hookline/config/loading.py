@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from contextlib import suppress
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,7 +92,7 @@ def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping
         return SettingError(f"{origins.get(name, name)}: there is no such setting{hint}", field=name)
     expected, received = expected_of(name), _shown(name, values[name])
     return SettingError(
-        f"{origins[name]} must be {expected}, got {received}",
+        f"{origins[name]} must be {expected}, got {received}{_meant(values[name])}",
         field=name,
         expected=expected,
         received=received,
@@ -110,7 +112,18 @@ def _shown(name: str, value: object) -> str:
         return "nothing" if not value else f"a secret of {len(str(value))} characters"
     if name in {"database", "database_direct"} and "@" in str(value):
         return "a URL that cannot be read" if "://" not in str(value) else _without_password(str(value))
-    return repr(value)
+    return repr(", ".join(map(str, value)) if isinstance(value, tuple | list) else value)
+
+
+def _meant(value: object) -> str:
+    """Say which network an address with a prefix length is in: ``127.0.0.1/8`` is none."""
+    texts = value.split(",") if isinstance(value, str) else value if isinstance(value, tuple | list) else ()
+    for text in texts:
+        with suppress(ValueError):
+            network = ip_network(str(text).strip(), strict=False)
+            if "/" in str(text) and str(network) != str(text).strip():
+                return f"; did you mean {network}?"
+    return ""
 
 
 def _without_password(url: str) -> str:
