@@ -6,8 +6,9 @@ audits what is installed (``scripts/audit.py``), lints, checks formatting, types
 that the tests of the rules take every branch of them, and runs all tests. The last line is pytest's
 summary; the exit code is 0 only if everything passed.
 
-    python3 scripts/check.py            # everything
-    python3 scripts/check.py --fast     # without the tests marked slow
+    python3 scripts/check.py            # everything but kill loops and loads
+    python3 scripts/check.py --long     # everything
+    python3 scripts/check.py --fast     # without the tests marked slow, too
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
+    parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow, too")
+    parser.add_argument("--long", action="store_true", help="run kill loops and loads, too")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 -- this file is run by whatever python3 is there
         print(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}", file=sys.stderr)
@@ -70,9 +72,10 @@ def main() -> int:
         failed.append("audit")
     if failed:
         print(f"failed before the tests: {', '.join(failed)}", flush=True)
-    selection = ["-m", "not slow"] if arguments.fast else []
+    left_out = ["slow"] * arguments.fast + ["long"] * (not arguments.long)
+    selection = ["-m", " and ".join(f"not {mark}" for mark in left_out)] if left_out else []
     # Two processes: the tests wait more than they compute, and more would upset those that measure time.
-    tests = subprocess.run([BIN / "pytest", "-n", "2", *selection], cwd=ROOT, check=False)
+    tests = subprocess.run([BIN / "pytest", "-n", "2", "--dist", "worksteal", *selection], cwd=ROOT, check=False)
     if tests.returncode == 1:
         # Some tests measure time, and their neighbours share the cores: what failed is run once more, alone.
         print("what failed is run once more, one test at a time", flush=True)

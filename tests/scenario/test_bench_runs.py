@@ -35,6 +35,9 @@ def ignore(words: str, is_step: bool) -> None:
     """Progress that nobody looks at."""
 
 
+SHORT = ("deliver", "executions", "trigger-only")
+"""Run each time; the others are loads of the same making."""
+
 TINY = Sizes(events=200, seconds=0.3, runs=1, waiting=2000, webhooks=30, fair=20)
 
 
@@ -46,7 +49,10 @@ def test_it_prints_one_object_with_the_keys_of_the_contract(capsys: CaptureFixtu
     assert list(json.loads(line)) == KEYS
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario",
+    [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in SCENARIOS],
+)
 def test_every_scenario_delivers_all_of_its_load(scenario: str) -> None:
     figures = run_scenario(scenario, database=None, sizes=TINY, told=ignore)
 

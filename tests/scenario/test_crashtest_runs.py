@@ -67,7 +67,9 @@ BROKEN_ENGINES: list[tuple[str, Callable[[Outcome], int]]] = [
 ]
 
 
-@pytest.mark.parametrize("database", [None, "postgres"], ids=["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    "database", [None, pytest.param("postgres", marks=pytest.mark.long)], ids=["sqlite", "postgresql"]
+)
 @pytest.mark.parametrize(("mode", "caught"), BROKEN_ENGINES, ids=[mode for mode, _ in BROKEN_ENGINES])
 def test_a_broken_engine_is_caught(mode: str, caught: Callable[[Outcome], int], database: str | None) -> None:
     """PROMISES section 4, point 7."""

@@ -21,6 +21,7 @@ def ran(**order: Any) -> Outcome:
     return run(Order(database="postgres", **order), told=lambda *_: None)
 
 
+@pytest.mark.long
 def test_rolling_restarts_under_load_lose_nothing_repeat_nothing_and_are_not_noticed() -> None:
     """Issue 6, point 5: clients behind a producer that tries again see at most a refused connection or a 503."""
     outcome = ran(kills=2, events=200, seed=21, nodes=2, fault_kinds=("restart",))
@@ -31,6 +32,7 @@ def test_rolling_restarts_under_load_lose_nothing_repeat_nothing_and_are_not_not
     assert outcome.rude == []
 
 
+@pytest.mark.long
 def test_nodes_of_one_role_each_restart_and_die_and_nothing_is_lost() -> None:
     """Issue 6, point 5: receive, execute and deliver on nodes of their own."""
     outcome = ran(kills=3, events=200, seed=22, is_split=True, fault_kinds=("kill", "restart"))
@@ -39,6 +41,7 @@ def test_nodes_of_one_role_each_restart_and_die_and_nothing_is_lost() -> None:
     assert outcome.nodes == 3
 
 
+@pytest.mark.long
 def test_nodes_live_through_a_database_that_is_away_and_a_sleep_past_the_lease() -> None:
     """Issue 6, point 5: PostgreSQL stopped for longer than a lease, at once and anew, and a node that slept."""
     outcome = ran(

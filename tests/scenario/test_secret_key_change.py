@@ -194,6 +194,7 @@ def test_the_command_works_while_a_server_runs_with_both_keys(tmp_path: Path) ->
 
 
 @pytest.mark.timeout(300)  # six starts of a node, one after the other
+@pytest.mark.long
 def test_two_nodes_change_the_key_one_after_another_and_nothing_stops(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
