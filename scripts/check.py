@@ -74,8 +74,10 @@ def main() -> int:
         print(f"failed before the tests: {', '.join(failed)}", flush=True)
     left_out = ["slow"] * arguments.fast + ["long"] * (not arguments.long)
     selection = ["-m", " and ".join(f"not {mark}" for mark in left_out)] if left_out else []
-    # Two processes: the tests wait more than they compute, and more would upset those that measure time.
-    tests = subprocess.run([BIN / "pytest", "-n", "2", "--dist", "worksteal", *selection], cwd=ROOT, check=False)
+    # Tests wait as much as they compute, so one process more than two cores have; more would upset those that
+    # measure time.
+    workers = ["-n", "3", "--dist", "worksteal", "--durations", "25"]
+    tests = subprocess.run([BIN / "pytest", *workers, *selection], cwd=ROOT, check=False)
     if tests.returncode == 1:
         # Some tests measure time, and their neighbours share the cores: what failed is run once more, alone.
         print("what failed is run once more, one test at a time", flush=True)
