@@ -16,7 +16,6 @@ NOT_OURS = {
     "PB-14": "PhantomBuster's own words for states; executions have ours",
     "MX-8": "Maxun's cookie-session routes; the management API takes their place",
     "MX-13": "Maxun's own REST API; robots run by ours",
-    "PF-10": "PhantomFlow's stored movies with variables; a job brings its whole movie",
 }
 """Known of the real products and not promised by their documents."""
 NUMBER = re.compile(r"\b(PB|MX|PF|AF)-(X?\d+)(?:(?: to |…)(?:(?:PB|MX|PF|AF)-)?(\d+))?")

@@ -117,7 +117,7 @@ def is_explained(text: bytes, path: str) -> bool:
     try:
         found = json.loads(text)
         error = found["error"]
-        if path.startswith(("/api/jobs", "/api/render")):
+        if path.startswith(("/api/jobs", "/api/render", "/api/templates")):
             return set(found) == {"error"} and {"code", "message"} <= set(error) <= {
                 "code",
                 "message",

@@ -86,7 +86,7 @@ def test_the_doctor_says_whether_the_extra_is_missing(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     if not has_extra:
-        monkeypatch.setattr("hookline.cli.checkup.find_spec", lambda _: None)
+        monkeypatch.setattr("hookline.cli.checkup_parts.find_spec", lambda _: None)
 
     found = {finding.subject: finding for finding in examine(load_settings(environ={}))}["tracing"]
 
