@@ -108,44 +108,39 @@ class Server:
 
     async def _start_node(self, store: Store, vault: Vault, listening: socket.socket) -> Running:
         settings = self._settings
-        port = listening.getsockname()[1]
-        url = settings.public_url or f"http://{_shown_host(settings.host)}:{port}"
+        url = settings.public_url or _local_url(settings.host, listening.getsockname()[1])
         policy = AddressPolicy(settings.allow_networks)
+        node = self.node = await self._node(store, vault, policy, url)
+        await node.start()
+        told = _told(settings, url)
+        application = Dashboard(build_application(node, told, policy), node, told)
+        door = application if "receive" in settings.roles else HealthOnly(application)
+        self._http = HttpServer(door, sock=listening)
+        await self._http.start()
+        calm_collector()
+        admin_key = await first_admin_key(store, clock=self._clock)
+        self.running = Running(url=url, epoch=node.epoch, admin_key=admin_key)
+        return self.running
+
+    async def _node(self, store: Store, vault: Vault, policy: AddressPolicy, url: str) -> Node:
+        """The node, not started yet."""
+        settings = self._settings
         self._tracer = open_tracer(os.environ)
         blobs = open_blobs(settings, store)
         if settings.blobs is not None:
             await blobs.open()
         sender = HttpSender(policy, proxy=egress_proxy(settings))
-        node = self.node = Node(
+        host = RunnerHost(
+            RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough), model_access(settings)
+        )
+        node = Node(
             name=f"{socket.gethostname()}:{os.getpid()}",
             store=store,
-            runner=KindRunner(
-                RunnerHost(
-                    RunnerSettings(app=settings.app, env_passthrough=settings.env_passthrough),
-                    model_access(settings),
-                ),
-                data_runners(settings, sender),
-            ),
+            runner=KindRunner(host, data_runners(settings, sender)),
             sender=sender,
             vault=vault,
             clock=self._clock,
-            limits=Limits(
-                max_in_flight=settings.max_in_flight_total,
-                max_executions=settings.max_executions,
-                max_executions_per_organization=settings.max_executions_per_organization,
-                unsafe_scripts=settings.unsafe_scripts,
-                max_run_seconds=settings.max_run_seconds,
-                retry_time_scale=settings.retry_time_scale,
-                grace_seconds=settings.grace_seconds,
-                lease_seconds=settings.lease_seconds,
-                retention_days=settings.retention_days,
-                held_retention_days=settings.held_retention_days,
-                conversation_idle_seconds=settings.conversation_idle_seconds,
-                disable_after_days=settings.disable_after_days,
-                payload_retention_days=settings.payload_retention_days or settings.retention_days,
-                retention_max_bytes=settings.retention_max_bytes,
-                log_attempts=LoggedAttempts(settings.log_attempts),
-            ),
+            limits=_limits(settings),
             roles=settings.roles,
             public_url=url,
             blobs=blobs,
@@ -155,25 +150,7 @@ class Server:
         broker = open_broker(settings)
         if broker is not None:
             node.take_from(broker)
-        await node.start()
-        told = ApiSettings(
-            version=__version__,
-            public_url=url,
-            admin_key=plain(settings.admin_key),
-            source_ips=tuple(str(address) for address in settings.source_ips),
-            retry_time_scale=settings.retry_time_scale,
-            max_body_bytes=settings.max_body_bytes,
-            trusted_proxies=settings.trusted_proxies,
-            upkeep=_upkeep(settings),
-        )
-        application = Dashboard(build_application(node, told, policy), node, told)
-        door = application if "receive" in settings.roles else HealthOnly(application)
-        self._http = HttpServer(door, sock=listening)
-        await self._http.start()
-        calm_collector()
-        admin_key = await first_admin_key(store, clock=self._clock)
-        self.running = Running(url=url, epoch=node.epoch, admin_key=admin_key)
-        return self.running
+        return node
 
     async def stop(self) -> None:
         """Stop accepting, finish or give back what is under way, close. Loses nothing, repeats nothing."""
@@ -283,10 +260,46 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _shown_host(host: str) -> str:
+def _local_url(host: str, port: int) -> str:
+    """The address callers on this machine reach it by."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _limits(settings: Settings) -> Limits:
+    """How much the node takes on."""
+    return Limits(
+        max_in_flight=settings.max_in_flight_total,
+        max_executions=settings.max_executions,
+        max_executions_per_organization=settings.max_executions_per_organization,
+        unsafe_scripts=settings.unsafe_scripts,
+        max_run_seconds=settings.max_run_seconds,
+        retry_time_scale=settings.retry_time_scale,
+        grace_seconds=settings.grace_seconds,
+        lease_seconds=settings.lease_seconds,
+        retention_days=settings.retention_days,
+        held_retention_days=settings.held_retention_days,
+        conversation_idle_seconds=settings.conversation_idle_seconds,
+        disable_after_days=settings.disable_after_days,
+        payload_retention_days=settings.payload_retention_days or settings.retention_days,
+        retention_max_bytes=settings.retention_max_bytes,
+        log_attempts=LoggedAttempts(settings.log_attempts),
+    )
+
+
+def _told(settings: Settings, url: str) -> ApiSettings:
+    """What the API tells of the settings, or needs of them."""
+    return ApiSettings(
+        version=__version__,
+        public_url=url,
+        admin_key=plain(settings.admin_key),
+        source_ips=tuple(str(address) for address in settings.source_ips),
+        retry_time_scale=settings.retry_time_scale,
+        max_body_bytes=settings.max_body_bytes,
+        trusted_proxies=settings.trusted_proxies,
+        upkeep=_upkeep(settings),
+    )
 
 
 def _upkeep(settings: Settings) -> Upkeep:
