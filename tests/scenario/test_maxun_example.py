@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pages import follow, json_values
+from programs import chromium
 from world import until
 
-from hookline.runners.robot.checks import find_chromium
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ COMMAND = re.compile(r"^<!-- run: (\w+) -->\n```sh\n(.*?)^```", re.MULTILINE | r
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Any]:
-    if find_chromium(None) is None:
-        (pytest.fail if os.geteuid() == 0 else pytest.skip)("robots need Chromium: apt-get install chromium")
+    chromium()
     server = runpy.run_path(str(EXAMPLE / "shop.py"))["Shop"](0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server

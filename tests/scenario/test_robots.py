@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from bucket import bucket, objects
+from programs import chromium
 from robot_site import Site, robot_site
 from world import call, terminal_events, until, world
 
-from hookline.runners.robot.checks import find_chromium
 from hookline.runners.robot.processes import processes
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    if find_chromium(None) is None:
-        (pytest.fail if os.geteuid() == 0 else pytest.skip)("robots need Chromium: apt-get install chromium")
+    chromium()
     with robot_site() as found:
         yield found
 

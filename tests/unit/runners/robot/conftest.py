@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from programs import chromium
 from robot_site import Site, robot_site
 
-from hookline.runners.robot.checks import find_chromium
 from hookline.runners.robot.host import RobotRunner, RobotSettings
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    if find_chromium(None) is None:
-        # Where checks may install it, they do; then its absence is a fault.
-        (pytest.fail if os.geteuid() == 0 else pytest.skip)("robots need Chromium: apt-get install chromium")
+    chromium()
     with robot_site() as found:
         yield found
 
