@@ -40,7 +40,7 @@ from hookline.model.events import Event
 from hookline.model.executions import Execution, Failure, JournalEntry, LogLine
 from hookline.model.ids import Key, public
 from hookline.model.states import ExecutionStatus, Kind
-from hookline.ports import Archive, DeliveryFilter, ExecutionFilter
+from hookline.ports import DeliveryArchive, DeliveryFilter, ExecutionArchive, ExecutionFilter
 
 router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 
@@ -194,14 +194,14 @@ async def resume(
     return reply(answer, 202)
 
 
-async def _waits(store: Archive, execution: Execution) -> dict[str, list[str]]:
+async def _waits(store: ExecutionArchive, execution: Execution) -> dict[str, list[str]]:
     """What a waiting execution waits for; nothing for any other."""
     if execution.status is not ExecutionStatus.WAITING:
         return {}
     return {"waits_for": await _open_waits(store, execution.id)}
 
 
-async def _open_waits(store: Archive, id: Key) -> list[str]:
+async def _open_waits(store: ExecutionArchive, id: Key) -> list[str]:
     """Return the names whose answers an execution waits for."""
     return [entry.name for entry in await store.journal(id) if entry.op == "wait" and entry.value is None]
 
@@ -296,7 +296,7 @@ def _done_moment(entry: JournalEntry) -> dict[str, Any]:
     return _moment(entry.started_at, entry.op, name=entry.name, duration_ms=entry.duration_ms, **more)
 
 
-async def _sent_moments(store: Archive, organization_id: Key, event: Event) -> list[dict[str, Any]]:
+async def _sent_moments(store: DeliveryArchive, organization_id: Key, event: Event) -> list[dict[str, Any]]:
     """What an event owed and what was tried for it."""
     moments: list[dict[str, Any]] = []
     wanted = DeliveryFilter(event_key=event.key)

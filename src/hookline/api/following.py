@@ -19,7 +19,7 @@ from hookline.api.executions import Found, log_view
 from hookline.api.reply import AtSite
 from hookline.model.events import Event
 from hookline.model.executions import Execution, LogLine
-from hookline.ports import Archive
+from hookline.ports import ExecutionArchive
 
 router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 
@@ -70,7 +70,7 @@ async def follow_logs(
 
 
 async def new_lines(
-    store: Archive, execution: Execution, *, after: int
+    store: ExecutionArchive, execution: Execution, *, after: int
 ) -> AsyncIterator[LogLine | Execution | None]:
     """Every line above a position as it comes and, once no more can come, the execution as it ended.
 

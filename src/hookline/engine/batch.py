@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hookline.engine.target import Target
     from hookline.model.events import Event
     from hookline.model.ids import Key
-    from hookline.ports import Archive, Clock
+    from hookline.ports import Clock, Pending
 
 _log = structlog.get_logger("hookline.batch")
 
@@ -69,7 +69,7 @@ class Batcher:
         self,
         *,
         committer: Committer,
-        archive: Archive,
+        archive: Pending,
         directory: Directory,
         deliverer: Deliverer,
         lease: Lease,

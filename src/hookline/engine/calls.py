@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Automation, Execution, JournalEntry
     from hookline.model.ids import Key
     from hookline.model.integrations import Flow, Integration
-    from hookline.ports import Archive, Clock
+    from hookline.ports import Clock, ExecutionArchive
 
 _ONCE_TIME: Final = timedelta(days=1)
 _JSON: Final = "application/json"
@@ -69,7 +69,7 @@ class FlowCalls:
         *,
         contexts: Contexts,
         directory: Directory,
-        archive: Archive,
+        archive: ExecutionArchive,
         clock: Clock,
         automation: Callable[[Kind, str], Automation | None],
         start: Callable[..., Awaitable[Execution | Repeat]],

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.model.ids import Key
     from hookline.model.states import Lane
-    from hookline.ports import Archive, Clock, Owed
+    from hookline.ports import Clock, Owed, Pending
 
 _log = structlog.get_logger("hookline.claim")
 
@@ -45,7 +45,7 @@ class Claimer:
         self,
         *,
         committer: Committer,
-        archive: Archive,
+        archive: Pending,
         directory: Directory,
         lanes: Lanes,
         lease: Lease,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.model.executions import Execution
     from hookline.model.states import Kind
-    from hookline.ports import Archive, Clock, Epoch
+    from hookline.ports import Clock, Epoch, Pending
 
 _log = structlog.get_logger("hookline.claim")
 
@@ -42,7 +42,7 @@ class RunClaimer:
         self,
         *,
         committer: Committer,
-        archive: Archive,
+        archive: Pending,
         lease: Lease,
         clock: Clock,
         room: Callable[[], int],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.model.executions import Execution
     from hookline.model.ids import Key
-    from hookline.ports import Archive, Clock
+    from hookline.ports import Clock, ExecutionArchive
 
 _log = structlog.get_logger("hookline.endings")
 
@@ -88,7 +88,9 @@ class _Expected:
 class Endings:
     """One per node."""
 
-    def __init__(self, *, archive: Archive, committer: Committer, lease: Lease, clock: Clock) -> None:
+    def __init__(
+        self, *, archive: ExecutionArchive, committer: Committer, lease: Lease, clock: Clock
+    ) -> None:
         self._archive = archive
         self._committer = committer
         self._lease = lease

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hookline.model.states import Kind
-    from hookline.ports import Archive
+    from hookline.ports import ExecutionArchive
 
 _REMEMBERED: Final = 50
 _UNKNOWN_MS: Final = 1_000
@@ -23,7 +23,7 @@ _UNKNOWN_MS: Final = 1_000
 class RunTimes:
     """The latest accepted → completed times of each automation, in memory after the first question."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ExecutionArchive) -> None:
         self._archive = archive
         self._times: dict[tuple[Kind, str], deque[int]] = {}
         self._medians: dict[tuple[Kind, str], int] = {}

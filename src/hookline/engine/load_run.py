@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hookline.engine.run_limits import RunLimits
     from hookline.engine.tracing import Tracing
     from hookline.model.executions import Execution
-    from hookline.ports import Archive
+    from hookline.ports import ExecutionArchive
 
 
 class RunLoader:
@@ -23,7 +23,7 @@ class RunLoader:
     def __init__(
         self,
         *,
-        archive: Archive,
+        archive: ExecutionArchive,
         catalogue: Catalogue,
         definitions: Definitions,
         run_limits: RunLimits,

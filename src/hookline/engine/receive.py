@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
-    from hookline.ports import Archive, Clock, Onces
+    from hookline.ports import Clock, ExecutionArchive, Onces
 
 
 _NO_TURN: Final = Turn()
@@ -81,7 +81,7 @@ class Receiver:
         catalogue: Catalogue,
         executor: Executor,
         committer: Committer,
-        archive: Archive,
+        archive: ExecutionArchive,
         onces: Onces,
         lease: Lease,
         clock: Clock,

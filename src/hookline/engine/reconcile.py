@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hookline.engine.execute import Executor
     from hookline.engine.lease import Lease
     from hookline.model.ids import Key
-    from hookline.ports import Archive
+    from hookline.ports import Pending
 
 _log = structlog.get_logger("hookline.reconcile")
 
@@ -31,7 +31,7 @@ class Reconciler:
     def __init__(
         self,
         *,
-        archive: Archive,
+        archive: Pending,
         committer: Committer,
         deliverer: Deliverer,
         executor: Executor,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hookline.engine.run import Run
     from hookline.engine.tracing import Tracing
     from hookline.model.executions import Facts
-    from hookline.ports import Archive, Clock, Epoch
+    from hookline.ports import Clock, ConversationArchive, Epoch
     from hookline.ports.runner import Outcome
 
 _LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -86,7 +86,7 @@ class Recorder:
         self,
         *,
         committer: Committer,
-        archive: Archive,
+        archive: ConversationArchive,
         outbox: Outbox,
         endings: Endings,
         artifacts: ArtifactKeeper,

@@ -17,7 +17,7 @@ from hookline.model.configuration import Organization
 if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.model.executions import Automation, Execution
-    from hookline.ports import Archive, Clock
+    from hookline.ports import Clock, ExecutionArchive
 
 USED_UP: Final = "The organization's run time of this period is used up."
 
@@ -32,7 +32,9 @@ class RunLimit(msgspec.Struct, frozen=True):
 class RunLimits:
     """One per node. most_seconds: the ceiling of this server."""
 
-    def __init__(self, *, directory: Directory, archive: Archive, clock: Clock, most_seconds: float) -> None:
+    def __init__(
+        self, *, directory: Directory, archive: ExecutionArchive, clock: Clock, most_seconds: float
+    ) -> None:
         self._directory = directory
         self._archive = archive
         self._clock = clock

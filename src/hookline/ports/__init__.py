@@ -12,6 +12,15 @@ takes the organization and finds nothing of another's.
 from __future__ import annotations
 
 from hookline.ports.alerts import AlertFilter, AlertRecords, HeldBack, Letter, Mailer, MailError
+from hookline.ports.archive import (
+    Archive,
+    ConversationArchive,
+    DeliveryArchive,
+    EventArchive,
+    ExecutionArchive,
+    Pending,
+    RequestArchive,
+)
 from hookline.ports.reads import (
     Backlog,
     Batched,
@@ -28,18 +37,13 @@ from hookline.ports.reads import (
     Totals,
     Waiting,
 )
+from hookline.ports.registry import Change, Onces, Registry, Resealed, Sealed
 from hookline.ports.store import (
-    Archive,
     Artifacts,
-    Change,
     Clock,
     Keeping,
     Leases,
     Ledger,
-    Onces,
-    Registry,
-    Resealed,
-    Sealed,
     Store,
     Wake,
 )
@@ -114,10 +118,14 @@ __all__ = [
     "CloseConversation",
     "Closed",
     "Collecting",
+    "ConversationArchive",
     "ConversationFilter",
+    "DeliveryArchive",
     "DeliveryFilter",
     "Epoch",
+    "EventArchive",
     "EventPage",
+    "ExecutionArchive",
     "ExecutionFilter",
     "FanOut",
     "Fanout",
@@ -141,12 +149,14 @@ __all__ = [
     "OpenConversation",
     "Outdated",
     "Owed",
+    "Pending",
     "Publish",
     "Published",
     "Record",
     "Registry",
     "Reopen",
     "Repeat",
+    "RequestArchive",
     "RequestFilter",
     "Requeue",
     "Resealed",
