@@ -24,7 +24,8 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.services import Site
-from hookline.api.webhooks import WebhookFields, changed_by
+from hookline.api.webhook_bodies import WebhookFields
+from hookline.api.webhooks import changed_by
 from hookline.core.own_events import EVENT_TYPE
 from hookline.core.signing import new_secret
 from hookline.core.templates import TemplateFailedError

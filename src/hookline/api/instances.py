@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from hookline.api.documents import Documents
 from hookline.api.identity import Caller
 from hookline.api.reply import (
     AtPage,
@@ -36,6 +37,8 @@ from hookline.model.integrations import Endpoint, Instance, InstanceStatus, Inte
 from hookline.model.states import Scope
 
 router = APIRouter(prefix="/api/v1/instances", tags=["integrations"])
+
+_INSTANCES: Final = Documents(Instance, "instance", "instances")
 
 WAIT_SECONDS: Final = 25.0
 """Longer than most handlers take, and shorter than most clients wait for an answer."""
@@ -113,10 +116,9 @@ async def create(site: AtSite, caller: Writer, body: NewInstanceBody) -> Respons
 
 @router.get("", summary="List instances")
 async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        Instance, organization_id=caller.organization_id, before=page.before, limit=page.enough
+    return await _INSTANCES.list(
+        site, caller.organization_id, page, lambda stored: view(site, caller, stored)
     )
-    return page.reply("instances", found, lambda stored: stored.id, lambda stored: view(site, caller, stored))
 
 
 @router.get("/{instance_id}", summary="Show an instance")
@@ -233,9 +235,7 @@ async def revoke_keys(site: AtSite, caller: Writer, instance_id: str, body: KeyR
 
 
 async def _found(site: Site, caller: Caller, instance_id: str) -> Stored[Instance]:
-    id = key_in_path("instance", instance_id)
-    stored = await site.services.store.get(Instance, id, organization_id=caller.organization_id)
-    return found_or_missing(stored, "instance")
+    return await _INSTANCES.find(site, caller.organization_id, instance_id)
 
 
 def _declared(site: Site, instance: Instance) -> Integration:

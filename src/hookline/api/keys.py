@@ -1,16 +1,16 @@
 """``/api/v1/keys``: API keys of an organization. Admin keys only."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from hookline.api.documents import Documents
 from hookline.api.reply import (
     Admin,
     AtPage,
     AtSite,
     Body,
-    found_or_missing,
     instant,
     key_in_path,
     reply,
@@ -22,6 +22,8 @@ from hookline.model.configuration import ApiKey, Stored
 from hookline.model.ids import public
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
+
+_KEYS: Final = Documents(ApiKey, "api_key", "keys")
 
 
 class NewKey(Body):
@@ -46,17 +48,12 @@ async def create(site: AtSite, caller: Admin, body: NewKey) -> Response:
 
 @router.get("", summary="List keys, revoked ones too")
 async def list_all(site: AtSite, caller: Admin, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        ApiKey, organization_id=caller.organization_id, before=page.before, limit=page.enough
-    )
-    return page.reply("keys", found, lambda stored: stored.id, view)
+    return await _KEYS.list(site, caller.organization_id, page, view)
 
 
 @router.get("/{key_id}", summary="Show a key")
 async def show(site: AtSite, caller: Admin, key_id: str) -> Response:
-    id = key_in_path("api_key", key_id)
-    stored = await site.services.store.get(ApiKey, id, organization_id=caller.organization_id)
-    return reply(view(found_or_missing(stored, "api_key")))
+    return reply(view(await _KEYS.find(site, caller.organization_id, key_id)))
 
 
 @router.delete("/{key_id}", summary="Revoke a key; it is refused on every node within a second")

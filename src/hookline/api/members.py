@@ -1,17 +1,17 @@
 """``/api/v1/members``: the people of an organization, who get its alert mails."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from hookline.api.documents import Documents
 from hookline.api.reply import (
     AtPage,
     AtSite,
     Body,
     Reader,
     Writer,
-    found_or_missing,
     key_in_path,
     missing,
     no_content,
@@ -23,6 +23,8 @@ from hookline.model.configuration import Member, Stored
 from hookline.model.ids import public
 
 router = APIRouter(prefix="/api/v1/members", tags=["members"])
+
+_MEMBERS: Final = Documents(Member, "member", "members")
 
 
 class NewMember(Body):
@@ -49,17 +51,12 @@ async def create(site: AtSite, caller: Writer, body: NewMember) -> Response:
 
 @router.get("", summary="List members")
 async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        Member, organization_id=caller.organization_id, before=page.before, limit=page.enough
-    )
-    return page.reply("members", found, lambda stored: stored.id, view)
+    return await _MEMBERS.list(site, caller.organization_id, page, view)
 
 
 @router.get("/{member_id}", summary="Show a member")
 async def show(site: AtSite, caller: Reader, member_id: str) -> Response:
-    id = key_in_path("member", member_id)
-    stored = await site.services.store.get(Member, id, organization_id=caller.organization_id)
-    return reply(view(found_or_missing(stored, "member")))
+    return reply(view(await _MEMBERS.find(site, caller.organization_id, member_id)))
 
 
 @router.patch("/{member_id}", summary="Change a member")

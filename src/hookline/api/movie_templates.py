@@ -6,12 +6,13 @@
 A public template can be rendered and read by every organization of the server; only its own can delete it.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
+from hookline.api.documents import Documents
 from hookline.api.identity import Caller
 from hookline.api.jobs import start_job
 from hookline.api.reply import (
@@ -38,6 +39,8 @@ from hookline.model.ids import new_key, parse, public
 from hookline.model.movies import MovieTemplate
 
 router = APIRouter(tags=["render jobs"])
+
+_TEMPLATES: Final = Documents(MovieTemplate, "template", "templates")
 
 
 class NewTemplate(Body):
@@ -76,10 +79,7 @@ async def create(site: AtSite, caller: Writer, body: NewTemplate, raw_body: RawB
 
 @router.get("/api/templates", summary="List movie templates of one's own")
 async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        MovieTemplate, organization_id=caller.organization_id, before=page.before, limit=page.enough
-    )
-    return page.reply("templates", found, lambda stored: stored.id, _view)
+    return await _TEMPLATES.list(site, caller.organization_id, page, _view)
 
 
 @router.get("/api/templates/{template_id}", summary="Show a movie template with its script")

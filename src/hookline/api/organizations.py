@@ -1,18 +1,21 @@
 """``/api/v1/organizations``: one for each customer of a platform. Admin keys only."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from hookline.api.reply import Admin, AtPage, AtSite, Body, found_or_missing, key_in_path, reply, when
+from hookline.api.documents import Documents
+from hookline.api.reply import Admin, AtPage, AtSite, Body, key_in_path, reply, when
 from hookline.engine.manage.organizations import create_organization, update_organization
 from hookline.model.configuration import Organization, Stored
 from hookline.model.ids import public
 
 router = APIRouter(prefix="/api/v1/organizations", tags=["organizations"])
+
+_ORGANIZATIONS: Final = Documents(Organization, "organization", "organizations")
 
 
 class NewOrganization(Body):
@@ -44,17 +47,12 @@ async def create(site: AtSite, _: Admin, body: NewOrganization) -> Response:
 
 @router.get("", summary="List organizations")
 async def list_all(site: AtSite, _: Admin, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        Organization, organization_id=None, before=page.before, limit=page.enough
-    )
-    return page.reply("organizations", found, lambda stored: stored.id, view)
+    return await _ORGANIZATIONS.list(site, None, page, view)
 
 
 @router.get("/{organization_id}", summary="Show an organization")
 async def show(site: AtSite, _: Admin, organization_id: str) -> Response:
-    id = key_in_path("organization", organization_id)
-    stored = await site.services.store.get(Organization, id, organization_id=id)
-    return reply(view(found_or_missing(stored, "organization")))
+    return reply(view(await _ORGANIZATIONS.find(site, id, organization_id)))
 
 
 @router.patch("/{organization_id}", summary="Change an organization")

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
+from hookline.api.documents import Documents
 from hookline.api.reply import (
     AtPage,
     AtSite,
@@ -28,6 +29,8 @@ from hookline.model.ids import Key, new_key, public
 from hookline.model.states import DeliveryState, Origin, ReplayStatus
 
 router = APIRouter(prefix="/api/v1/replays", tags=["replays"])
+
+_REPLAYS: Final = Documents(Replay, "replay", "replays")
 
 StateName = Literal["succeeded", "exhausted", "held", "cancelled"]
 
@@ -90,15 +93,12 @@ def span(site: Site, since: str, until: str | None) -> tuple[datetime, datetime]
 
 @router.get("", summary="List replays")
 async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        Replay, organization_id=caller.organization_id, before=page.before, limit=page.enough
-    )
-    return page.reply("replays", found, lambda stored: stored.id, view)
+    return await _REPLAYS.list(site, caller.organization_id, page, view)
 
 
 @router.get("/{replay_id}", summary="Show a replay and how far it is")
 async def show(site: AtSite, caller: Reader, replay_id: str) -> Response:
-    return reply(view(await _get(site, caller.organization_id, replay_id)))
+    return reply(view(await _REPLAYS.find(site, caller.organization_id, replay_id)))
 
 
 @router.post("/{replay_id}/pause", summary="Let it rest where it is")
@@ -142,16 +142,9 @@ async def _job(site: Site, organization_id: Key, body: NewReplay) -> Replay:
     )
 
 
-async def _get(site: Site, organization_id: Key, replay_id: str) -> Stored[Replay]:
-    id = key_in_path("replay", replay_id)
-    return found_or_missing(
-        await site.services.store.get(Replay, id, organization_id=organization_id), "replay"
-    )
-
-
 async def _turn(site: Site, organization_id: Key, replay_id: str, to: ReplayStatus) -> Response:
     """Change its status. It moves on meanwhile, so a lost race is run again. Raises ConflictError."""
-    stored = await _get(site, organization_id, replay_id)
+    stored = await _REPLAYS.find(site, organization_id, replay_id)
     for _ in range(20):
         if stored.document.status is to:
             return reply(view(stored))
@@ -164,7 +157,7 @@ async def _turn(site: Site, organization_id: Key, replay_id: str, to: ReplayStat
         try:
             stored = await site.services.store.put(msgspec.structs.replace(stored, document=changed), at=now)
         except ConflictError:
-            stored = await _get(site, organization_id, replay_id)
+            stored = await _REPLAYS.find(site, organization_id, replay_id)
             continue
         if to is ReplayStatus.RUNNING:
             site.services.replayer.begin(stored)

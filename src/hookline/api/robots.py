@@ -1,13 +1,13 @@
 """``/api/v1/robots``: recordings in Maxun's format (SEEDS MX-14 to MX-16), and runs of them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.automations import NewExecution, started
-from hookline.api.identity import Caller
+from hookline.api.documents import Documents
 from hookline.api.reply import (
     AtPage,
     AtSite,
@@ -16,7 +16,6 @@ from hookline.api.reply import (
     Reader,
     Starter,
     Writer,
-    found_or_missing,
     key_in_path,
     member,
     no_content,
@@ -24,7 +23,6 @@ from hookline.api.reply import (
     reply,
     when,
 )
-from hookline.api.services import Site
 from hookline.engine.manage.robots import (
     LONGEST_PAUSE_MS,
     LONGEST_SECONDS,
@@ -41,6 +39,8 @@ from hookline.model.robots import Robot
 from hookline.model.states import Kind
 
 router = APIRouter(prefix="/api/v1/robots", tags=["robots"])
+
+_ROBOTS: Final = Documents(Robot, "robot", "robots")
 
 
 class RobotFields(Body):
@@ -73,15 +73,12 @@ async def create(site: AtSite, caller: Writer, body: NewRobot, raw_body: RawBody
 
 @router.get("", summary="List robots")
 async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        Robot, organization_id=caller.organization_id, before=page.before, limit=page.enough
-    )
-    return page.reply("robots", found, lambda stored: stored.id, robot_view)
+    return await _ROBOTS.list(site, caller.organization_id, page, robot_view)
 
 
 @router.get("/{robot_id}", summary="Show a robot with its recording")
 async def show(site: AtSite, caller: Reader, robot_id: str) -> Response:
-    stored = await _found(site, caller, robot_id)
+    stored = await _ROBOTS.find(site, caller.organization_id, robot_id)
     return reply(robot_view(stored) | {"recording": raw(stored.document.recording.encode())})
 
 
@@ -112,7 +109,7 @@ async def delete(site: AtSite, caller: Writer, robot_id: str) -> Response:
 async def run(
     site: AtSite, caller: Starter, robot_id: str, raw_body: RawBody, _: NewExecution | None = None
 ) -> Response:
-    stored = await _found(site, caller, robot_id)
+    stored = await _ROBOTS.find(site, caller.organization_id, robot_id)
     start = ExecutionStart(
         organization_id=caller.organization_id,
         kind=Kind.ROBOT,
@@ -129,12 +126,6 @@ def _fields(body: RobotFields, raw_body: bytes) -> dict[str, Any]:
     if "recording" in given:
         given["recording"] = member(raw_body, "recording")
     return given
-
-
-async def _found(site: Site, caller: Caller, robot_id: str) -> Stored[Robot]:
-    id = key_in_path("robot", robot_id)
-    stored = await site.services.store.get(Robot, id, organization_id=caller.organization_id)
-    return found_or_missing(stored, "robot")
 
 
 def robot_view(stored: Stored[Robot]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """``/api/v1/scripts`` and ``/api/v1/script-agents`` (SEEDS PB): the code that people store, and what launches it."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.automations import started
+from hookline.api.documents import Documents
 from hookline.api.reply import (
     AtPage,
     AtSite,
@@ -44,6 +45,8 @@ from hookline.model.scripts import Script, ScriptAgent
 from hookline.model.states import Kind
 
 router = APIRouter(prefix="/api/v1", tags=["scripts"])
+
+_SCRIPTS: Final = Documents(Script, "script", "scripts")
 
 _MOST_VERSIONS = 50
 
@@ -142,17 +145,12 @@ async def create(site: AtSite, caller: Writer, body: NewScript) -> Response:
 
 @router.get("/scripts", summary="List scripts")
 async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        Script, organization_id=caller.organization_id, before=page.before, limit=page.enough
-    )
-    return page.reply("scripts", found, lambda stored: stored.id, script_view)
+    return await _SCRIPTS.list(site, caller.organization_id, page, script_view)
 
 
 @router.get("/scripts/{script_id}", summary="Show a script with its source")
 async def show(site: AtSite, caller: Reader, script_id: str) -> Response:
-    id = key_in_path("script", script_id)
-    stored = await site.services.store.get(Script, id, organization_id=caller.organization_id)
-    found = found_or_missing(stored, "script")
+    found = await _SCRIPTS.find(site, caller.organization_id, script_id)
     return reply(script_view(found) | {"source": found.document.source})
 
 
@@ -176,14 +174,11 @@ async def versions(
     script_id: str,
     before: Annotated[int | None, Query(ge=1, description="Only older ones than this version.")] = None,
 ) -> Response:
-    id = key_in_path("script", script_id)
-    stored = found_or_missing(
-        await site.services.store.get(Script, id, organization_id=caller.organization_id), "script"
-    )
+    stored = await _SCRIPTS.find(site, caller.organization_id, script_id)
     newest = stored.revision if before is None else min(before - 1, stored.revision)
     oldest = max(1, newest - _MOST_VERSIONS + 1)
     found = [
-        (number, await site.services.store.get_revision(Script, id, number))
+        (number, await site.services.store.get_revision(Script, stored.id, number))
         for number in range(newest, oldest - 1, -1)
     ]
     shown = [_version_view(number, script) for number, script in found if script is not None]
@@ -192,13 +187,10 @@ async def versions(
 
 @router.get("/scripts/{script_id}/versions/{version}", summary="Show the source of one version")
 async def version(site: AtSite, caller: Reader, script_id: str, version: int) -> Response:
-    id = key_in_path("script", script_id)
-    found_or_missing(
-        await site.services.store.get(Script, id, organization_id=caller.organization_id), "script"
-    )
+    stored = await _SCRIPTS.find(site, caller.organization_id, script_id)
     script = None
     if 1 <= version < 1 << 31:
-        script = await site.services.store.get_revision(Script, id, version)
+        script = await site.services.store.get_revision(Script, stored.id, version)
     found = found_or_missing(script, "version")
     return reply(_version_view(version, found) | {"source": found.source})
 

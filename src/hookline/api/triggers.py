@@ -1,7 +1,7 @@
 """``/api/v1/triggers``: inbound URLs and their credentials."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter
@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hookline.api.automations import not_loaded
+from hookline.api.documents import Documents
 from hookline.api.identity import Caller
 from hookline.api.reply import (
     AtPage,
@@ -42,6 +43,8 @@ from hookline.model.ids import public
 from hookline.model.states import DeliveryState, Kind, Scope
 
 router = APIRouter(prefix="/api/v1", tags=["triggers"])
+
+_TRIGGERS: Final = Documents(Trigger, "trigger", "triggers")
 
 
 class AutomationName(Body):
@@ -127,17 +130,12 @@ async def create(site: AtSite, caller: Writer, body: NewTriggerBody) -> Response
 
 @router.get("/triggers", summary="List triggers")
 async def list_all(site: AtSite, caller: Reader, page: AtPage) -> Response:
-    found = await site.services.store.list(
-        Trigger, organization_id=caller.organization_id, before=page.before, limit=page.enough
-    )
-    return page.reply("triggers", found, lambda stored: stored.id, lambda stored: view(site, caller, stored))
+    return await _TRIGGERS.list(site, caller.organization_id, page, lambda stored: view(site, caller, stored))
 
 
 @router.get("/triggers/{trigger_id}", summary="Show a trigger")
 async def show(site: AtSite, caller: Reader, trigger_id: str) -> Response:
-    id = key_in_path("trigger", trigger_id)
-    stored = await site.services.store.get(Trigger, id, organization_id=caller.organization_id)
-    return reply(view(site, caller, found_or_missing(stored, "trigger")))
+    return reply(view(site, caller, await _TRIGGERS.find(site, caller.organization_id, trigger_id)))
 
 
 @router.patch("/triggers/{trigger_id}", summary="Change a trigger")

@@ -1,17 +1,14 @@
 """``/api/v1/webhooks`` (SEEDS AF-7, AF-12 to AF-14; CONTRACT section 5): where events go."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from starlette.responses import Response
 
-from hookline.api.alerts import health_view
 from hookline.api.reply import (
     AtPage,
     AtSite,
-    Body,
     Page,
     RawBody,
     Reader,
@@ -25,9 +22,9 @@ from hookline.api.reply import (
 )
 from hookline.api.services import Site
 from hookline.api.statistics import stats_view, window_of
-from hookline.api.triggers import AutomationName
+from hookline.api.webhook_bodies import NewWebhook, SecretRotation, TestEvent, WebhookChange, WebhookFields
+from hookline.api.webhook_views import LOG_STATES, LogStatus, log_view, webhook_view
 from hookline.core.own_events import EVENT_TYPE
-from hookline.engine.manage.body_template import template_view
 from hookline.engine.manage.webhook_fields import Rules, change
 from hookline.engine.manage.webhooks import (
     create_webhook,
@@ -39,126 +36,12 @@ from hookline.engine.manage.webhooks import (
     update_webhook,
 )
 from hookline.errors import InputError
-from hookline.model.configuration import RetryPolicy, Stored, Webhook
-from hookline.model.events import Delivery
-from hookline.model.health import Health
+from hookline.model.configuration import Stored, Webhook
 from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState, Origin, WebhookStatus
-from hookline.ports import DeliveryFilter, Totals
+from hookline.ports import DeliveryFilter
 
 router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
-
-LogStatus = Literal["success", "failed", "pending"]
-
-_STATES: Final[dict[str, tuple[DeliveryState, ...]]] = {
-    "success": (DeliveryState.SUCCEEDED,),
-    "failed": (DeliveryState.EXHAUSTED, DeliveryState.CANCELLED),
-    "pending": (DeliveryState.PENDING, DeliveryState.IN_FLIGHT, DeliveryState.HELD),
-}
-"""AF-14's status to our states."""
-
-_LOG_STATUS: Final = {state: status for status, states in _STATES.items() for state in states}
-
-
-class RetryPolicyBody(Body):
-    """Either max_retries and backoff_multiplier (AF-7: 60 s x multiplier^n, at most 6 retries), or schedule_seconds:
-    the waits themselves, one per retry, with jitter as the share of a wait that may be added or taken (0.1).
-    """
-
-    max_retries: int | None = Field(None, ge=0, le=100)
-    backoff_multiplier: float | None = Field(None, ge=1, le=10, allow_inf_nan=False)
-    schedule_seconds: list[float] | None = None
-    jitter: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-
-
-class FiltersBody(Body):
-    include_fields: list[Any] | None = None
-    exclude_fields: list[Any] | None = None
-
-
-class BatchBody(Body):
-    max_events: int = Field(100, ge=1, le=1000)
-    max_wait_seconds: float = Field(300, gt=0, le=86_400, allow_inf_nan=False)
-
-
-class TlsBody(Body):
-    """PEM texts, stored encrypted and never shown again.
-
-    ca_pem: certificates to trust instead of the system's.  certificate_pem, key_pem: shown to the receiver (mutual
-    TLS), both or neither.
-    """
-
-    ca_pem: str | None = None
-    certificate_pem: str | None = None
-    key_pem: str | None = None
-
-
-class WebhookFields(Body):
-    """Everything that may be set. null unsets where there is something to unset."""
-
-    name: str | None = None
-    url: str | None = None
-    events: list[Any] | None = None
-    authentication: dict[str, Any] | None = None
-    dialect: str | None = None
-    dialect_options: dict[str, Any] | None = None
-    automation: AutomationName | None = None
-    tls: TlsBody | None = None
-    signature: str | None = None
-    signing_key: str | None = None
-    metadata: dict[str, Any] | None = None
-    secret: str | None = None
-    retry_policy: RetryPolicyBody | None = None
-    conditions: dict[str, Any] | None = None
-    filters: FiltersBody | None = None
-    template: Any = None
-    batch_settings: BatchBody | None = None
-    headers: dict[str, str] | None = None
-    rate_per_second: float | None = Field(None, gt=0, le=100_000, allow_inf_nan=False)
-    max_in_flight: int | None = Field(None, ge=1, le=1000)
-    ordered: bool | None = None
-    timeout_seconds: float | None = Field(None, ge=0.1, le=120, allow_inf_nan=False)
-    max_redirects: int | None = Field(None, ge=0, le=10)
-    large_payloads: Literal["inline", "link"] | None = None
-
-
-class NewWebhook(WebhookFields):
-    url: str
-    events: list[Any]
-
-
-class WebhookChange(WebhookFields):
-    """Fields of an answer that cannot be set are let through unread, so that what was read can be written back."""
-
-    id: Any = None
-    status: str | None = None
-    status_reason: Any = None
-    status_changed_at: Any = None
-    created_at: Any = None
-    updated_at: Any = None
-    last_delivery: Any = None
-    delivery_stats: Any = None
-    health: Any = None
-    previous_secret_until: Any = None
-    public_key: Any = None
-    previous_public_key: Any = None
-
-
-class TestEvent(Body):
-    """event: its type.  test_data: any JSON value, sent as it came."""
-
-    __test__ = False
-
-    event: str = "webhook.test"
-    test_data: Any = None
-
-
-class SecretRotation(Body):
-    """secret: an own one.  signing_key: an own private key, ``whsk_…``, for a webhook that signs with one."""
-
-    finish: bool = False
-    secret: str | None = None
-    signing_key: str | None = None
 
 
 @router.post("", status_code=201, summary="Register a webhook; its secret is in this answer only")
@@ -274,7 +157,7 @@ async def logs(
 ) -> Response:
     stored = await _get(site, caller.organization_id, webhook_id)
     wanted = DeliveryFilter(
-        webhook_id=stored.id, states=_STATES[status] if status is not None else (), event_type=event
+        webhook_id=stored.id, states=LOG_STATES[status] if status is not None else (), event_type=event
     )
     found = await site.services.store.deliveries(
         caller.organization_id, wanted, before=page.before, limit=page.enough
@@ -409,82 +292,3 @@ async def _registered(
             break
         before = chunk[-1].id
     return found[: page.enough]
-
-
-# --- views --------------------------------------------------------------------------------------------------
-
-
-def webhook_view(stored: Stored[Webhook], totals: Totals | None, health: Health | None) -> dict[str, Any]:
-    """AF-13 and AF-7, without any secret."""
-    webhook = stored.document
-    delivered, failed = (totals.delivered, totals.exhausted) if totals is not None else (0, 0)
-    filters = {"include_fields": webhook.include_fields, "exclude_fields": webhook.exclude_fields}
-    return {
-        "id": public("webhook", stored.id),
-        "name": webhook.name,
-        "url": webhook.url,
-        "events": webhook.events,
-        "status": webhook.status,
-        "status_reason": webhook.status_reason,
-        "status_changed_at": when(webhook.status_changed_at),
-        "created_at": when(stored.created_at),
-        "updated_at": when(stored.updated_at),
-        "last_delivery": None if totals is None else when(totals.last_delivery_at),
-        "delivery_stats": {
-            "total_deliveries": delivered + failed,
-            "successful_deliveries": delivered,
-            "failed_deliveries": failed,
-        },
-        "health": health_view(health),
-        "dialect": webhook.dialect,
-        "dialect_options": webhook.options,
-        "authentication": webhook.authentication,
-        "automation": (
-            None
-            if webhook.automation_kind is None
-            else {"kind": webhook.automation_kind, "id": webhook.automation_id}
-        ),
-        "retry_policy": _policy_view(webhook.retry_policy),
-        "conditions": webhook.conditions,
-        "filters": filters if any(filters.values()) else None,
-        "batch_settings": webhook.batch,
-        "template": template_view(webhook),
-        "headers": webhook.headers,
-        "metadata": webhook.metadata,
-        "rate_per_second": webhook.rate_per_second,
-        "max_in_flight": webhook.max_in_flight,
-        "ordered": webhook.is_ordered,
-        "timeout_seconds": None if webhook.timeout_ms is None else webhook.timeout_ms / 1000,
-        "max_redirects": webhook.max_redirects,
-        "large_payloads": webhook.large_payloads,
-        "tls": webhook.tls or None,
-        "signature": webhook.signature,
-        "public_key": webhook.public_key,
-        "previous_public_key": webhook.previous_public_key,
-        "previous_secret_until": when(webhook.previous_secret_until),
-    }
-
-
-def _policy_view(policy: RetryPolicy | None) -> dict[str, Any] | None:
-    """In the form in which it was given, so that it can be written back."""
-    if policy is None:
-        return None
-    if policy.schedule_seconds is not None:
-        return {"schedule_seconds": policy.schedule_seconds, "jitter": policy.jitter}
-    return {"max_retries": policy.max_retries, "backoff_multiplier": policy.backoff_multiplier}
-
-
-def log_view(delivery: Delivery) -> dict[str, Any]:
-    """AF-14. timestamp: when it ended, else when it came to be owed."""
-    return {
-        "id": "log_" + public("delivery", delivery.id).removeprefix("dlv_"),
-        "timestamp": when(delivery.ended_at or delivery.created_at),
-        "event": delivery.event_type,
-        "status": _LOG_STATUS[delivery.state],
-        "response_code": delivery.last_status,
-        "response_time_ms": delivery.last_ms,
-        "attempts": delivery.attempts_made,
-        "payload_size": delivery.body_size,
-        "delivery_id": public("delivery", delivery.id),
-        "state_reason": delivery.state_reason,
-    }

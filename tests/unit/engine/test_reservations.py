@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from hookline.errors import StorageError
 from hookline.ports import Once
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hookline.ports import Repeat
 
 pytestmark = pytest.mark.asyncio
@@ -22,13 +25,27 @@ ONCE = Once(
 
 
 class Table:
-    """``ports.Onces`` of one name.  is_away: nothing is answered.  is_deaf: it is done, and then nothing answered."""
+    """``ports.Onces`` of one name."""
 
     def __init__(self) -> None:
         self.holder: int | None = None
         self.answer = b""
-        self.is_away = False
-        self.is_deaf = False
+        self._is_away = False
+        self._is_deaf = False
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Nothing is answered."""
+        self._is_away = True
+        yield
+        self._is_away = False
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """It is done, and then nothing answered."""
+        self._is_deaf = True
+        yield
+        self._is_deaf = False
 
     async def reserve(self, once: Once, epoch: int) -> Repeat | bool:  # noqa: ARG002 -- the protocol's
         self._answers()
@@ -45,11 +62,11 @@ class Table:
         self.holder = None
 
     def _answers(self) -> None:
-        if self.is_away:
+        if self._is_away:
             raise StorageError("away")
 
     def _heard(self) -> None:
-        if self.is_deaf:
+        if self._is_deaf:
             raise StorageError("away")
 
 
@@ -57,12 +74,11 @@ async def test_what_could_not_be_given_back_is_when_the_store_is_there_again() -
     table = Table()
     reservations = Reservations(table)
     assert await reservations.reserve(ONCE, 1) is True
-    table.is_away = True
-    with pytest.raises(StorageError):
-        await reservations.forget(ONCE, 1)
-    with pytest.raises(StorageError):
-        await reservations.settle()
-    table.is_away = False
+    with table.away():
+        with pytest.raises(StorageError):
+            await reservations.forget(ONCE, 1)
+        with pytest.raises(StorageError):
+            await reservations.settle()
     await reservations.settle()
 
     assert table.holder is None
@@ -72,10 +88,8 @@ async def test_who_asks_again_before_that_is_not_locked_out_by_itself() -> None:
     table = Table()
     reservations = Reservations(table)
     await reservations.reserve(ONCE, 1)
-    table.is_away = True
-    with pytest.raises(StorageError):
+    with table.away(), pytest.raises(StorageError):
         await reservations.forget(ONCE, 1)
-    table.is_away = False
 
     assert await reservations.reserve(ONCE, 1) is True
     await reservations.settle()
@@ -85,11 +99,9 @@ async def test_who_asks_again_before_that_is_not_locked_out_by_itself() -> None:
 async def test_a_reservation_of_which_nobody_knows_whether_it_was_stored_is_given_back() -> None:
     table = Table()
     reservations = Reservations(table)
-    table.is_deaf = True
-    with pytest.raises(StorageError):
+    with table.deaf(), pytest.raises(StorageError):
         await reservations.reserve(ONCE, 1)
     assert table.holder == 1
-    table.is_deaf = False
     await reservations.settle()
 
     assert table.holder is None
@@ -99,10 +111,8 @@ async def test_a_call_that_failed_gives_nothing_back_that_another_call_of_this_n
     table = Table()
     reservations = Reservations(table)
     await reservations.reserve(ONCE, 1)
-    table.is_away = True
-    with pytest.raises(StorageError):
+    with table.away(), pytest.raises(StorageError):
         await reservations.reserve(ONCE, 1)
-    table.is_away = False
     await reservations.settle()
 
     assert table.holder == 1
@@ -113,10 +123,8 @@ async def test_an_answer_that_could_not_be_kept_is_kept_later_and_not_forgotten(
     table = Table()
     reservations = Reservations(table)
     await reservations.reserve(ONCE, 1)
-    table.is_away = True
-    with pytest.raises(StorageError):
+    with table.away(), pytest.raises(StorageError):
         await reservations.finish(ONCE, 1)
-    table.is_away = False
     await reservations.settle()
 
     assert (table.holder, table.answer) == (1, b"finished")
