@@ -52,6 +52,7 @@ async def list_all(site: AtSite, _: Admin, page: AtPage) -> Response:
 
 @router.get("/{organization_id}", summary="Show an organization")
 async def show(site: AtSite, _: Admin, organization_id: str) -> Response:
+    id = key_in_path("organization", organization_id)
     return reply(view(await _ORGANIZATIONS.find(site, id, organization_id)))
 
 
