@@ -242,12 +242,16 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"events": []}, "events"),
     ({"events": [7]}, "events.0"),
     ({"events": ["ok", ""]}, "events.1"),
+    ({"events": ["a b"]}, "events.0"),
+    ({"events": ["*" * 60]}, "events.0"),
     ({"events": ["*"] * 101}, "events"),
     ({"events": None}, "events"),
     ({"name": ""}, "name"),
     ({"name": "a\nb"}, "name"),
     ({"name": "x" * 201}, "name"),
     ({"dialect": "morse"}, "dialect"),
+    ({"dialect": ""}, "dialect"),
+    ({"metadata": {"a": "x" * 17_000}}, "metadata"),
     ({"dialect_options": []}, "dialect_options"),
     ({"dialect_options": {"x": 1}}, "dialect_options.x"),
     ({"dialect": "phantombuster", "dialect_options": {"result_object": 1}}, "dialect_options.result_object"),
@@ -269,9 +273,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"authentication": {"type": "query", "name": "a", "value": "\u00e9"}}, "authentication.value"),
     ({"authentication": {"type": "query", "name": "a", "value": "x\\y"}}, "authentication.value"),
     ({"retry_policy": {"max_retries": -1, "backoff_multiplier": 2}}, "retry_policy.max_retries"),
-    ({"retry_policy": {"max_retries": 3}}, "retry_policy.backoff_multiplier"),
+    ({"retry_policy": {}}, "retry_policy.max_retries"),
     ({"retry_policy": {"max_retries": 3, "backoff_multiplier": 0.5}}, "retry_policy.backoff_multiplier"),
-    ({"retry_policy": {"backoff_multiplier": 2}}, "retry_policy.max_retries"),
     ({"retry_policy": {"schedule_seconds": 5}}, "retry_policy.schedule_seconds"),
     ({"retry_policy": {"schedule_seconds": ["5"]}}, "retry_policy.schedule_seconds.0"),
     ({"retry_policy": {"schedule_seconds": [5, 0.5]}}, "retry_policy.schedule_seconds.1"),
@@ -292,6 +295,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"headers": {"Metadata-Flavor": "Google"}}, "headers.Metadata-Flavor"),
     ({"headers": {"X": "a\r\nb"}}, "headers.X"),
     ({"headers": {"X": 7}}, "headers.X"),
+    ({"headers": {f"X-{number}": "x" for number in range(51)}}, "headers"),
+    ({"headers": {"X-A": "1", "x-a": "2"}}, "headers"),
+    ({"template": {"txt": "x"}}, "template.txt"),
     ({"rate_per_second": 0}, "rate_per_second"),
     ({"max_in_flight": True}, "max_in_flight"),
     ({"max_in_flight": 1001}, "max_in_flight"),
@@ -323,6 +329,35 @@ async def test_a_bad_field_is_named_with_what_was_expected(
         assert answer.details["expected"], answer
         assert answer.details["received"], answer
     assert (await api.admin("GET", f"{URL}/{webhook['id']}")).json["updated_at"] == webhook["updated_at"]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["", " ", "        ", "hunter2", "a\nbcdefgh", " padded-secret", "whsec_", "whsec_!!", "x" * 513, 7],
+)
+async def test_an_own_secret_that_protects_nothing_is_refused(api: Api, secret: object) -> None:
+    """An own secret has 8 bytes or more: what receivers know already comes along, what anybody tries does not."""
+    created = await api.admin("POST", URL, SEED | {"secret": secret})
+
+    assert (created.status, created.details["field"]) == (400, "secret")
+    assert created.details["expected"]
+    assert created.details["received"]
+    assert len(str(secret).strip()) < 7 or str(secret) not in str(created.json)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"max_retries": 0}, {"max_retries": 0, "backoff_multiplier": 2}),
+        ({"backoff_multiplier": 3}, {"max_retries": 6, "backoff_multiplier": 3}),
+        ({"max_retries": 10, "backoff_multiplier": 2}, {"max_retries": 6, "backoff_multiplier": 2}),
+    ],
+)
+async def test_a_policy_is_shown_as_it_is_kept_to(
+    api: Api, given: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    """AF-X2: at most six retries; what is left out is the seed's."""
+    assert (await api.webhook(retry_policy=given))["retry_policy"] == kept
 
 
 async def test_an_allowed_network_is_allowed(api: Api) -> None:

@@ -323,5 +323,7 @@ def _moment(at: Any, what: str, **more: Any) -> dict[str, Any]:
 
 def _position(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 15):
-        raise InputError("The cursor is not one of ours.", field="cursor", expected="`next` of a page")
+        raise InputError(
+            "The cursor is not one of ours.", field="cursor", expected="`next` of a page", received="string"
+        )
     return int(cursor)

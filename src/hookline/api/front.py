@@ -168,7 +168,9 @@ def check_path(scope: Scope) -> None:
     """Refuse a NUL in path or query, escaped or not (CONTRACT section 2)."""
     query: bytes = scope.get("query_string", b"")
     if "\0" in scope["path"] or b"%00" in query or b"\0" in query:
-        raise InputError("A URL cannot hold a NUL character.", field="url", expected="URL without %00")
+        raise InputError(
+            "A URL cannot hold a NUL character.", field="url", expected="URL without %00", received="NUL"
+        )
 
 
 async def send_answer(send: Send, answer: Answer) -> None:

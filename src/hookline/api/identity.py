@@ -136,11 +136,17 @@ async def _organization(services: Services, wanted: bytes) -> Stored[Organizatio
     try:
         text = wanted.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise InputError("The header is not UTF-8.", field="Hookline-Organization") from exc
+        raise InputError(
+            "The header is not UTF-8.",
+            field="Hookline-Organization",
+            expected="UTF-8",
+            received="other bytes",
+        ) from exc
     if not 0 < len(text) <= 256 or not text.isprintable():
         raise InputError(
             "The header must hold an organization's id or external id.",
             field="Hookline-Organization",
             expected="org_… or an external_id",
+            received=f"{len(text)} characters",
         )
     return await services.directory.organization(text)

@@ -112,7 +112,12 @@ class Inbound:
         for name, value in scope["headers"]:
             if name in _PICKED:
                 if name == b"authorization" and name in self.headers:
-                    raise InputError("There is more than one Authorization header.", field="Authorization")
+                    raise InputError(
+                        "There is more than one Authorization header.",
+                        field="Authorization",
+                        expected="one",
+                        received="several",
+                    )
                 self.headers[name] = value
 
     def __repr__(self) -> str:
@@ -239,6 +244,9 @@ def idempotency_key(raw: bytes | None) -> str | None:
             "An Idempotency-Key has 1 to 255 visible ASCII characters.",
             field="Idempotency-Key",
             expected="1 to 255 visible ASCII characters",
+            received=f"{len(text)} characters"
+            if text.isascii() and text.isprintable()
+            else "other characters",
         )
     return text
 

@@ -23,6 +23,7 @@ from hookline.api.reply import (
 )
 from hookline.api.services import Site
 from hookline.core.matching import check_pattern
+from hookline.core.times import rfc3339
 from hookline.errors import ConflictError, InputError
 from hookline.model.configuration import Replay, Stored, Webhook
 from hookline.model.ids import Key, new_key, public
@@ -86,7 +87,10 @@ def span(site: Site, since: str, until: str | None) -> tuple[datetime, datetime]
     assert begin is not None
     if begin >= end:
         raise InputError(
-            "since must lie before until, and in the past.", field="since", expected="an earlier time"
+            "since must lie before until, and in the past.",
+            field="since",
+            expected="an earlier time",
+            received=rfc3339(begin),
         )
     return begin, end
 

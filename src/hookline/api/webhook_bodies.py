@@ -9,8 +9,9 @@ from hookline.api.triggers import AutomationName
 
 
 class RetryPolicyBody(Body):
-    """Either max_retries and backoff_multiplier (AF-7: 60 s x multiplier^n, at most 6 retries), or schedule_seconds:
-    the waits themselves, one per retry, with jitter as the share of a wait that may be added or taken (0.1).
+    """Either max_retries and backoff_multiplier (AF-7: 60 s x multiplier^n; more than 6 retries count as 6, which is
+    also the default, and the multiplier's is 2), or schedule_seconds: the waits themselves, one per retry, with jitter
+    as the share of a wait that may be added or taken (0.1).
     """
 
     max_retries: int | None = Field(None, ge=0, le=100)

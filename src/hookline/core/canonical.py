@@ -83,7 +83,13 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes, field: str | None) -
     try:
         return decoder.decode(raw)
     except UnicodeDecodeError as exc:
-        raise InputError("The text is not valid UTF-8.", code="INVALID_UTF8", field=field) from exc
+        raise InputError(
+            "The text is not valid UTF-8.",
+            code="INVALID_UTF8",
+            field=field,
+            expected="UTF-8",
+            received="other bytes",
+        ) from exc
     except RecursionError as exc:
         raise _too_deep(field) from exc
     except (msgspec.DecodeError, ValueError) as exc:
@@ -110,6 +116,7 @@ def _too_deep(field: str | None) -> InputError:
         code="JSON_TOO_DEEP",
         field=field,
         expected=f"at most {MAX_DEPTH} levels",
+        received="more",
     )
 
 
@@ -122,7 +129,11 @@ def _invalid(raw: bytes, exc: Exception, field: str | None) -> InputError:
         detail = str(exc).removeprefix("JSON is malformed: ")
         detail = detail[:1].lower() + detail[1:]
     return InputError(
-        f"The text is not valid JSON: {detail}.", code="INVALID_JSON", field=field, expected="JSON"
+        f"The text is not valid JSON: {detail}.",
+        code="INVALID_JSON",
+        field=field,
+        expected="JSON",
+        received="nothing" if not raw.strip() else "other text",
     )
 
 

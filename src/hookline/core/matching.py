@@ -52,12 +52,14 @@ def check_pattern(text: Any, field: str) -> str:
             "An event pattern has no spaces or control characters.",
             field=field,
             expected="event type, may hold *",
+            received="string",
         )
     if text.count("*") > _MOST_STARS:
         raise InputError(
             f"An event pattern has at most {_MOST_STARS} stars.",
             field=field,
             expected=f"at most {_MOST_STARS} *",
+            received=str(text.count("*")),
         )
     return text
 

@@ -92,13 +92,17 @@ def from_policy(
     """
     if isinstance(max_retries, bool) or max_retries < 0:
         raise InputError(
-            "max_retries must be 0 or more.", field=f"{field}.max_retries", expected="integer, 0 or more"
+            "max_retries must be 0 or more.",
+            field=f"{field}.max_retries",
+            expected="integer, 0 or more",
+            received=f"{max_retries}",
         )
     if not (math.isfinite(multiplier) and 1.0 <= multiplier <= _POLICY_MAX_MULTIPLIER):
         raise InputError(
             "backoff_multiplier must lie between 1 and 10.",
             field=f"{field}.backoff_multiplier",
             expected="number, 1 to 10",
+            received=f"{multiplier:g}",
         )
     return RetrySchedule(
         tuple(_POLICY_BASE * multiplier**step for step in range(min(max_retries, most_retries)))

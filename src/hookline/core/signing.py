@@ -59,9 +59,9 @@ TOLERANCE: Final = timedelta(minutes=5)
 
 # For a scheme that signs no time.
 _ANY_TIME: Final = datetime.fromtimestamp(0, UTC)
-# A secret that people can type is a secret that others can guess. 16 bytes is the least that is not hopeless, and
-# what migrating users bring in practice (24 to 64 in the Standard Webhooks text).
-_LEAST_SECRET_BYTES: Final = 16
+# An own secret is one that receivers know already, chosen in another system whose rules are not ours: refusing it
+# would stop the move. Below 8 bytes a captured delivery gives it away to whoever tries all of them.
+_LEAST_SECRET_BYTES: Final = 8
 _MOST_SECRET_BYTES: Final = 512
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -194,7 +194,10 @@ def check_own_secret(secret: object, *, field: str = "secret") -> str:
         )
     if not secret.isprintable() or secret != secret.strip():
         raise InputError(
-            "The secret has control characters or spaces around it.", field=field, expected="printable text"
+            "The secret has control characters or spaces around it.",
+            field=field,
+            expected="printable text",
+            received="spaces or control characters",
         )
     key = standard_key(secret, field=field)
     if not _LEAST_SECRET_BYTES <= len(key) <= _MOST_SECRET_BYTES:

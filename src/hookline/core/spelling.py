@@ -71,6 +71,9 @@ def standard_key(secret: str, *, field: str = "secret") -> bytes:
     key = strict_base64(secret.removeprefix(SECRET_PREFIX))
     if not key:
         raise InputError(
-            "After whsec_ a secret must be padded base64.", field=field, expected="whsec_ + padded base64"
+            "After whsec_ a secret must be padded base64.",
+            field=field,
+            expected="whsec_ + padded base64",
+            received="another text",
         )
     return key

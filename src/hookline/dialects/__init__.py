@@ -62,7 +62,7 @@ def get(name: Any, *, field: str = "dialect") -> Dialect:
     """Return the dialect of that name; InputError when there is none."""
     dialect = _ALL.get(name) if isinstance(name, str) else None
     if dialect is None:
-        received = name[:40] if isinstance(name, str) else type_name(name)
+        received = name[:40] if isinstance(name, str) and name else type_name(name)
         raise InputError(
             "There is no such dialect.", field=field, expected="one of " + " ".join(NAMES), received=received
         )

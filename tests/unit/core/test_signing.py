@@ -152,6 +152,7 @@ def test_new_secrets_are_whsec_and_padded_base64_of_32_bytes() -> None:
 
     assert secret == "whsec_+//7//v/+//7//v/+//7//v/+//7//v/+//7//v/+/8="
     assert check_own_secret(secret) == secret
+    assert check_own_secret("8 bytes!") == "8 bytes!"
     with pytest.raises(ValueError, match="32"):
         new_secret(b"short")
 
@@ -162,7 +163,7 @@ def test_new_secrets_are_whsec_and_padded_base64_of_32_bytes() -> None:
         None,
         12345678901234567890,
         "",
-        "short",
+        "hunter2",
         "x" * 600,
         " padded with spaces ",
         "control\ncharacters in it",

@@ -59,7 +59,9 @@ def key_of(scheme: Scheme, secret: str, *, field: str = "secret") -> bytes:
     if scheme.algorithm == "ed25519" and key is not None and not _is_public_key(key):
         key, expected = None, "a public key of 32 bytes"
     if not key:
-        raise InputError(f"The secret must be {expected}.", field=field, expected=expected)
+        raise InputError(
+            f"The secret must be {expected}.", field=field, expected=expected, received="another text"
+        )
     return key
 
 
@@ -104,6 +106,9 @@ def check_secret(scheme: Scheme, secret: object, *, field: str = "auth.secret") 
             "The secret has control characters or spaces around it, or is too long.",
             field=field,
             expected=f"1 to {_MOST_SECRET_CHARACTERS} printable characters",
+            received="a longer one"
+            if len(secret) > _MOST_SECRET_CHARACTERS
+            else "spaces or control characters",
         )
     key_of(scheme, secret, field=field)
     return secret

@@ -69,6 +69,7 @@ def own_scheme(definition: Mapping[str, Any], *, name: str = "own", field: str =
                 f"A signature scheme has no field '{key[:64]}'.",
                 field=f"{field}.{key[:64]}",
                 expected=" ".join(FIELDS),
+                received=type_name(value),
             )
         values[key] = read(value, f"{field}.{key}")
     header = values.pop("header", None)
@@ -86,18 +87,27 @@ def own_scheme(definition: Mapping[str, Any], *, name: str = "own", field: str =
     scheme = Scheme(name=name, **values)
     for place, is_wrong, message, expected in _RULES:
         if is_wrong(scheme):
-            raise InputError(message, field=f"{field}.{place}", expected=expected)
+            raise InputError(
+                message,
+                field=f"{field}.{place}",
+                expected=expected,
+                received=_received(definition.get(place)),
+            )
     return scheme
 
 
 def _wrong(field: str, expected: str, value: object) -> InputError:
-    received = value[:64] if isinstance(value, str) else type_name(value)
     return InputError(
         f"The field {field.rpartition('.')[2]} of a signature scheme is not valid.",
         field=field,
         expected=expected,
-        received=received,
+        received=_received(value),
     )
+
+
+def _received(value: object) -> str:
+    """A scheme's words are no secrets: they are shown as they came."""
+    return value[:64] if isinstance(value, str) else type_name(value)
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[object, str], str]:

@@ -225,12 +225,13 @@ def scheme_from(definition: Mapping[str, Any], *, field: str = "auth") -> Scheme
     if name is None:
         return own_scheme(own, field=field)
     preset = _preset(name, f"{field}.preset")
-    for key in own:
+    for key, value in own.items():
         if key not in _OVERRIDES:
             raise InputError(
                 f"A preset fixes '{key[:64]}'; leave preset out to define a scheme.",
                 field=f"{field}.{key[:64]}",
                 expected=" ".join(sorted(_OVERRIDES)),
+                received=type_name(value),
             )
     return own_scheme({**DEFINITIONS[preset], **own}, name=preset, field=field) if own else PRESETS[preset]
 

@@ -30,6 +30,7 @@ def template(value: Any) -> dict[str, Any]:
                 code="UNKNOWN_FIELD",
                 field=f"template.{name[:40]}",
                 expected="text content_type",
+                received=type_name(given[name]),
             )
     text, content_type = given.get("text"), given.get("content_type")
     field = "template" if isinstance(value, str) else "template.text"

@@ -130,7 +130,11 @@ def callback_of(
         if value is None:
             return None
         raise InputError(
-            "This trigger takes no callbacks.", code="CALLBACKS_OFF", field=HEADER, expected="left out"
+            "This trigger takes no callbacks.",
+            code="CALLBACKS_OFF",
+            field=HEADER,
+            expected="left out",
+            received="string",
         )
     if value is None:
         field, value = FIELD, body.get(FIELD) if isinstance(body, dict) else None

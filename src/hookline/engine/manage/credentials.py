@@ -41,6 +41,8 @@ AUTH_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
 _SEALED: Final = "sealed"
 _PREFIXES: Final = {"token": "wht_", "api_key": "hwk_"}
 _OWN_TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{16,256}", re.ASCII)
+# A sender's password may be fixed where it comes from, so that only what is no password at all is refused.
+_LEAST_PASSWORD: Final = 4
 
 
 class SignatureSecrets(msgspec.Struct, frozen=True):
@@ -109,10 +111,13 @@ def _auth_type(given: Mapping[str, Any], profile: str) -> str:
 
 def _basic_auth(vault: Vault, given: Mapping[str, Any], place: str) -> TriggerAuth:
     _refuse_others(given, {"type", "username", "password"})
-    username, password = _text(given, "username", 1), _text(given, "password", 8)
+    username, password = _text(given, "username", 1), _text(given, "password", _LEAST_PASSWORD)
     if ":" in username:
         raise InputError(
-            "A user name cannot hold a colon (RFC 7617).", field="auth.username", expected="string without :"
+            "A user name cannot hold a colon (RFC 7617).",
+            field="auth.username",
+            expected="string without :",
+            received="string with :",
         )
     return TriggerAuth(
         type="basic", username=username, password_digest=basic_digest(vault, place, username, password)
@@ -188,7 +193,9 @@ def _text(auth: Mapping[str, Any], name: str, least: int) -> str:
             expected="string",
             received="null",
         )
-    if not isinstance(value, str) or not least <= len(value) <= 256 or not value.isprintable():
+    if not isinstance(value, str) or not (
+        least <= len(value.strip()) and len(value) <= 256 and value.isprintable()
+    ):
         raise InputError(
             f"auth.{name} must have {least} to 256 printable characters.",
             field=f"auth.{name}",
@@ -202,5 +209,9 @@ def _refuse_others(given: Mapping[str, Any], known: set[str]) -> None:
     for name in given:
         if name not in known:
             raise InputError(
-                f"There is no field 'auth.{name[:40]}' here", code="UNKNOWN_FIELD", field=f"auth.{name[:40]}"
+                f"There is no field 'auth.{name[:40]}' here",
+                code="UNKNOWN_FIELD",
+                field=f"auth.{name[:40]}",
+                expected=" ".join(sorted(known)),
+                received=type_name(given[name]),
             )

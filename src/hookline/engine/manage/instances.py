@@ -202,7 +202,13 @@ def _check_signing_secrets(config: Mapping[str, Any], integration: Integration) 
 def _check_value(name: str, value: Any, variable: Variable | None) -> None:
     field = f"config.{name[:100]}"
     if variable is None:
-        raise InputError(f"There is no field '{field}' here", code="UNKNOWN_FIELD", field=field)
+        raise InputError(
+            f"There is no field '{field}' here",
+            code="UNKNOWN_FIELD",
+            field=field,
+            expected="left out",
+            received=type_name(value),
+        )
     is_flag = isinstance(value, bool) and variable.type == "number"
     if value is not None and (is_flag or not isinstance(value, _TYPES[variable.type])):
         raise InputError(

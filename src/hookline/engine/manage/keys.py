@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from hookline.core.times import rfc3339
 from hookline.engine.vault import token_digest
 from hookline.errors import ConflictError, InputError, MissingError
 from hookline.model.configuration import ApiKey
@@ -48,10 +49,18 @@ async def create_key(
     """Make a key. Returns it with its text, which is shown once. Raises InputError."""
     if not scopes:
         raise InputError(
-            "A key has at least one scope.", field="scopes", expected="one of admin, write, read, trigger"
+            "A key has at least one scope.",
+            field="scopes",
+            expected="one of admin, write, read, trigger",
+            received="none",
         )
     if expires_at is not None and expires_at <= now:
-        raise InputError("expires_at must lie in the future.", field="expires_at", expected="a time to come")
+        raise InputError(
+            "expires_at must lie in the future.",
+            field="expires_at",
+            expected="a time to come",
+            received=rfc3339(expires_at),
+        )
     text = new_key_text(secrets.token_bytes(32))
     digest = token_digest(text)
     key = ApiKey(

@@ -61,6 +61,8 @@ def check_response(value: Any) -> dict[str, Any]:
                 f"There is no field 'response.{name[:40]}' here",
                 code="UNKNOWN_FIELD",
                 field=f"response.{name[:40]}",
+                expected="status headers body content_type",
+                received=type_name(value[name]),
             )
     status = value.get("status", 200)
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:

@@ -45,6 +45,7 @@ def check_settings(settings: Mapping[str, Any], profile: str) -> dict[str, Any]:
                 f"The profile agenticflow has no setting '{name}'.",
                 field=name,
                 expected="left out, or profile native or prismatic",
+                received=type_name(value),
             )
         checked[name] = _CHECKS[name](value)
     return checked
@@ -97,6 +98,8 @@ def _check_dedupe(value: Any) -> dict[str, Any]:
                 f"There is no field 'dedupe.{name[:40]}' here",
                 code="UNKNOWN_FIELD",
                 field=f"dedupe.{name[:40]}",
+                expected="header path window_seconds",
+                received=type_name(value[name]),
             )
     source = "header" if "header" in value else "path"
     text = value[source]
@@ -109,7 +112,10 @@ def _check_dedupe(value: Any) -> dict[str, Any]:
         )
     if source == "header" and _HEADER.fullmatch(text) is None:
         raise InputError(
-            "dedupe.header is not a header's name.", field="dedupe.header", expected="header name"
+            "dedupe.header is not a header's name.",
+            field="dedupe.header",
+            expected="header name",
+            received="string",
         )
     window = value.get("window_seconds", 86_400)
     if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= 30 * 86_400:
@@ -173,6 +179,8 @@ def _check_object(value: Any, name: str, known: frozenset[str], needed: str) -> 
                 f"There is no field '{name}.{key[:40]}' here",
                 code="UNKNOWN_FIELD",
                 field=f"{name}.{key[:40]}",
+                expected=" ".join(sorted(known)),
+                received=type_name(value[key]),
             )
     return value
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from hookline.core.canonical import type_name
 from hookline.core.times import rfc3339
 from hookline.engine.manage.credentials import (
     BASICS,
@@ -181,7 +182,10 @@ async def rotate(
         elif auth.type in {"token", "api_key"}:
             if secret is not None:
                 raise InputError(
-                    "Only a signature has a secret of its sender's.", field="secret", expected="left out"
+                    "Only a signature has a secret of its sender's.",
+                    field="secret",
+                    expected="left out",
+                    received=type_name(secret),
                 )
             made[:] = [new_credential(auth.type)]
             digests: tuple[bytes, ...] = (token_digest(made[0]), auth.digests[0])

@@ -14,6 +14,7 @@ from hookline.core.canonical import type_name
 from hookline.core.conditions import compile_conditions
 from hookline.core.filters import compile_filter
 from hookline.core.matching import check_pattern
+from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.dialects import check_options
 from hookline.dialects import get as get_dialect
 from hookline.engine.manage.body_template import check_together, template
@@ -97,9 +98,13 @@ def _automation(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
 
 def _metadata(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     metadata = value or {}
-    if len(msgspec.json.encode(metadata)) > _MOST_METADATA_BYTES:
+    size = len(msgspec.json.encode(metadata))
+    if size > _MOST_METADATA_BYTES:
         raise InputError(
-            "The metadata is too large.", field="metadata", expected=f"at most {_MOST_METADATA_BYTES} bytes"
+            "The metadata is too large.",
+            field="metadata",
+            expected=f"at most {_MOST_METADATA_BYTES} bytes",
+            received=f"{size} bytes",
         )
     return {"metadata": metadata}
 
@@ -114,21 +119,23 @@ def _retry_policy(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
         policy = RetryPolicy(schedule_seconds=tuple(own), jitter=given.get("jitter", 0.1))
     else:
         _alone("max_retries", given, ("jitter",))
-        for name in ("max_retries", "backoff_multiplier"):
-            if name not in given:
-                raise InputError(
-                    f"Required field 'retry_policy.{name}' is missing",
-                    field=f"retry_policy.{name}",
-                    expected="number",
-                    received="null",
-                )
+        if not given:
+            raise InputError(
+                "A retry policy says max_retries, backoff_multiplier or schedule_seconds.",
+                field="retry_policy.max_retries",
+                expected="number",
+                received="null",
+            )
+        # Kept as it will be, so that what is read is what happens (AF-X2).
         policy = RetryPolicy(
-            max_retries=given["max_retries"], backoff_multiplier=float(given["backoff_multiplier"])
+            max_retries=min(given.get("max_retries", POLICY_MAX_RETRIES), POLICY_MAX_RETRIES),
+            backoff_multiplier=float(given.get("backoff_multiplier", _MULTIPLIER)),
         )
     schedule_of(policy)
     return {"retry_policy": policy}
 
 
+_MULTIPLIER: Final = 2.0  # AF-7's own figure
 _POLICY: Final = ("max_retries", "backoff_multiplier", "schedule_seconds", "jitter")
 
 
@@ -163,13 +170,23 @@ def _filters(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
 def _headers(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     headers = value or {}
     if len(headers) > _MOST_HEADERS:
-        raise InputError("There are too many headers.", field="headers", expected=f"at most {_MOST_HEADERS}")
+        raise InputError(
+            "There are too many headers.",
+            field="headers",
+            expected=f"at most {_MOST_HEADERS}",
+            received=str(len(headers)),
+        )
     for name, text in headers.items():
         field = f"headers.{name[:128]}"
         check_header_name(name, field)
         check_visible(text, field)
     if len({name.lower() for name in headers}) != len(headers):
-        raise InputError("A header stands there twice.", field="headers", expected="each name once")
+        raise InputError(
+            "A header stands there twice.",
+            field="headers",
+            expected="each name once",
+            received="a name twice",
+        )
     return {"headers": dict(headers)}
 
 

@@ -26,4 +26,6 @@ def cursor_bytes(cursor: str) -> bytes:
 
 
 def wrong_cursor() -> InputError:
-    return InputError("The cursor is not one of ours.", field="after")
+    return InputError(
+        "The cursor is not one of ours.", field="after", expected="`next` of a page", received="string"
+    )
