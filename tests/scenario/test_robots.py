@@ -175,6 +175,10 @@ def test_screenshots_are_files_of_the_run_and_progress_is_in_its_log(
     content = one("GET", f"/api/v1/executions/{id_}/artifacts/The-list.png").body
     assert content.startswith(b"\x89PNG")
     assert len(content) == artifact["size"]
+    (end,) = terminal_events(one, id_)
+    assert [(file["name"], file["url"]) for file in end["data"]["artifacts"]] == [
+        ("The-list.png", artifact["url"])
+    ]
     lines = one.get(f"/api/v1/executions/{id_}/logs?limit=500")["logs"]
     assert any(line["stream"] == "progress" and line["fields"]["percent"] > 0 for line in lines)
     assert any(line["text"].startswith("goto ") for line in lines)

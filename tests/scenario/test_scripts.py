@@ -234,6 +234,30 @@ def test_a_caller_is_called_back_when_a_script_has_ended(one: World) -> None:
     assert (data["script"], data["exit_code"]) == ("calls_back.py", 0)
 
 
+def test_files_that_a_script_leaves_are_kept_and_told(one: World) -> None:
+    """Listed, read by key and by the link of the terminal event; another organization sees none of it (P14)."""
+    source = "from hookline_agent import artifacts_dir\n(artifacts_dir() / 'report.csv').write_text('a,b')"
+    agent = Agent(one, "leaves_files.py", source)
+    one.webhook("/files", ["script.*"], automation={"kind": "script", "id": agent.view["id"]})
+    execution_id = agent.launch()
+    place = f"/api/v1/executions/{execution_id}/artifacts"
+    agent.ended(execution_id)
+    agent.told()
+    _, ended = one.inbox.wait("/files", 2, within=20)
+    (told,) = json.loads(ended.body)["data"]["artifacts"]
+    (listed,) = one.get(place)["artifacts"]
+    by_key = one("GET", f"{place}/report.csv")
+    by_link = one("GET", "/" + told["url"].split("/", 3)[3], key=None)
+    other = one("POST", "/api/v1/organizations", {"name": "Curious"}).json["id"]
+    foreign = [one("GET", path, Hookline_Organization=other) for path in (place, f"{place}/report.csv")]
+
+    assert told == {name: value for name, value in listed.items() if name != "created_at"}
+    assert (told["name"], told["content_type"], told["size"]) == ("report.csv", "text/csv", 3)
+    assert (by_key.status, by_key.body, by_link.status, by_link.body) == (200, b"a,b", 200, b"a,b")
+    assert by_link.headers["content-disposition"] == 'attachment; filename="report.csv"'
+    assert [answer.status for answer in foreign] == [404, 404]
+
+
 def test_another_organization_sees_neither_script_nor_agent(one: World) -> None:
     """P14: foreign and missing look the same; the same slug is free there."""
     agent = Agent(one, "mine.py", "print(1)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,16 @@ import msgspec
 from hookline.core.event_types import ENDED
 from hookline.dialects import payloads
 from hookline.model.events import Event
-from hookline.model.executions import Execution, Facts, Failure, RenderFacts, RobotFacts, ScriptFacts
+from hookline.model.executions import (
+    Artifact,
+    Execution,
+    Facts,
+    Failure,
+    RenderFacts,
+    RobotFacts,
+    ScriptFacts,
+)
+from hookline.model.ids import public
 from hookline.model.states import ExecutionStatus, Kind
 
 ORGANIZATION = bytes.fromhex("01990000000070008000000000000001")
@@ -89,6 +99,11 @@ SCRIPT_FACTS = ScriptFacts(
     exit_code=0,
 )
 ROBOT_FACTS = RobotFacts(browser_id="d27ace57-75cb-441c-8589-8ba34e52f7d1")
+FILE_NAMES = {
+    Kind.SCRIPT: ("report.csv", "text/csv"),
+    Kind.ROBOT: ("Screenshot-1.png", "image/png"),
+    Kind.RENDER: ("movie.mp4", "video/mp4"),
+}
 RENDER_FACTS = RenderFacts(output_url="https://cdn.example.com/output/a1b2c3d4.mp4", video_seconds=15.2)
 
 
@@ -110,6 +125,28 @@ def failed(execution: Execution, status: str, **failure: Any) -> Execution:
     )
 
 
+def files_of(execution: Execution) -> list[Artifact] | None:
+    """One file of a run that succeeded, none of one that failed; None for kinds that make none."""
+    if execution.kind not in FILE_NAMES:
+        return None
+    if execution.status is not ExecutionStatus.SUCCEEDED:
+        return []
+    name, content_type = FILE_NAMES[execution.kind]
+    place = f"https://hooks.example.com/artifacts/{public('execution', execution.id)}"
+    return [
+        Artifact(
+            execution_id=execution.id,
+            name=name,
+            content_type=content_type,
+            size=1234,
+            digest=hashlib.sha256(name.encode()).hexdigest(),
+            blob_id="",
+            created_at=AT,
+            url=f"{place}/{name}?expires=1751212800&token=VG9rZW4",
+        )
+    ]
+
+
 def terminal(execution: Execution, facts: Facts | None = None) -> Event:
     """The terminal event of a run."""
     is_success = execution.status is ExecutionStatus.SUCCEEDED
@@ -119,7 +156,7 @@ def terminal(execution: Execution, facts: Facts | None = None) -> Event:
         word = payloads.message_sent if is_success else payloads.message_failed
         data = word(conversation, execution)
     else:
-        data = payloads.workflow_terminal(execution, facts)
+        data = payloads.workflow_terminal(execution, facts, files_of(execution))
     return Event(
         key=bytes.fromhex("01990000000070008000000000000002"),
         organization_id=execution.organization_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,6 @@ from hookline.runners.robot.processes import processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from hookline.model.executions import Artifact, JournalEntry
     from hookline.ports.runner import EmitDraft, LogDraft
@@ -49,9 +49,10 @@ class Heard:
         if self.on_progress is not None:
             self.on_progress()
 
-    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
+    async def produced(self, file: Path | int, name: str, content_type: str) -> Artifact:
         assert content_type == "image/png"
-        self.files[name] = path.read_bytes()  # noqa: ASYNC240
+        assert isinstance(file, Path)
+        self.files[name] = file.read_bytes()  # noqa: ASYNC240
         return None  # type: ignore[return-value]  # nobody looks at it
 
     def texts(self, level: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hookline.errors import InputError
 from hookline.model.ids import Key, new_key
 from hookline.model.scripts import ScriptDefinition, ScriptLimits
 from hookline.model.states import Kind
@@ -32,6 +33,7 @@ class Listener:
         self.told = asyncio.Event()
         self.logs: list[LogDraft] = []
         self.progress: list[Any] = []
+        self.files: dict[str, tuple[str, bytes]] = {}
 
     async def started(self, *, at: datetime) -> None:
         self.started_at = at
@@ -53,8 +55,13 @@ class Listener:
     async def progressed(self, fields: bytes) -> None:
         self.progress.append(msgspec.json.decode(fields))
 
-    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
-        raise AssertionError(f"nothing here makes files; this came: {name}, {content_type}, {path}")
+    async def produced(self, file: Path | int, name: str, content_type: str) -> Artifact:
+        assert isinstance(file, int)
+        with os.fdopen(file, "rb") as content:
+            if name.startswith("."):
+                raise InputError("No such name.")
+            self.files[name] = (content_type, content.read())
+        return None  # type: ignore[return-value]  # nobody looks at it
 
     def texts(self, stream: str = "stdout") -> list[str]:
         return [line.text for line in self.logs if line.stream == stream]

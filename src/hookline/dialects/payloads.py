@@ -21,9 +21,10 @@ from hookline.model.ids import public
 from hookline.model.states import ExecutionStatus, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from hookline.model.executions import Facts, JournalEntry
+    from hookline.model.executions import Artifact, Facts, JournalEntry
     from hookline.model.ids import Key
 
 _SUBJECT: Final = {
@@ -67,11 +68,13 @@ def workflow_started(execution: Execution) -> bytes:
     )
 
 
-def workflow_terminal(execution: Execution, facts: Facts | None = None) -> bytes:
+def workflow_terminal(
+    execution: Execution, facts: Facts | None = None, files: Sequence[Artifact] | None = None
+) -> bytes:
     """Data of ``workflow.execution.completed`` (AF-9), or ``failed``: the same keys with the error (AF-X7).
 
-    An execution of another kind has the same, with its own kind's id first and its facts behind. ValueError if it has
-    not ended.
+    An execution of another kind has the same, with its own kind's id first, its facts behind and then its files, which
+    have their links; None for a kind that makes none. ValueError if it has not ended.
     """
     if not execution.status.is_terminal:
         raise ValueError("the execution has not ended")
@@ -90,10 +93,22 @@ def workflow_terminal(execution: Execution, facts: Facts | None = None) -> bytes
     }
     if facts is not None:
         data |= msgspec.structs.asdict(facts)
+    if files is not None:
+        data["artifacts"] = [_file(file) for file in files]
     if not is_success:
         del data["output_data"]
         data["error"] = error(execution)
     return _encode(data)
+
+
+def _file(file: Artifact) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "content_type": file.content_type,
+        "size": file.size,
+        "sha256": file.digest,
+        "url": file.url,
+    }
 
 
 def error(execution: Execution) -> dict[str, Any]:

@@ -80,23 +80,28 @@ class ArtifactKeeper:
         return f"ArtifactKeeper({self._blobs!r})"
 
     async def keep(
-        self, execution_id: Key, epoch: Epoch, path: Path, name: str, content_type: str
+        self, execution_id: Key, epoch: Epoch, file: Path | int, name: str, content_type: str
     ) -> Artifact | None:
         """Copy a file and name it. None when the execution is not ours any more: then nothing is kept.
 
-        Raises InputError for a name, a type or a file that cannot be kept, StorageError.
+        file: a path, or a descriptor, which is closed. Raises InputError for a name, a type or a file that cannot be
+        kept, StorageError.
         """
-        if _NAME.fullmatch(name) is None:
-            raise InputError("A file's name may hold letters, digits and . _ - only.", field="name")
-        if _CONTENT_TYPE.fullmatch(content_type) is None:
-            raise InputError("A file's type must be a media type.", field="content_type")
+        number = file if isinstance(file, int) else _opened(file)
+        try:
+            _check(number, name, content_type)
+        except InputError:
+            os.close(number)
+            raise
+        with os.fdopen(number, "rb", buffering=0) as content:
+            return await self._keep(execution_id, epoch, content, name, content_type)
+
+    async def _keep(
+        self, execution_id: Key, epoch: Epoch, content: BinaryIO, name: str, content_type: str
+    ) -> Artifact | None:
         if self._blobs is None:
             raise StorageError("This server keeps no files.")
-        file = open_regular(path)
-        try:
-            size, digest, blob_id = await self._copied(self._blobs, file)
-        finally:
-            file.close()
+        size, digest, blob_id = await self._copied(self._blobs, content)
         artifact = Artifact(
             execution_id=execution_id,
             name=name,
@@ -123,6 +128,11 @@ class ArtifactKeeper:
         blob = await sink.finish()
         return blob.size, digest, blob.id
 
+    async def of(self, execution_id: Key) -> list[Artifact]:
+        """Return the files of an execution by name, each with its link. Raises StorageError."""
+        found = await self._store.artifacts(execution_id)
+        return [msgspec.structs.replace(artifact, url=self.link(artifact)) for artifact in found]
+
     def link(self, artifact: Artifact) -> str:
         """A link by which whoever holds it can read the file, for LINK_LIFETIME or up to a day more."""
         path = link_path(artifact)
@@ -145,18 +155,24 @@ class ArtifactKeeper:
             await self._store.blobs_deleted(dropped)
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file that user code may have made. Raises InputError for a link, a device or one that is too large."""
+def _opened(path: Path) -> int:
+    """Open a file that user code may have made. Raises InputError for a link."""
     try:
         # Not blocking, because opening a pipe that nobody writes to would.
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
-        raise InputError("There is no such file, or it is a link.", field="path") from exc
+        raise InputError("There is no such file, or it is a link.", field="file") from exc
+
+
+def _check(number: int, name: str, content_type: str) -> None:
+    """Raise InputError for a name or a type that cannot be kept, and for a device or a file that is too large."""
+    if _NAME.fullmatch(name) is None:
+        raise InputError("A file's name may hold letters, digits and . _ - only.", field="name")
+    if _CONTENT_TYPE.fullmatch(content_type) is None:
+        raise InputError("A file's type must be a media type.", field="content_type")
     found = os.fstat(number)
     if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
-        os.close(number)
-        raise InputError(f"Only a plain file of at most {MOST_BYTES} bytes can be kept.", field="path")
-    return os.fdopen(number, "rb", buffering=0)
+        raise InputError(f"Only a plain file of at most {MOST_BYTES} bytes can be kept.", field="file")
 
 
 async def _pour(file: BinaryIO, sink: BlobSink) -> str:

@@ -24,7 +24,7 @@ from hookline.errors import ConflictError, RowError, StorageError
 from hookline.model.events import Event
 from hookline.model.executions import Conversation, Execution, Failure
 from hookline.model.ids import Key, new_key
-from hookline.model.states import ExecutionStatus
+from hookline.model.states import ExecutionStatus, Kind
 from hookline.ports import Begin, Finish, NewEvent, Record, Resume
 from hookline.ports.runner import Failed, Killed, Lost, Succeeded, Suspended, TimedOut
 
@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from hookline.engine.publish import Outbox
     from hookline.engine.run import Run
     from hookline.engine.tracing import Tracing
-    from hookline.model.executions import Facts
+    from hookline.model.executions import Artifact, Facts
     from hookline.ports import Clock, ConversationArchive, Epoch
     from hookline.ports.runner import Outcome
 
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 """Between tries to store an end while the store is away."""
+
+_MAKE_FILES: Final = frozenset({Kind.SCRIPT, Kind.ROBOT, Kind.RENDER})
+"""Kinds whose runs can leave files, which their terminal event tells of."""
 
 KILLED: Final = Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
 
@@ -152,10 +155,11 @@ class Recorder:
         ended = run.ended(outcome, now) if run is not None else ended_as(execution, outcome, now)
         talk = await self._resolved(ended, outcome, now)
         facts = await self._facts(ended, outcome)
+        files = await self._files(ended)
         await self._outbox.ready(execution.organization_id)
         for tries in itertools.count():
             try:
-                is_ours = await self._write_end(ended, epoch, talk, facts)
+                is_ours = await self._write_end(ended, epoch, talk, facts, files)
             except StorageError as exc:
                 if exc.code == RowError.code:
                     failure = Failure(code="FAILED", message="The result cannot be stored.")
@@ -171,10 +175,15 @@ class Recorder:
         raise AssertionError("count never ends")
 
     async def _write_end(
-        self, ended: Execution, epoch: Epoch, talk: _Talk | None, facts: Facts | None
+        self,
+        ended: Execution,
+        epoch: Epoch,
+        talk: _Talk | None,
+        facts: Facts | None,
+        files: list[Artifact] | None,
     ) -> bool:
+        events = self._terminal_events(ended, talk, facts, files)
         assert ended.completed_at is not None
-        events = self._terminal_events(ended, talk, facts, ended.completed_at)
         finish = Finish(
             epoch=epoch,
             execution_id=ended.id,
@@ -207,6 +216,15 @@ class Recorder:
         except StorageError:
             return None  # an end without them is better than none
 
+    async def _files(self, ended: Execution) -> list[Artifact] | None:
+        """What it made, None for kinds that make no files."""
+        if ended.kind not in _MAKE_FILES:
+            return None
+        try:
+            return await self.artifacts.of(ended.id)
+        except StorageError:
+            return None
+
     async def _resolved(self, ended: Execution, outcome: Outcome, now: datetime) -> _Talk | None:
         """An agent's conversation after its turn, or None for other kinds."""
         if ended.conversation_id is None:
@@ -225,12 +243,13 @@ class Recorder:
         return _Talk(conversation=left, ends=is_end)
 
     def _terminal_events(
-        self, ended: Execution, talk: _Talk | None, facts: Facts | None, now: datetime
+        self, ended: Execution, talk: _Talk | None, facts: Facts | None, files: list[Artifact] | None
     ) -> tuple[NewEvent, ...]:
+        assert ended.completed_at is not None
         completed, failed = ENDED[ended.kind]
         is_success = ended.status is ExecutionStatus.SUCCEEDED
         if talk is None:
-            told = [(completed if is_success else failed, payloads.workflow_terminal(ended, facts))]
+            told = [(completed if is_success else failed, payloads.workflow_terminal(ended, facts, files))]
         elif is_success:
             told = [(completed, payloads.message_sent(talk.conversation, ended))]
         else:
@@ -240,7 +259,7 @@ class Recorder:
         callback = None
         if ended.callback_id is not None and ended.callback_url is not None:
             callback = (ended.callback_id, ended.callback_url)
-        return self.owe(ended, told, now, callback=callback)
+        return self.owe(ended, told, ended.completed_at, callback=callback)
 
 
 def _answers(ended: Execution) -> Resume | None:

@@ -141,10 +141,10 @@ class Run:
         """Keep how far it has come, as a line of the stream ``progress``."""
         await self._progress.tell(fields)
 
-    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
+    async def produced(self, file: Path | int, name: str, content_type: str) -> Artifact:
         """Keep a file that it made."""
         keep = self._recorder.artifacts.keep
-        artifact = await keep(self.execution.id, self.epoch, path, name, content_type)
+        artifact = await keep(self.execution.id, self.epoch, file, name, content_type)
         if artifact is None:
             raise ClaimGoneError("The execution belongs to another node now.")
         return artifact

@@ -236,11 +236,12 @@ class RunListener(Protocol):
         stream ``progress``, so whoever follows the log goes on from a position. Raises as ``recorded`` does.
         """
 
-    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
-        """Keep a file that the run made: it is copied, and stored when this returns. ``path`` may be deleted then.
+    async def produced(self, file: Path | int, name: str, content_type: str) -> Artifact:
+        """Keep a file that the run made: it is copied, and stored when this returns. A path may be deleted then.
         The artifact has its ``url``.
 
-        path: a regular file; a symbolic link is refused, since the run may have made it.  name: 1 to 128 of
+        file: a path, where a symbolic link is refused, since the run may have made it; or a descriptor that is open
+        for reading, which is closed. Only a regular file is kept.  name: 1 to 128 of
         ``A-Z a-z 0-9 . _ -``, not beginning with a dot; the same name again replaces the file.
         Raises InputError for a name, a file or a size that cannot be kept, StorageError, and as ``recorded`` does.
         """

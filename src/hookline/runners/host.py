@@ -96,7 +96,7 @@ class CallLog:
     async def progressed(self, fields: bytes) -> None:
         """A handler tells of none."""
 
-    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:  # noqa: ARG002
+    async def produced(self, file: Path | int, name: str, content_type: str) -> Artifact:  # noqa: ARG002
         raise ValueError("a handler makes no files")
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hookline.dialects import payloads
-from hookline.model.executions import Conversation, Execution, Failure, JournalEntry
+from hookline.model.executions import Artifact, Conversation, Execution, Failure, JournalEntry
 from hookline.model.states import ExecutionStatus, Kind
 
 AT = datetime(2024, 1, 15, 10, 25, tzinfo=UTC)
@@ -105,6 +105,27 @@ def test_facts_that_do_not_exist_are_null() -> None:
     parsed = json.loads(payloads.workflow_terminal(never_ran))
 
     assert (parsed["started_at"], parsed["duration_seconds"], parsed["input_data"]) == (None, None, None)
+
+
+def test_files_are_told_with_their_links_and_only_of_kinds_that_make_some() -> None:
+    file = Artifact(
+        execution_id=RUN.id,
+        name="a.csv",
+        content_type="text/csv",
+        size=3,
+        digest="d" * 64,
+        blob_id="never told",
+        created_at=AT,
+        url="https://here/artifacts/exec_1/a.csv?token=t",
+    )
+    told = json.loads(payloads.workflow_terminal(RUN, None, [file]))
+    url = "https://here/artifacts/exec_1/a.csv?token=t"
+
+    assert told["artifacts"] == [
+        {"name": "a.csv", "content_type": "text/csv", "size": 3, "sha256": "d" * 64, "url": url}
+    ]
+    assert json.loads(payloads.workflow_terminal(RUN, None, []))["artifacts"] == []
+    assert "artifacts" not in json.loads(payloads.workflow_terminal(RUN))
 
 
 def test_an_execution_under_way_has_no_terminal_payload() -> None:

@@ -65,8 +65,8 @@ class Kept:
     async def progressed(self, fields: bytes) -> None:
         self.progress.append(fields)
 
-    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
-        raise AssertionError(f"nothing here makes files; this came: {name}, {content_type}, {path}")
+    async def produced(self, file: Path | int, name: str, content_type: str) -> Artifact:
+        raise AssertionError(f"nothing here makes files; this came: {name}, {content_type}, {file}")
 
     def texts(self, stream: str = "log") -> list[str]:
         return [line.text for line in self.logs if line.stream == stream]

@@ -77,14 +77,15 @@ class Watching:
         self.progress.append(msgspec.json.decode(fields))
         self.moved.set()
 
-    async def produced(self, path: Path, name: str, content_type: str) -> Artifact:
+    async def produced(self, file: Path | int, name: str, content_type: str) -> Artifact:
         assert (name, content_type) == ("movie.mp4", "video/mp4")
-        shutil.copyfile(path, self.video)
+        assert isinstance(file, Path)
+        shutil.copyfile(file, self.video)
         return Artifact(
             execution_id=new_key(),
             name=name,
             content_type=content_type,
-            size=os.stat(path).st_size,  # noqa: PTH116 -- a moment's work
+            size=os.stat(file).st_size,  # noqa: PTH116 -- a moment's work
             digest="",
             blob_id="",
             created_at=datetime.now(UTC),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from hookline.runners.sandbox.husk import Husk
+from hookline.runners.sandbox.left import LeftFiles
 from hookline.runners.sandbox.way_out import WayOut
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
     argv, environment, folder: paths as the view has them.  files: their text by name, in ``/hookline``.  binds: what is
     shown of the machine beside the system's programs, at the same paths, for reading.  limits: names as in ``init.py``.
-    network: a proxy as its way out, named by the usual variables, instead of no network.
+    network: a proxy as its way out, named by the usual variables, instead of no network.  artifacts: the folder whose
+    files are handed over in the end, at most ``most_artifacts``.
     """
 
     argv: tuple[str, ...]
@@ -49,6 +51,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: bool = True
     must_isolate: bool = True
     folder: str = "/tmp"  # noqa: S108 -- of the view
+    artifacts: str = "/tmp/artifacts"  # noqa: S108
+    most_artifacts: int
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +94,10 @@ class CellOwner(Protocol):
 
 
 class Cell:
-    """A program under way. Raises OSError when it cannot be started."""
+    """A program under way. Raises OSError when it cannot be started.
+
+    left: the files that it left behind, to be taken once it is gone, and to be closed.
+    """
 
     def __init__(
         self,
@@ -113,6 +120,7 @@ class Cell:
         self._lifeline: int | None = husk.lifeline
         self._is_ended = False
         self._readers: dict[int, str] = {}
+        self.left = LeftFiles(husk.left)
         self._way_out = None if relay is None else WayOut(relay, loop, husk.taking)
         if relay is None:
             husk.taking.close()

@@ -1,11 +1,11 @@
 """Make the walls and start a program behind them.
 
-Run as ``python -I -S enter.py SPEC GO STATUS LIFELINE HANDING ROOT UID NAMESPACES``. Five descriptors: a file for the
-specification as JSON (``cell.Spec``), a pipe on which a byte says that it is there, a pipe on which is told what
-became of it, one JSON object a line (``{"walls"}``, ``{"exit","signal","reason"}`` or ``{"error"}``), a pipe that hangs
-up when the node is gone, and a socket to give connections over. Then an empty folder of its own, taken away in the
-end, the user to become (0 for none) and whether to make namespaces (0 or 1). This process stays outside of the walls
-to take the whole of it down.
+Run as ``python -I -S enter.py SPEC GO STATUS LIFELINE HANDING LEAVING ROOT UID NAMESPACES``. Six descriptors: a file
+for the specification as JSON (``cell.Spec``), a pipe on which a byte says that it is there, a pipe on which is told
+what became of it, one JSON object a line (``{"walls"}``, ``{"exit","signal","reason"}`` or ``{"error"}``), a pipe that
+hangs up when the node is gone, a socket to give connections over, and one for the files that are left. Then an empty
+folder of its own, taken away in the end, the user to become (0 for none) and whether to make namespaces (0 or 1). This
+process stays outside of the walls to take the whole of it down.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, 
 
 import doors  # type: ignore[import-not-found, unused-ignore]  # beside this file
 import init  # type: ignore[import-not-found, unused-ignore]  # beside this file
+import leavings  # type: ignore[import-not-found, unused-ignore]
 import view  # type: ignore[import-not-found, unused-ignore]
 from kernel import (  # type: ignore[import-not-found, unused-ignore]
     NEW_IPC,
@@ -46,8 +47,9 @@ _SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 
 
 def main() -> None:
-    spec_fd, go, status, lifeline, handing = map(int, sys.argv[1:6])
-    root, uid, namespaces = sys.argv[6], int(sys.argv[7]) or None, sys.argv[8] == "1"
+    spec_fd, go, status, lifeline, handing, leaving = map(int, sys.argv[1:7])
+    root, uid, namespaces = sys.argv[7], int(sys.argv[8]) or None, sys.argv[9] == "1"
+    os.set_inheritable(leaving, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # Held from before the walls, because behind them its path leads nowhere.
@@ -65,12 +67,14 @@ def main() -> None:
         spec = json.load(file)
     if not spec["network"]:
         os.close(handing)
-    spec.update(root=root, uid=None if "user namespace" in walls else uid, handing=handing)
+    uid = None if "user namespace" in walls else uid
+    spec.update(root=root, uid=uid, handing=handing, leaving=leaving)
     first = os.fork()
     if first == 0:
         os.close(above)
         _go_in(spec, walls, status, lifeline)
     os.close(status)
+    os.close(leaving)
     _stay(first, lifeline)
     _tidy(root, walls, above)
     os._exit(0)
@@ -126,6 +130,7 @@ def _go_in(spec: dict[str, Any], walls: list[str], status: int, lifeline: int) -
             )
         else:
             _settle(spec)
+        leavings.make_folder(spec["artifacts"], spec["uid"])
         init.watch(spec, walls, status, lifeline, door)
     except BaseException as exc:  # noqa: BLE001 -- a fork of ours must not go on in the parent's code
         init.tell(status, error=f"the sandbox cannot be made: {exc}")
@@ -145,10 +150,11 @@ def _settle(spec: dict[str, Any]) -> None:
     if spec["uid"] is not None:
         os.chmod(spec["root"], 0o711)  # noqa: PTH101, S103 -- passed through, not listed
         os.chown(folder, spec["uid"], spec["uid"])
-    spec["argv"] = [_moved(text, code, folder) for text in spec["argv"]]
+    folders = {FOLDER: folder, spec["artifacts"]: folder + spec["artifacts"].removeprefix(FOLDER)}
+    spec["argv"] = [_moved(text, code, folders) for text in spec["argv"]]
     given = spec["environment"].items()
-    spec["environment"] = {name: _moved(text, code, folder) for name, text in given}
-    spec["folder"], spec["code"] = folder, code
+    spec["environment"] = {name: _moved(text, code, folders) for name, text in given}
+    spec["folder"], spec["code"], spec["artifacts"] = folder, code, folders[spec["artifacts"]]
 
 
 def _is_open_to_all(path: str) -> bool:
@@ -161,10 +167,13 @@ def _is_open_to_all(path: str) -> bool:
     return True
 
 
-def _moved(text: str, code: str, folder: str) -> str:
-    """A path of the program's own in the view, or several parted by colons, where it is without one."""
-    if text == FOLDER:
-        return folder
+def _moved(text: str, code: str, folders: dict[str, str]) -> str:
+    """A path of the program's own in the view, or several parted by colons, where it is without one.
+
+    folders: those it may write in, whole: the programs of the machine may lie below the same.
+    """
+    if text in folders:
+        return folders[text]
     parts = text.split(":")
     return ":".join(
         code + part[len(view.CODE) :] if part.startswith(view.CODE + "/") else part for part in parts

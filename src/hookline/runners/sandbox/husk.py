@@ -41,7 +41,7 @@ class Husk:
     """One sandbox, not yet in use. Raises OSError when it cannot be started.
 
     status: where it tells what becomes of it.  pipes: by descriptor, what they carry.  taking: the node's end of what
-    the program's connections are given over on.
+    the program's connections are given over on.  left: the same for the files that it leaves.
     """
 
     def __init__(self, *, namespaces: bool = True) -> None:
@@ -78,6 +78,7 @@ class Husk:
         self.process.kill()
         self.process.wait()
         self.taking.close()
+        self.left.close()
         for fd in (self._given, self._go, self.lifeline, self.status, *self.pipes):
             os.close(fd)
         shutil.rmtree(self.root, ignore_errors=True)
@@ -93,9 +94,12 @@ class Husk:
             self.taking, handing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.callback(self.taking.close)
             theirs.callback(handing.close)
+            self.left, leaving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.callback(self.left.close)
+            theirs.callback(leaving.close)
             self._given = os.memfd_create("hookline-spec")
             ours.callback(os.close, self._given)
-            given = (self._given, go, tells, lifeline, handing.fileno())
+            given = (self._given, go, tells, lifeline, handing.fileno(), leaving.fileno())
             own = (self.root, str(free_uid() or 0), str(int(self.namespaces)))
             self.process = subprocess.Popen(  # noqa: S603 -- our own program
                 [_python(), "-I", "-S", str(ENTER), *map(str, given), *own],

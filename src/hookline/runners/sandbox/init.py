@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 import landlock  # type: ignore[import-not-found, unused-ignore]  # beside this file, run on its own
+import leavings  # type: ignore[import-not-found, unused-ignore]
 import seccomp  # type: ignore[import-not-found, unused-ignore]
 import view  # type: ignore[import-not-found, unused-ignore]
 from kernel import (  # type: ignore[import-not-found, unused-ignore]
@@ -97,6 +98,7 @@ def watch(spec: dict[str, Any], walls: list[str], status: int, lifeline: int, do
     code = os.waitstatus_to_exitcode(ended)
     tell(status, exit=code if code >= 0 else 128 - code, signal=-code if code < 0 else None, reason=reason)
     _end_others()
+    leavings.hand_over(spec["artifacts"], spec["leaving"], most=spec["most_artifacts"])
     os._exit(0)
 
 
@@ -115,8 +117,10 @@ def _reap(program: int) -> int | None:
 
 
 def _end_others() -> None:
-    """End what the program started. In a namespace of its own the kernel does, when this process ends."""
-    if os.getpid() == 1:
+    """End what the program started: nothing of it may write on while its files are handed over."""
+    if os.getpid() == 1:  # all others of its namespace are the program's
+        with suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
         return
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:

@@ -18,10 +18,11 @@ async def check_walls() -> Check:
     probe = _Probe()
     try:
         spec = spec_of(definition, argument=None, seconds=30)
-        Cell(spec, probe, asyncio.get_running_loop(), channel=CHANNEL)
+        cell = Cell(spec, probe, asyncio.get_running_loop(), channel=CHANNEL)
     except OSError as exc:
         return Check(name="isolation", told=str(exc), remedy="run on Linux 5.12 or newer")
     end = await probe.ended
+    cell.left.close()
     if end.error is None and end.code == 0:
         return Check(name="isolation", told=", ".join(end.walls))
     return Check(

@@ -33,6 +33,11 @@ function getTimeLeft () {
   return Math.max(0, Number(process.env.HOOKLINE_DEADLINE ?? Infinity) - Date.now() / 1000)
 }
 
+// The folder whose files are kept when the run has ended, however it ended: 64 at most, none below it.
+function artifactsDir () {
+  return process.env.HOOKLINE_ARTIFACTS
+}
+
 function tell (line) {
   const data = Buffer.from(line + '\n')
   let written = 0
@@ -44,8 +49,10 @@ module.exports = {
   setResultObject,
   progressHint,
   getTimeLeft,
+  artifactsDir,
   get_argument: getArgument,
   set_result_object: setResultObject,
   progress_hint: progressHint,
-  get_time_left: getTimeLeft
+  get_time_left: getTimeLeft,
+  artifacts_dir: artifactsDir
 }

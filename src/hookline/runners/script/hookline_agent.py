@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 _MOST_RESULT_BYTES = 4 * 1024 * 1024
@@ -40,6 +41,11 @@ def progress_hint(progress: float, label: str = "") -> None:
 def get_time_left() -> float:
     """Return the seconds until the run is ended for taking too long."""
     return max(0.0, float(os.environ.get("HOOKLINE_DEADLINE", "inf")) - time.time())
+
+
+def artifacts_dir() -> Path:
+    """Return the folder whose files are kept when the run has ended, however it ended: 64 at most, none below it."""
+    return Path(os.environ["HOOKLINE_ARTIFACTS"])
 
 
 def _tell(line: str) -> None:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 CHANNEL: Final = "HOOKLINE_CHANNEL"
 """The variable that tells a script's helper module where to write."""
 
+ARTIFACTS: Final = "/tmp/artifacts"  # noqa: S108 -- of the view
+"""Where a script leaves files to be kept."""
+
+MOST_ARTIFACTS: Final = 64
+"""Files of one run: more are data, and belong into one file."""
+
 _CODE: Final = "/hookline"
 _MIB: Final = 1 << 20
 
@@ -71,6 +77,7 @@ def spec_of(
             "LANG": "C.UTF-8",
             "PYTHONPATH": f"{_CODE}/modules:{sysconfig.get_path('purelib')}",
             "HOOKLINE_ARGUMENT": f"{_CODE}/argument.json",
+            "HOOKLINE_ARTIFACTS": ARTIFACTS,
             "HOOKLINE_DEADLINE": f"{time.time() + seconds:.3f}",
             **{name.upper(): value for name, value in (trace or {}).items()},
         },
@@ -79,6 +86,8 @@ def spec_of(
         limits=most,
         memory_bytes=limits.memory_mb * _MIB,
         disk_bytes=limits.disk_mb * _MIB,
+        artifacts=ARTIFACTS,
+        most_artifacts=MOST_ARTIFACTS,
         network=definition.network,
         namespaces=namespaces,
         must_isolate=definition.must_isolate,

@@ -12,6 +12,7 @@ from hookline.errors import SettingError
 from hookline.runners.output import OutputLines
 from hookline.runners.run import CANCEL_GRACE, Verdict
 from hookline.runners.sandbox.cell import Cell, End
+from hookline.runners.script.files import keep_files
 from hookline.runners.script.languages import CHANNEL, spec_of
 from hookline.runners.script.outcomes import not_started, outcome_of
 
@@ -110,6 +111,7 @@ class ScriptRun:
         while True:
             await self._hand_over()
             if self._ended is not None and not self._drafts and self._progress is None:
+                await keep_files(self._cell.left, self._listener, most_bytes=spec.disk_bytes)
                 return self.outcome()
             await self._wake.wait()
             self._wake.clear()
@@ -147,6 +149,8 @@ class ScriptRun:
             while self._ended is None:
                 self._wake.clear()
                 await self._wake.wait()
+        if self._cell is not None:
+            self._cell.left.close()
 
     # --- what the cell tells ---
 

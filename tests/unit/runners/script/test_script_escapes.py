@@ -11,23 +11,21 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 import pytest_asyncio
 from script_bed import Ran, launch, no_way_out
+from walls_bed import changed_sandbox, forbid_namespaces
 
 from hookline.ports.runner import Failed, Succeeded
-from hookline.runners.sandbox import cell, husk
-from hookline.runners.script import languages
+from hookline.runners.sandbox import husk
 from hookline.runners.script.checks import check_walls
 from hookline.runners.script.runner import ScriptRunner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from hookline.model.scripts import ScriptDefinition
 
 # ruff: noqa: PTH101, PTH208 -- pathlib's own would have to leave the loop
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
@@ -42,34 +40,7 @@ async def runner() -> AsyncIterator[ScriptRunner]:
     await runner.close(0)
 
 
-@pytest.fixture(params=["namespaces", "no mounts", "landlock"])
-def walls(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    """All ways: with namespaces, with such that allow no mounts (AppArmor), and with none (containers)."""
-    if request.param == "no mounts":
-        broken = {"enter.py": ("        mount(None", "        raise OSError\n        mount(None")}
-        folder = tmp_path_factory.mktemp("sandbox")
-        monkeypatch.setattr(husk, "ENTER", _changed(folder, broken))
-        made = cell.Spec
-        monkeypatch.setattr(languages, "Spec", lambda **fields: made(**{**fields, "must_isolate": False}))
-    if request.param == "landlock":
-        # Root's interpreter may lie where no other user can reach it; then the walls are too few for strangers.
-        _forbid_namespaces(monkeypatch, must_isolate=False)
-    return str(request.param)
-
-
 TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=x y"}
-
-
-def _forbid_namespaces(monkeypatch: pytest.MonkeyPatch, **changes: bool) -> None:
-    made = languages.spec_of
-
-    def without(definition: ScriptDefinition, **given: Any) -> cell.Spec:
-        spec = made(definition, **given, namespaces=False)
-        return msgspec.structs.replace(spec, **changes)
-
-    monkeypatch.setattr("hookline.runners.script.run.spec_of", without)
 
 
 async def told(run: Ran) -> object:
@@ -149,7 +120,7 @@ async def test_its_environment_holds_nothing_of_the_server(
     assert SECRET not in found.values()
     assert set(found) <= {
         "PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "LC_CTYPE",
-        "HOOKLINE_CHANNEL", "HOOKLINE_ARGUMENT", "HOOKLINE_DEADLINE", "TRACEPARENT", "TRACESTATE",
+        "HOOKLINE_CHANNEL", "HOOKLINE_ARGUMENT", "HOOKLINE_ARTIFACTS", "HOOKLINE_DEADLINE", "TRACEPARENT", "TRACESTATE",
     }  # fmt: skip
     assert (found["TRACEPARENT"], found["TRACESTATE"]) == (TRACE["traceparent"], TRACE["tracestate"])
 
@@ -330,9 +301,9 @@ async def test_without_walls_scripts_of_many_organizations_are_refused(
     runner: ScriptRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """And run for one that has the machine to itself, or whose operator says so."""
-    _forbid_namespaces(monkeypatch)
+    forbid_namespaces(monkeypatch)
     without = {"landlock.py": ("    version = abi()\n", "    version = 0\n")}
-    monkeypatch.setattr(husk, "ENTER", _changed(tmp_path, without))
+    monkeypatch.setattr(husk, "ENTER", changed_sandbox(tmp_path, without))
     refused = await launch(runner, "print(1)").ended()
     alone = await launch(runner, "print(1)", must_isolate=False).ended()
 
@@ -340,14 +311,3 @@ async def test_without_walls_scripts_of_many_organizations_are_refused(
     assert refused.failure.code == "RUNNER_UNAVAILABLE"
     assert "HOOKLINE_UNSAFE_SCRIPTS" in refused.failure.message
     assert isinstance(alone, Succeeded)
-
-
-def _changed(folder: Path, changes: dict[str, tuple[str, str]]) -> Path:
-    """A copy of the sandbox for a kernel that lacks something. changes: by file, a text and what stands instead."""
-    for file in husk.ENTER.parent.glob("*.py"):
-        text = file.read_text("utf-8")
-        if file.name in changes:
-            assert text.count(changes[file.name][0]) == 1
-            text = text.replace(*changes[file.name])
-        (folder / file.name).write_text(text, "utf-8")
-    return folder / "enter.py"

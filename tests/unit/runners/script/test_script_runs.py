@@ -225,6 +225,7 @@ async def test_one_that_waits_for_room_can_be_ended(runner: ScriptRunner) -> Non
     assert isinstance(await first.ended(), Killed)
     third = launch(narrow, "print('room again')")
     assert isinstance(await third.ended(), Succeeded)
+    await narrow.close(0)
 
 
 # --- faults ---
