@@ -212,3 +212,18 @@ def test_a_workflow_is_run_by_a_form(visitor: Visitor) -> None:
 
     expect(page.locator("h1 + .state")).to_have_text("succeeded", timeout=SOON)
     expect(page.get_by_role("heading", name="Result").locator("..")).to_contain_text("by hand")
+
+
+def test_the_secret_of_jobs_webhooks_is_made_shown_once_and_ended(visitor: Visitor) -> None:
+    page = visitor.go("/ui/jobs")
+    page.get_by_role("link", name="Signing secret").click()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Make a new secret").click()
+    expect(page.locator(".secret code")).to_contain_text("whsec_")
+
+    page.get_by_role("button", name="Make a new secret").click()
+    expect(page.get_by_role("alert")).to_contain_text("rotation is under way")
+    page.get_by_role("button", name="End the old secret").click()
+
+    expect(page.get_by_text("The old secret signs too")).to_have_count(0)
+    expect(page.locator(".secret code")).to_have_count(0)

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 from films import Picture, data_url, pictures, png
-from world import Answer, World, call, terminal_events, until, world
+from render_bed import HELLO, LONG, ended, follow, new_uuid, read, small, submit
+from world import World, call, terminal_events, until, world
 
-from hookline.model.ids import bare, new_key
-from hookline.testing.nodes import ADMIN_KEY
+from hookline.receiver import VerificationError, verify
 from hookline.testing.receivers import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from hookline.testing.postgres import PostgresServer
     from hookline.testing.receivers import Received
-
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-HELLO = {"type": "text", "text": "Hello World", "font_size": 48, "position": "center"}
-LONG = {"width": 1280, "height": 720, "scenes": [{"duration": 600, "elements": [HELLO]}]}
-
-
-def small(**movie: Any) -> dict[str, Any]:
-    return {"width": 160, "height": 90, "fps": 10, "scenes": [{"duration": 1}], **movie}
 
 
 def answers(request: Received) -> Reply:
@@ -46,59 +35,6 @@ def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         database = server.fresh_database()
     with world(database, folder, answers=answers, TMPDIR=str(folder)) as found:
         yield found
-
-
-def submit(one: World, movie: object, path: str = "/api/jobs", **more: Any) -> str:
-    answer = one("POST", path, movie, **more)
-    assert answer.status == 202, answer
-    assert answer.json["status"] == "queued"
-    assert UUID.fullmatch(answer.json["job_id"])
-    return str(answer.json["job_id"])
-
-
-def ended(one: World, job_id: str, *, within: float = 30.0) -> dict[str, Any]:
-    found: dict[str, Any] = until(
-        lambda: one.get(f"/api/jobs/{job_id}"),
-        lambda job: job["status"] in {"completed", "failed"},
-        within=within,
-    )
-    return found
-
-
-def read(url: str, **headers: Any) -> Answer:
-    parts = urlsplit(url)
-    return call(parts.port or 80, "GET", f"{parts.path}?{parts.query}", key=None, **headers)
-
-
-class Event:
-    """One server-sent event."""
-
-    def __init__(self, lines: list[str]) -> None:
-        fields = dict(line.split(": ", 1) for line in lines)
-        self.name = fields["event"]
-        self.id = int(fields["id"]) if "id" in fields else None
-        self.data = json.loads(fields["data"])
-
-
-def follow(one: World, job_id: str, **headers: str) -> Generator[Event]:
-    """The events of a stream, until the server ends it."""
-    connection = http.client.HTTPConnection("127.0.0.1", one.nodes[0].port, timeout=30)
-    sent = {"x-api-key": ADMIN_KEY, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    connection.request("GET", f"/api/jobs/{job_id}/progress", headers=sent)
-    try:
-        answer = connection.getresponse()
-        assert (answer.status, answer.headers.get_content_type()) == (200, "text/event-stream")
-        held: list[str] = []
-        for raw in answer:
-            line = raw.decode().rstrip("\n")
-            if line == "" and held:
-                yield Event(held)
-                held = []
-            elif line and not line.startswith(":"):
-                held.append(line)
-        answer.close()
-    finally:
-        connection.close()
 
 
 # --- a job that succeeds --------------------------------------------------------------------------------------
@@ -154,6 +90,36 @@ def test_the_video_is_served_in_ranges_by_link_and_by_key(one: World) -> None:
     assert (part.status, part.body) == (206, b"ftyp")
     assert part.headers["Content-Range"] == f"bytes 4-7/{len(whole.body)}"
     assert (held.status, forged.status) == (304, 403)
+
+
+def test_a_jobs_own_webhook_is_verified_with_a_secret_that_a_rotation_shows(one: World) -> None:
+    """P13, PF-1: nobody knows the first one; while two sign, a receiver may know either."""
+    place = "/api/v1/jobs/secret"
+    made = one("POST", "/api/v1/organizations", {"name": "Studio", "external_id": f"studio-{new_uuid()}"})
+    here = {"Hookline_Organization": made.json["id"]}
+
+    def told(path: str) -> Received:
+        submit(one, small(webhook_uri=one.inbox.origin + path), **here)
+        return one.inbox.wait(path, within=30)[0]
+
+    unseen, before = told("/unseen"), one("GET", place, **here).json
+    first = one("POST", f"{place}/rotate", **here).json
+    again = one("POST", f"{place}/rotate", {}, **here)
+    one("POST", f"{place}/rotate", {"finish": True}, **here)
+    second = one("POST", f"{place}/rotate", {"secret": "our own secret, long enough"}, **here).json
+    both = told("/both")
+    one("POST", f"{place}/rotate", {"finish": True}, **here)
+    last = told("/last")
+
+    assert before == {"previous_secret_until": None}
+    assert (again.status, again.json["error"]["code"]) == (409, "ROTATION_UNDER_WAY")
+    assert second["previous_secret_until"] is not None
+    assert all(verify(both.body, both.headers, each["secret"])["job_id"] for each in (first, second))
+    assert verify(last.body, last.headers, second["secret"])["job_id"]
+    for request, secret in ((unseen, first["secret"]), (last, first["secret"])):
+        with pytest.raises(VerificationError):
+            verify(request.body, request.headers, secret)
+    assert "secret" not in one("GET", place, **here).json
 
 
 def test_metadata_are_echoed_in_the_job_and_its_webhook(one: World) -> None:
@@ -319,7 +285,7 @@ def test_anothers_job_looks_like_one_that_is_not_there(one: World) -> None:
 
     for method, suffix in (("GET", ""), ("GET", "/progress"), ("GET", "/output"), ("DELETE", "")):
         foreign = one(method, f"/api/jobs/{theirs}{suffix}", Hookline_Organization=organization)
-        missing = one(method, f"/api/jobs/{bare(new_key())}{suffix}", Hookline_Organization=organization)
+        missing = one(method, f"/api/jobs/{new_uuid()}{suffix}", Hookline_Organization=organization)
         other = one(method, f"/api/jobs/{workflow}{suffix}")
         assert foreign.status == missing.status == other.status == 404
         assert foreign.body == missing.body == other.body
@@ -352,7 +318,7 @@ def test_the_schema_can_be_had(one: World) -> None:
 def test_a_trigger_may_start_a_render_too(one: World) -> None:
     """What is posted there is the movie; a bad one fails with the path."""
     trigger = one.trigger("movie", kind="render", profile="native")
-    path = urlsplit(trigger["url"]).path + f"?token={trigger['token']}"
+    path = "/" + trigger["url"].split("/", 3)[3].partition("?")[0] + f"?token={trigger['token']}"
 
     good = one("POST", path, small(), key=None).json["execution_id"]
     bad = one("POST", path, {"scenes": [{"duration": 0}]}, key=None).json["execution_id"]
@@ -397,90 +363,3 @@ def test_kill_9_of_the_node_leaves_nothing_and_the_job_is_rendered_again(one: Wo
     assert execution["credits_used"] == 15
     assert terminal_events(one, f"exec_{job_id}") == ["render.job.completed"]
     assert len(one.inbox.at("/survived")) == 1
-
-
-def template(one: World, *, is_public: bool = False, **more: Any) -> dict[str, Any]:
-    element = HELLO | {"text": "{{greeting}}", "font_size": 12}
-    script = small(scenes=[{"duration": "{{seconds}}", "elements": [element]}])
-    answer = one(
-        "POST", "/api/templates", {"name": "Hello", "script": script, "is_public": is_public}, **more
-    )
-    assert answer.status == 201, answer
-    return dict(answer.json)
-
-
-def test_a_template_is_filled_and_rendered(one: World) -> None:
-    """PF-10: stored once; each job names it with its variables, and is a job like any other."""
-    stored = template(one)
-    job_id = submit(
-        one,
-        {
-            "template_id": stored["template_id"],
-            "variables": {"greeting": "Hi", "seconds": 1},
-            "metadata": {"order": 9},
-        },
-        "/api/render/template",
-    )
-    job = ended(one, job_id)
-    shown = one("GET", f"/api/templates/{stored['template_id']}").json
-
-    assert stored["variables"] == ["greeting", "seconds"] or stored["variables"] == ["seconds", "greeting"]
-    assert (job["status"], job["duration_seconds"], job["metadata"]) == ("completed", 1.0, {"order": 9})
-    assert shown["script"]["scenes"][0]["duration"] == "{{seconds}}"
-    assert stored["template_id"] in {
-        each["template_id"] for each in one("GET", "/api/templates").json["templates"]
-    }
-
-
-def test_a_template_that_cannot_be_filled_says_where(one: World) -> None:
-    """PF-9, PF-10: nothing is rendered; the path names the variable, or the field that it made wrong."""
-    id_ = template(one)["template_id"]
-    asked = [
-        ({"template_id": id_}, 400, "VALIDATION_ERROR", "variables.greeting"),
-        (
-            {"template_id": id_, "variables": {"greeting": "a", "seconds": 1, "more": 1}},
-            400,
-            "VALIDATION_ERROR",
-            "variables.more",
-        ),
-        (
-            {"template_id": id_, "variables": {"greeting": "a", "seconds": "long"}},
-            400,
-            "SCHEMA_VALIDATION_ERROR",
-            "scenes.0.duration",
-        ),
-        ({"template_id": f"tpl_{new_uuid()}"}, 404, "TEMPLATE_NOT_FOUND", "template_id"),
-        ({"template_id": "tpl_1"}, 404, "TEMPLATE_NOT_FOUND", "template_id"),
-    ]
-    for body, status, code, path in asked:
-        answer = one("POST", "/api/render/template", body)
-        assert (answer.status, answer.json["error"]["code"], answer.json["error"]["path"]) == (
-            status,
-            code,
-            path,
-        )
-    refused = one("POST", "/api/templates", {"name": "x", "script": "{{a}}"})
-    assert (refused.status, refused.json["error"]["path"]) == (400, "script")
-
-
-def test_a_template_of_another_organization_is_missing_unless_it_is_public(one: World) -> None:
-    """P14, PF-10: a public one may be rendered by all, and deleted by its own organization alone."""
-    made = one("POST", "/api/v1/organizations", {"name": "Other", "external_id": f"other-{new_uuid()}"})
-    other = {"Hookline-Organization": made.json["id"]}
-    hidden, shared = template(one), template(one, is_public=True)
-    values = {"variables": {"greeting": "Hi", "seconds": 1}}
-
-    def render(stored: dict[str, Any]) -> Answer:
-        body = values | {"template_id": stored["template_id"]}
-        return one("POST", "/api/render/template", body, **other)
-
-    assert render(hidden).status == 404
-    assert render(shared).status == 202
-    assert one("GET", f"/api/templates/{hidden['template_id']}", **other).status == 404
-    assert one("DELETE", f"/api/templates/{shared['template_id']}", **other).status == 404
-    assert one("DELETE", f"/api/templates/{shared['template_id']}").status == 204
-    assert render(shared).status == 404
-
-
-def new_uuid() -> str:
-    return bare(new_key())

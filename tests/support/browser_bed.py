@@ -94,6 +94,7 @@ def paths_of(site: World) -> dict[str, str]:
         "conversation-new": "/ui/conversations/new",
         "jobs": "/ui/jobs",
         "job-new": "/ui/jobs/new",
+        "job-secret": "/ui/jobs/secret",
         "robots": "/ui/robots",
         "robot-new": "/ui/robots/new",
         "scripts": "/ui/scripts",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from hookline.cli import show
+from hookline.cli import rotating, show
 from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.options import Json, Limit, read_verbatim
 
@@ -21,6 +21,9 @@ app = App(name="jobs", help="Render movies to videos.")
 JobId = Annotated[str, Parameter(help="Its id from `hookline jobs list`.")]
 Output = Annotated[
     Path | None, Parameter(name=["--output", "-o"], help="Save the video in this file; waits for it.")
+]
+Own = Annotated[
+    str | None, Parameter(name="--set", help='Your own `{"secret": "whsec_…"}` in place of a fresh one.')
 ]
 
 
@@ -145,6 +148,24 @@ def cancel(job_id: JobId, /) -> None:
     job = Client.from_environment().call("DELETE", _path(job_id))
     ended = job["status"] in {"completed", "failed"} and (job.get("error") or {}).get("code") != "KILLED"
     show.line(f"{job_id} has ended already: {job['status']}" if ended else f"{job_id} is being cancelled")
+
+
+@app.command
+def secret(*, finish: rotating.Finish = False, set: Own = None, json: Json = False) -> None:
+    """Make a new secret for what is sent to the addresses that jobs name, and print it, once.
+
+    It signs the webhooks of every job's `webhook_uri`. For 24 hours the one before signs, too.
+
+    For example:
+
+    ```
+    hookline jobs secret
+    hookline jobs secret --finish   # every receiver has the new secret: drop the old one
+    ```
+    """
+    rotating.rotate(
+        "/api/v1/jobs/secret/rotate", finish=finish, own=set, command="hookline jobs secret", json=json
+    )
 
 
 def _path(job_id: str, rest: str = "") -> str:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from hookline.cli import show
-from hookline.cli.client import AnswerError, Client, CommandError, segment
+from hookline.cli import rotating, show
+from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.deleting import delete_for_good
 from hookline.cli.options import Data, Json, Limit, Yes, read_fields, read_verbatim
 from hookline.cli.sheets import health_line, show_webhook
@@ -321,7 +321,12 @@ def resume(webhook_id: str, /) -> None:
 
 @app.command
 def rotate(
-    webhook_id: str, /, *, finish: bool = False, set: Annotated[str | None, _OWN] = None, json: Json = False
+    webhook_id: str,
+    /,
+    *,
+    finish: rotating.Finish = False,
+    set: Annotated[str | None, _OWN] = None,
+    json: Json = False,
 ) -> None:
     """Make a new signing secret and print it, once; the key pair of a webhook that has one is new, too.
 
@@ -338,22 +343,9 @@ def rotate(
     ----------
     webhook_id
         Its id from `hookline webhooks list`.
-    finish
-        End the time of two secrets now.
-    set
-        JSON object with what you bring along.
     """
-    body = ({"finish": True} if finish else {}) | read_fields(set)
-    try:
-        answer = Client.from_environment().post(_path(webhook_id, "/secret/rotate"), body)
-    except AnswerError as error:
-        if error.code != "ROTATION_UNDER_WAY":
-            raise
-        raise CommandError(
-            "two secrets sign already: once every receiver has the new one, end that rotation with "
-            f"`hookline webhooks rotate {webhook_id} --finish`"
-        ) from error
-    show.as_json(answer) if json else show.sheet(answer.items())
+    path = _path(webhook_id, "/secret/rotate")
+    rotating.rotate(path, finish=finish, own=set, command=f"hookline webhooks rotate {webhook_id}", json=json)
 
 
 def _path(webhook_id: str, rest: str = "") -> str:

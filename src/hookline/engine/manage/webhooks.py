@@ -118,20 +118,30 @@ async def delete_webhook(
     return stored
 
 
-async def get_webhook(registry: Registry, organization_id: Key, id: Key) -> Stored[Webhook]:
-    """Return a registered webhook. Raises MissingError, also for a render's or a trigger's hidden target."""
+async def get_webhook(
+    registry: Registry, organization_id: Key, id: Key, *, origin: Origin = Origin.REGISTERED
+) -> Stored[Webhook]:
+    """Return a registered webhook. Raises MissingError, also for a render's or a trigger's hidden target, unless
+    ``origin`` says that one is meant.
+    """
     stored = await registry.get(Webhook, id, organization_id=organization_id)
-    if stored is None or stored.document.origin is not Origin.REGISTERED:
+    if stored is None or stored.document.origin is not origin:
         raise _missing()
     return stored
 
 
 async def _rewrite(
-    registry: Registry, organization_id: Key, id: Key, edit: Callable[[Webhook], Webhook], *, now: datetime
+    registry: Registry,
+    organization_id: Key,
+    id: Key,
+    edit: Callable[[Webhook], Webhook],
+    *,
+    now: datetime,
+    origin: Origin = Origin.REGISTERED,
 ) -> Stored[Webhook]:
     """Read, edit, write; again when somebody else wrote in between."""
     for _ in range(_TRIES):
-        stored = await get_webhook(registry, organization_id, id)
+        stored = await get_webhook(registry, organization_id, id, origin=origin)
         edited = edit(stored.document)
         if edited == stored.document:
             return stored
@@ -157,10 +167,11 @@ async def rotate_secret(
     *,
     own: str | None,
     own_key: str | None = None,
+    origin: Origin = Origin.REGISTERED,
     now: datetime,
 ) -> tuple[Stored[Webhook], str]:
     """Begin a rotation. Returns the webhook with its new secret, shown once. own, own_key: secret and private signing
-    key that the owner brings; None for fresh ones.
+    key that the owner brings; None for fresh ones.  origin: of a hidden target, to mean one.
 
     Raises MissingError, InputError, or ConflictError while another rotation is under way.
     """
@@ -181,11 +192,16 @@ async def rotate_secret(
             **rotated(vault, webhook, own_key),
         )
 
-    return await _rewrite(registry, organization_id, id, rotate, now=now), secret
+    return await _rewrite(registry, organization_id, id, rotate, now=now, origin=origin), secret
 
 
 async def finish_rotation(
-    registry: Registry, organization_id: Key, id: Key, *, now: datetime
+    registry: Registry,
+    organization_id: Key,
+    id: Key,
+    *,
+    origin: Origin = Origin.REGISTERED,
+    now: datetime,
 ) -> Stored[Webhook]:
     """Drop the old secret now. Without a rotation nothing happens. Raises MissingError."""
 
@@ -198,7 +214,7 @@ async def finish_rotation(
             previous_public_key=None,
         )
 
-    return await _rewrite(registry, organization_id, id, finish, now=now)
+    return await _rewrite(registry, organization_id, id, finish, now=now, origin=origin)
 
 
 # --- fields -------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Render jobs: the list, one with its progress and at last its video, and the form that starts one."""
+"""Render jobs: the list, one with its progress and at last its video, the form that starts one, and the secret that
+signs what they tell.
+"""
 
 from __future__ import annotations
 
@@ -101,8 +103,29 @@ async def cancel(visit: Visit) -> Away:
     return Away(to=f"/ui/jobs/{visit.part('id')}", word="cancelled")
 
 
+async def secret(visit: Visit) -> View:
+    return await _secret_shown(visit)
+
+
+async def rotate(visit: Visit) -> View | Away:
+    visit.need(Scope.WRITE)
+    is_end = bool(visit.fields.get("finish"))
+    try:
+        made = await visit.desk.post("/api/v1/jobs/secret/rotate", {"finish": is_end})
+    except Refusal as refusal:
+        return await _secret_shown(visit, refusal=refusal)
+    return Away(to="/ui/jobs/secret", word="saved") if is_end else await _secret_shown(visit, made["secret"])
+
+
+async def _secret_shown(visit: Visit, made: str | None = None, refusal: Refusal | None = None) -> View:
+    context = {"shown": await visit.desk.get("/api/v1/jobs/secret"), "secret": made, "refusal": refusal}
+    return View(template="job_secret.html", context=context, status=400 if refusal else 200)
+
+
 PAGES: Final = (
     Page("/ui/jobs", jobs),
+    Page("/ui/jobs/secret", secret),
+    Page("/ui/jobs/secret", rotate, ("POST",)),
     Page("/ui/jobs/new", new),
     Page("/ui/jobs/new", create, ("POST",)),
     Page("/ui/jobs/{id}", job),
