@@ -264,8 +264,9 @@ async def test_what_is_held_is_counted_with_its_oldest(
     assert (none.count, none.oldest_at) == (0, None)
 
 
+@pytest.mark.parametrize("is_of_one", [False, True])
 async def test_closed_alerts_and_ended_mails_are_pruned_with_the_rest(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key, *, is_of_one: bool
 ) -> None:
     """P16: what is open, or still to be sent, stays however old it is."""
     at = clock.now()
@@ -274,8 +275,9 @@ async def test_closed_alerts_and_ended_mails_are_pruned_with_the_rest(
     await apply(store, first(org, hook, at, epoch, alerts=alerts, mails=(owed, sent)))
     line = clock.move(timedelta(days=1))
 
-    deleted = await store.prune(before=line, limit=100)
+    nothing = await store.prune(before=line, limit=100, organization_id=new_key())
+    deleted = await store.prune(before=line, limit=100, organization_id=org if is_of_one else None)
 
-    assert deleted == 2
+    assert (nothing, deleted) == (0, 2)
     assert [one.id for one in await store.alerts(org, AlertFilter(), before=None, limit=9)] == [alerts[0].id]
     assert await store.due_mails(line, limit=9) == [owed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +59,28 @@ pytestmark = pytest.mark.asyncio
 DAY = timedelta(days=1)
 
 
-async def _prune(store: Store, clock: ManualClock, limit: int = 100) -> int:
-    """Prune what ended before now, to the end."""
-    total = 0
-    while pruned := await store.prune(before=clock.now(), limit=limit):
-        total += pruned
-    return total
+Prune = Callable[..., Awaitable[int]]
+
+
+@pytest.fixture(params=["of all", "of one"])
+def prune(request: pytest.FixtureRequest, store: Store, clock: ManualClock, org: Key) -> Prune:
+    """Prunes what ended before now, to the end; for all organizations, or for the one that keeps its things shorter."""
+    organization_id = org if request.param == "of one" else None
+
+    async def to_the_end(limit: int = 100, *, once: bool = False) -> int:
+        total = 0
+        while pruned := await store.prune(before=clock.now(), limit=limit, organization_id=organization_id):
+            total += pruned
+            if once:
+                break
+        return total
+
+    return to_the_end
+
+
+async def _prune(store: Store, clock: ManualClock) -> None:
+    while await store.prune(before=clock.now(), limit=100):
+        pass
 
 
 async def test_what_was_committed_is_there_after_a_restart(
@@ -176,7 +193,7 @@ async def test_a_copy_never_overwrites(store: Store, tmp_path: Path) -> None:
 
 
 async def test_ended_events_are_pruned_with_what_hangs_on_them(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, prune: Prune
 ) -> None:
     """Event, deliveries and attempts; rows are counted, and a second time there are none."""
     happened = event(org, clock.now())
@@ -189,8 +206,8 @@ async def test_ended_events_are_pruned_with_what_hangs_on_them(
     fresh = event(org, clock.now())
     await publish(store, epoch, fresh)
 
-    assert await _prune(store, clock) >= 6
-    assert await _prune(store, clock) == 0
+    assert await prune() >= 6
+    assert await prune() == 0
 
     assert (await store.events(org, after=None, limit=9)).events == (fresh,)
     assert await store.delivery(owed[0].id, organization_id=org) is None
@@ -200,7 +217,7 @@ async def test_ended_events_are_pruned_with_what_hangs_on_them(
 
 @pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.IN_FLIGHT, DeliveryState.HELD])
 async def test_an_event_that_is_still_owed_is_kept(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key, state: DeliveryState
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, prune: Prune, state: DeliveryState
 ) -> None:
     """P16: however old it is, with all its deliveries and attempts."""
     happened = event(org, clock.now())
@@ -210,7 +227,7 @@ async def test_an_event_that_is_still_owed_is_kept(
     await apply(store, succeeded(ended, epoch, clock.now()))
     clock.move(100 * DAY)
 
-    await _prune(store, clock)
+    await prune()
 
     assert await store.event(org, happened.public_id) == happened
     assert await store.delivery(owed.id, organization_id=org) == owed
@@ -218,7 +235,7 @@ async def test_an_event_that_is_still_owed_is_kept(
 
 
 async def test_an_event_that_ended_lately_or_fans_out_still_is_kept(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, prune: Prune
 ) -> None:
     """Its age is that of its deliveries' end."""
     happened, wide = event(org, clock.now()), event(org, clock.now())
@@ -228,16 +245,16 @@ async def test_an_event_that_ended_lately_or_fans_out_still_is_kept(
     clock.move(DAY)
     await apply(store, succeeded(owed, epoch, clock.now()))
 
-    await _prune(store, clock)
+    await prune()
     assert (await store.events(org, after=None, limit=9)).events == (happened, wide)
     clock.move(DAY)
-    await _prune(store, clock)
+    await prune()
 
     assert (await store.events(org, after=None, limit=9)).events == (wide,)
 
 
 async def test_pruning_is_bounded_and_gets_past_what_must_stay(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, prune: Prune
 ) -> None:
     """Owed events in between do not stop it, nor are more pruned in a call than were asked for."""
     given = [event(org, clock.now()) for _ in range(700)]
@@ -248,14 +265,16 @@ async def test_pruning_is_bounded_and_gets_past_what_must_stay(
     await store.commit([Publish(epoch=epoch, events=tuple(new))])
     clock.move(DAY)
 
-    assert 0 < await store.prune(before=clock.now(), limit=50) <= 50
-    await _prune(store, clock, limit=150)
+    assert 0 < await prune(limit=50, once=True) <= 50
+    await prune(limit=150)
 
     left = (await store.events(org, after=None, limit=1_000)).events
     assert left == tuple(given[::7])
 
 
-async def test_a_wide_event_is_pruned_whole(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
+async def test_a_wide_event_is_pruned_whole(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, prune: Prune
+) -> None:
     """Thousands of deliveries go in several steps, and none stays behind."""
     happened = event(org, clock.now())
     owed = tuple(delivery(happened, new_key(), state=DeliveryState.IN_FLIGHT) for _ in range(1_300))
@@ -263,7 +282,7 @@ async def test_a_wide_event_is_pruned_whole(store: Store, epoch: Epoch, clock: M
     await store.commit([succeeded(one, epoch, clock.now()) for one in owed])
     clock.move(DAY)
 
-    assert await _prune(store, clock) >= 2 * 1_300 + 1
+    assert await prune() >= 2 * 1_300 + 1
 
     assert await store.event(org, happened.public_id) is None
     assert [await store.delivery(one.id, organization_id=org) for one in owed[:3]] == [None] * 3
@@ -294,7 +313,7 @@ async def test_the_feed_goes_on_after_everything_was_pruned(
 
 
 async def test_ended_executions_are_pruned_with_what_hangs_on_them(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, prune: Prune
 ) -> None:
     """Journal, logs, request, and a conversation that has no other turn; one that runs keeps everything."""
     ids: dict[str, Any] = {}
@@ -319,7 +338,7 @@ async def test_ended_executions_are_pruned_with_what_hangs_on_them(
         ids[name] = (given, came, talk)
     clock.move(DAY)
 
-    await _prune(store, clock)
+    await prune()
 
     for name in ("ended", "also"):
         given, came, talk = ids[name]
@@ -359,7 +378,7 @@ async def test_counters_of_old_minutes_are_pruned(
     assert (await store.totals([hook]))[hook].delivered == 2
 
 
-async def test_refused_requests_are_pruned(store: Store, clock: ManualClock, org: Key) -> None:
+async def test_refused_requests_are_pruned(store: Store, clock: ManualClock, org: Key, prune: Prune) -> None:
     """Nothing hangs on them; they would pile up for ever."""
     old = request(org, clock.now(), reason="wrong")
     await apply(store, KeepRequest(request=old))
@@ -367,14 +386,14 @@ async def test_refused_requests_are_pruned(store: Store, clock: ManualClock, org
     new = request(org, clock.now(), reason="wrong")
     await apply(store, KeepRequest(request=new))
 
-    await _prune(store, clock)
+    await prune()
 
     found = await store.requests(org, RequestFilter(), before=None, limit=9)
     assert [one.id for one in found] == [new.id]
 
 
 async def test_requests_that_an_execution_stands_for_go_after_it(
-    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, prune: Prune
 ) -> None:
     """P16: also those whose execution began with another request, and those that ran later."""
     given = execution(org, clock.now())
@@ -385,7 +404,7 @@ async def test_requests_that_an_execution_stands_for_go_after_it(
     await apply(store, Accept(epoch=epoch, execution=given, reruns=late.id))
     clock.move(DAY)
 
-    await _prune(store, clock)
+    await prune()
     before = await store.requests(org, RequestFilter(), before=None, limit=9)
     claimed = await apply(store, ClaimExecutions(epoch=epoch, limit=1, now=clock.now()))
     assert isinstance(claimed, tuple)
@@ -393,11 +412,42 @@ async def test_requests_that_an_execution_stands_for_go_after_it(
     done = Finish(epoch=epoch, execution_id=given.id, status=ExecutionStatus.FAILED, completed_at=clock.now())
     assert await apply(store, done) is True
     clock.move(DAY)
-    await _prune(store, clock)
+    await prune()
     after = await store.requests(org, RequestFilter(), before=None, limit=9)
 
     assert {one.id for one in before} == {merged.id, late.id}
     assert after == []
+
+
+async def test_one_organization_is_pruned_alone(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """What it keeps shorter than the others goes, and theirs stays."""
+    other = new_key()
+    for organization_id in (other, org):
+        await publish(store, epoch, event(organization_id, clock.now()))
+        given = execution(organization_id, clock.now())
+        await accept(store, epoch, given, request=request(organization_id, clock.now()))
+        await apply(store, Begin(epoch=epoch, execution_id=given.id, started_at=clock.now(), launch_ms=1))
+        ended = Finish(
+            epoch=epoch, execution_id=given.id, status=ExecutionStatus.FAILED, completed_at=clock.now()
+        )
+        await apply(store, ended)
+        await apply(store, KeepRequest(request=request(organization_id, clock.now(), reason="wrong")))
+    clock.move(DAY)
+
+    while await store.prune(before=clock.now(), limit=1, organization_id=org):
+        pass
+
+    left = {}
+    for organization_id in (other, org):
+        found = (
+            (await store.events(organization_id, after=None, limit=9)).events,
+            await store.executions(organization_id, ExecutionFilter(), before=None, limit=9),
+            await store.requests(organization_id, RequestFilter(), before=None, limit=9),
+        )
+        left[organization_id] = [len(one) for one in found]
+    assert left == {other: [1, 1, 2], org: [0, 0, 0]}
 
 
 async def test_expired_keys_are_pruned(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:

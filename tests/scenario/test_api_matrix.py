@@ -59,6 +59,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/webhooks"): {"url": "https://example.com/", "events": ["*"]},
     ("POST", "/api/v1/replays"): {"since": "2026-01-01T00:00:00Z", "dry_run": True},
     ("POST", "/api/v1/settings/smtp-test"): {"to": "ada@example.com"},
+    ("PATCH", "/api/v1/settings/retention"): {"payload_days": 7},
     ("POST", "/api/v1/executions/{execution_id}/resume"): {"name": "approval", "data": 1},
     ("POST", "/api/v1/backup"): {"target": "relative"},
     ("PUT", "/api/v1/webhooks/{webhook_id}"): {"name": "Changed"},

@@ -146,7 +146,8 @@ async def test_an_event_that_our_code_cannot_word_does_not_keep_the_others(
     ]
 
 
-async def test_waiting_events_are_not_pruned_and_sent_ones_are(store: Store) -> None:
+@pytest.mark.parametrize("is_of_one", [False, True])
+async def test_waiting_events_are_not_pruned_and_sent_ones_are(store: Store, *, is_of_one: bool) -> None:
     """P16: retention deletes only what is over."""
     async with running(store) as bed:
         await bed.webhook(batch={"max_events": 2, "max_wait_seconds": 600})
@@ -155,7 +156,8 @@ async def test_waiting_events_are_not_pruned_and_sent_ones_are(store: Store) -> 
         await bed.sender.received(1)
         await bed.until_deliveries(lambda found: all(one.ended_at is not None for one in found))
         later = bed.node.clock.now() + timedelta(days=1)
-        await store.prune(before=later, limit=100)
+        own = bed.organization_id if is_of_one else None
+        await store.prune(before=later, limit=100, organization_id=own)
         left = await store.events(bed.organization_id, after=None, limit=10)
         deliveries = await bed.deliveries()
 

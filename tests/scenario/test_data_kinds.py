@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +11,7 @@ import pytest
 from engine_bed import ORDERS, parsed, running
 
 from hookline.blobs.files import FileBlobs
+from hookline.core.retention import Kept
 from hookline.engine.receive import ExecutionStart
 from hookline.errors import InputError, MissingError
 from hookline.model.executions import Automation, ScriptFacts
@@ -227,7 +227,7 @@ async def test_files_are_copied_and_go_with_their_execution(store: Store, tmp_pa
         (artifact,) = await store.artifacts(execution.id)
         async with blobs.local(artifact.blob_id) as path:
             assert path.read_bytes() == b"second"
-        bed.node.maintenance._keep = timedelta(seconds=-60)
+        bed.node.maintenance._kept = Kept(days=-60 / 86_400, payload_days=1, held_days=1)
         async with asyncio.timeout(8):
             while await store.artifacts(execution.id):
                 await bed.node.maintenance.sweep()

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from engine_bed import StandingClock, running
 
+from hookline.core.retention import Kept
+from hookline.engine.manage.retention import set_retention
+from hookline.model.configuration import Organization
+from hookline.model.ids import new_key
 from hookline.model.states import DeliveryState, WebhookStatus
 from hookline.ports import DeliveryFilter
 
@@ -91,6 +95,66 @@ async def test_p16_a_sweep_leaves_room_for_those_who_publish(store: Store) -> No
     assert bed.node.maintenance.rows_pruned >= 1800
     assert len(waits) >= 3
     assert sorted(waits)[len(waits) // 2] < took / 3
+
+
+async def test_an_organization_keeps_its_things_shorter_than_the_server(store: Store) -> None:
+    """Its events after 7 days, what is held for it after 2; the others' stay as long as the server says."""
+    clock = StandingClock()
+    async with running(store, clock=clock) as bed:
+        held = await bed.webhook(events=("user.*",), status=WebhookStatus.PAUSED)
+        gone = await bed.publish("order.paid")
+        await bed.publish("user.left")
+        other = new_key()
+        await bed.node.store.add(
+            Organization,
+            id=other,
+            organization_id=other,
+            document=Organization(name="Other"),
+            names=(),
+            at=clock.now(),
+        )
+        await set_retention(
+            bed.node.store,
+            bed.organization_id,
+            {"days": 7, "held_days": 2.0},
+            server=Kept(days=30, payload_days=30, held_days=30),
+            now=clock.now(),
+        )
+        await bed.node.directory.refresh()
+        begin = clock.now()
+        clock.move_to(begin + 6 * DAY)
+        await bed.node.maintenance.sweep()
+        before = await store.event(bed.organization_id, gone)
+        (expired,) = await store.deliveries(
+            bed.organization_id, DeliveryFilter(webhook_id=held.id), before=None, limit=9
+        )
+
+        clock.move_to(begin + 8 * DAY)
+        await bed.node.maintenance.sweep()
+        after = await store.event(bed.organization_id, gone)
+
+    assert before is not None
+    assert (expired.state, expired.state_reason) == (DeliveryState.EXHAUSTED, "held_expired")
+    assert after is None
+
+
+async def test_an_organizations_payloads_go_before_the_servers(store: Store) -> None:
+    clock = StandingClock()
+    async with running(store, clock=clock) as bed:
+        id_ = await bed.publish(data=DATA)
+        await set_retention(
+            bed.node.store,
+            bed.organization_id,
+            {"payload_days": 3},
+            server=Kept(days=30, payload_days=30, held_days=30),
+            now=clock.now(),
+        )
+        clock.move_to(clock.now() + 4 * DAY)
+        await bed.node.maintenance.sweep()
+        old = await store.event(bed.organization_id, id_)
+
+    assert old is not None
+    assert old.is_stripped
 
 
 DATA = b'{"words":"' + b"x" * 4_000 + b'"}'

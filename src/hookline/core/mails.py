@@ -109,8 +109,7 @@ def _held(name: str, notice: Notice) -> tuple[str, list[str]]:
     subject = f"Webhook {name}: {count} held, and they will expire"
     first = f'{count} of the webhook "{name}" wait because it is paused or disabled.'
     if notice.expires_at is not None:
-        first += f" The oldest expires at {rfc3339(notice.expires_at)}, when it has been held for "
-        first += f"{notice.retention_days:g} days."
+        first += f" The oldest expires at {rfc3339(notice.expires_at)}."
     return subject, [first, *_restore(notice)]
 
 

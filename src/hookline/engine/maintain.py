@@ -10,18 +10,21 @@ What waits is never deleted, however old it is (P16).
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from hookline.core.retention import kept
 from hookline.engine.alone import alone
-from hookline.model.configuration import Webhook
+from hookline.model.configuration import Organization, Webhook
 from hookline.model.states import DeliveryState, Origin
 from hookline.ports import Shift
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
+    from hookline.core.retention import Kept
     from hookline.engine.alert import Alerts
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
@@ -44,7 +47,7 @@ _HELD_AT_ONCE: Final = 500
 
 
 class Maintenance:
-    """One per node.  keep: how long what has ended is kept.  keep_held: how long what is held waits."""
+    """One per node. kept: how long the server keeps things; organizations may want theirs kept shorter."""
 
     def __init__(
         self,
@@ -55,8 +58,7 @@ class Maintenance:
         directory: Directory,
         lease: Lease,
         clock: Clock,
-        keep: timedelta,
-        keep_held: timedelta,
+        kept: Kept,
         alerts: Alerts,
         shrinker: Shrinker,
     ) -> None:
@@ -66,8 +68,7 @@ class Maintenance:
         self._directory = directory
         self._lease = lease
         self._clock = clock
-        self._keep = keep
-        self._keep_held = keep_held
+        self._kept = kept
         self._alerts = alerts
         self._teller = alerts.teller
         self._shrinker = shrinker
@@ -91,17 +92,30 @@ class Maintenance:
                 await self._shrinker.shrink(lambda: self._is_ours(epoch))
 
     async def _prune(self, epoch: Epoch) -> None:
+        """What is old to the server, of whatever organization; then what is old only to the organization itself."""
+        total = await self._prune_of(None, self._kept.days, epoch)
+        for stored in await self._store.list(Organization, organization_id=None):
+            own = kept(self._kept, stored.document.retention).days
+            if own < self._kept.days:
+                total += await self._prune_of(stored.id, own, epoch)
+        if total:
+            _log.info("pruned", rows=total)
+
+    async def _prune_of(self, organization_id: Key | None, days: float, epoch: Epoch) -> int:
+        """organization_id: None for all. Returns rows deleted."""
         total = 0
         while self._is_ours(epoch):
             begun = self._clock.elapsed()
-            deleted = await self._store.prune(before=self._clock.now() - self._keep, limit=_EVENTS_AT_ONCE)
+            before = self._clock.now() - timedelta(days=days)
+            deleted = await self._store.prune(
+                before=before, limit=_EVENTS_AT_ONCE, organization_id=organization_id
+            )
             if deleted == 0:
                 break
             total += deleted
             self.rows_pruned += deleted
             await self._rest(begun)
-        if total:
-            _log.info("pruned", rows=total)
+        return total
 
     async def _expire_held(self, epoch: Epoch) -> None:
         for stored in await self._store.list(Webhook, organization_id=None):
@@ -110,24 +124,30 @@ class Maintenance:
                 continue
             age = self._clock.now() - held.oldest_at
             target = await self._directory.target(stored.id)
-            if target is not None and age >= self._keep_held / 2:
-                await self._warn(target, held.count, held.oldest_at + self._keep_held)
-            moved = _HELD_AT_ONCE if age >= self._keep_held else 0
+            keep = await self._keep_held(stored.organization_id)
+            if target is not None and age >= keep / 2:
+                await self._warn(target, held.count, held.oldest_at + keep)
+            moved = _HELD_AT_ONCE if age >= keep else 0
             while moved == _HELD_AT_ONCE and self._is_ours(epoch):
                 begun = self._clock.elapsed()
-                moved = await self._expire(stored.id, target, epoch)
+                moved = await self._expire(stored.id, target, keep, epoch)
                 self.held_expired += moved
                 await self._rest(begun)
+
+    async def _keep_held(self, organization_id: Key) -> timedelta:
+        stored = await self._directory.get(Organization, organization_id)
+        own = None if stored is None else stored.document.retention
+        return timedelta(days=kept(self._kept, own).held_days)
 
     async def _warn(self, target: Target, count: int, expires_at: datetime) -> None:
         """Tell its owners, once, that what is held will expire."""
         if not target.is_active and target.webhook.origin is Origin.REGISTERED:
             await self._alerts.held_for_long(target, count=count, expires_at=expires_at)
 
-    async def _expire(self, webhook_id: Key, target: Target | None, epoch: Epoch) -> int:
+    async def _expire(self, webhook_id: Key, target: Target | None, keep: timedelta, epoch: Epoch) -> int:
         """Give up some of what was held for too long, and tell of it in the same transaction."""
         now = self._clock.now()
-        line = now - self._keep_held
+        line = now - keep
         events = () if target is None else (self._teller.expired(target, line, now),)
         moved = await self._committer.commit(
             Shift(

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from hookline.core.retention import kept
 from hookline.model.configuration import Organization
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from hookline.core.retention import Kept
+    from hookline.model.configuration import Stored
     from hookline.model.ids import Key
     from hookline.ports import Clock, Store
 
@@ -40,15 +43,12 @@ _YOUNGEST: Final = timedelta(minutes=1)
 
 
 class Shrinker:
-    """One per node.  keep, keep_payloads: how long the whole and the payloads are kept.  most_bytes: 0 for no bound."""
+    """One per node. kept: how long the server keeps things.  most_bytes: 0 for no bound."""
 
-    def __init__(
-        self, *, store: Store, clock: Clock, keep: timedelta, keep_payloads: timedelta, most_bytes: int
-    ) -> None:
+    def __init__(self, *, store: Store, clock: Clock, kept: Kept, most_bytes: int) -> None:
         self._store = store
         self._clock = clock
-        self._keep = keep
-        self._keep_payloads = keep_payloads
+        self._kept = kept
         self._most_bytes = most_bytes
         self._places: dict[Key, Key] = {}
         self._began_at = clock.elapsed()
@@ -64,8 +64,10 @@ class Shrinker:
             self._places.clear()
             self._began_at = self._clock.elapsed()
         now = self._clock.now()
-        if self._keep_payloads < self._keep:
-            await self._strip(now - self._keep_payloads, None, may_go_on)
+        for organization in await self._organizations():
+            own = kept(self._kept, organization.document.retention)
+            if own.payload_days < own.days:
+                await self._strip(organization.id, now - timedelta(days=own.payload_days), None, may_go_on)
         if not self._most_bytes:
             return
         stored = await self._store.stored_bytes()
@@ -76,34 +78,40 @@ class Shrinker:
 
     async def _strip_oldest(self, now: datetime, excess: int, may_go_on: Callable[[], bool]) -> None:
         """Empty payloads, the oldest first over all organizations, until so many bytes are free."""
-        age = self._keep_payloads
+        age = timedelta(days=self._kept.payload_days)
         while excess > 0 and age > _YOUNGEST and may_go_on():
             age *= _AGE_STEP
-            excess -= await self._strip(now - age, excess, may_go_on)
+            for stored in await self._organizations():
+                if excess > 0:
+                    excess -= await self._strip(stored.id, now - age, excess, may_go_on)
 
-    async def _strip(self, before: datetime, most: int | None, may_go_on: Callable[[], bool]) -> int:
+    async def _organizations(self) -> Sequence[Stored[Organization]]:
+        return await self._store.list(Organization, organization_id=None)
+
+    async def _strip(
+        self, organization_id: Key, before: datetime, most: int | None, may_go_on: Callable[[], bool]
+    ) -> int:
         """Empty the payloads of what came before then. most: stop after so many bytes. Returns bytes freed."""
         freed = 0
-        for stored in await self._store.list(Organization, organization_id=None):
-            is_end = False
-            while not is_end and may_go_on() and (most is None or freed < most):
-                begun = self._clock.elapsed()
-                step = await self._store.strip(
-                    stored.id,
-                    after=self._places.get(stored.id, b""),
-                    before=before,
-                    limit=_EVENTS_AT_ONCE,
-                )
-                self._places[stored.id] = step.after
-                is_end = step.is_end
-                freed += step.freed
-                await asyncio.sleep(self._clock.elapsed() - begun)
+        is_end = False
+        while not is_end and may_go_on() and (most is None or freed < most):
+            begun = self._clock.elapsed()
+            step = await self._store.strip(
+                organization_id,
+                after=self._places.get(organization_id, b""),
+                before=before,
+                limit=_EVENTS_AT_ONCE,
+            )
+            self._places[organization_id] = step.after
+            is_end = step.is_end
+            freed += step.freed
+            await asyncio.sleep(self._clock.elapsed() - begun)
         self.bytes_stripped += freed
         return freed
 
     async def _prune_oldest(self, now: datetime, may_go_on: Callable[[], bool]) -> None:
         """Delete what has ended, the oldest first, until what is stored is below the bound."""
-        age = self._keep
+        age = timedelta(days=self._kept.days)
         while age > _YOUNGEST and may_go_on() and await self._store.stored_bytes() > self._most_bytes:
             age *= _AGE_STEP
             deleted = -1

@@ -6,7 +6,6 @@ Nothing here decides that something is told (``core/alerting.py``), stores it (`
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -27,7 +26,7 @@ from hookline.model.ids import new_key
 from hookline.model.states import DeliveryState
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from hookline.core.alerting import Change, Tell
     from hookline.core.lifecycle import Verdict
@@ -44,15 +43,12 @@ _log = structlog.get_logger("hookline.alert")
 class Teller:
     """One per node.
 
-    disable_after: of only failures a webhook is disabled.  keep_held: how long what is held waits.
+    disable_after: of only failures a webhook is disabled.
     sends_mails: a mail server is set; without one no mail is made.  public_url: for the links in mails.
     """
 
-    def __init__(
-        self, *, disable_after: timedelta, keep_held: timedelta, sends_mails: bool, public_url: str
-    ) -> None:
+    def __init__(self, *, disable_after: timedelta, sends_mails: bool, public_url: str) -> None:
         self._disable_after = disable_after
-        self._keep_held = keep_held
         self._sends_mails = sends_mails
         self._public_url = public_url
         self._outbox: Outbox | None = None
@@ -145,7 +141,6 @@ class Teller:
                 disable_at=since + self._disable_after if since is not None and is_failing else None,
                 held=alert.held,
                 expires_at=alert.expires_at,
-                retention_days=self._keep_held / timedelta(days=1),
             ),
             created_at=at,
             due_at=at,

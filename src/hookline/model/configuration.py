@@ -31,13 +31,29 @@ class RunQuota(msgspec.Struct, frozen=True, kw_only=True):
     window_seconds: int
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many days an organization wants its things kept; None: for as long as the server keeps them.
+
+    ``core.retention`` says what each covers.
+    """
+
+    days: float | None = None
+    payload_days: float | None = None
+    held_days: float | None = None
+
+
 class Organization(Document, frozen=True, kw_only=True):
-    """A tenant. external_id: the platform's own name for it, unique, or None.  run_quota: None for no limit."""
+    """A tenant.
+
+    external_id: the platform's own name for it, unique, or None.  run_quota: None for no limit.
+    retention: None for the server's.
+    """
 
     kind: ClassVar[str] = "organization"
     name: str
     external_id: str | None = None
     run_quota: RunQuota | None = None
+    retention: Retention | None = None
 
 
 class Member(Document, frozen=True, kw_only=True):

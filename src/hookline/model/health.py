@@ -138,7 +138,6 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     disable_at: datetime | None = None
     held: int = 0
     expires_at: datetime | None = None
-    retention_days: float = 0.0
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):

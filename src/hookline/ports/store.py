@@ -147,11 +147,13 @@ class Keeping(Protocol):
         """What other nodes signal. A lost one costs latency, never work. On SQLite: ends at close, yields nothing."""
         ...
 
-    async def prune(self, *, before: datetime, limit: int) -> int:
+    async def prune(self, *, before: datetime, limit: int, organization_id: Key | None = None) -> int:
         """Delete up to ``limit`` events whose deliveries have all ended before then, with deliveries, attempts,
         and ended executions with what hangs on them; refused requests and counters of minutes before then, and
         expired onces, alerts closed and mails ended before then, too. In steps that hold up no writer. Returns rows
         deleted; 0: nothing is left to delete.
+
+        organization_id: only what is its, and then neither counters nor onces; None for all.
         """
         ...
 

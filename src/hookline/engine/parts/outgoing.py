@@ -125,7 +125,6 @@ def _alerts(ground: Ground, *, sends_mails: bool) -> Alerts:
         clock=ground.clock,
         teller=Teller(
             disable_after=disable_after,
-            keep_held=timedelta(days=ground.limits.held_retention_days),
             sends_mails=sends_mails,
             public_url=ground.url,
         ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from hookline.core.retention import Kept
 from hookline.engine.explain import Explainer
 from hookline.engine.maintain import Maintenance
 from hookline.engine.reconcile import Reconciler
@@ -78,6 +78,11 @@ class Upkeep:
 
 def _maintenance(ground: Ground, outgoing: Outgoing) -> Maintenance:
     limits = ground.limits
+    kept = Kept(
+        days=limits.retention_days,
+        payload_days=min(limits.retention_days, limits.payload_retention_days),
+        held_days=limits.held_retention_days,
+    )
     return Maintenance(
         store=ground.store,
         onces=ground.reservations,
@@ -85,14 +90,12 @@ def _maintenance(ground: Ground, outgoing: Outgoing) -> Maintenance:
         directory=ground.directory,
         lease=ground.lease,
         clock=ground.clock,
-        keep=timedelta(days=limits.retention_days),
-        keep_held=timedelta(days=limits.held_retention_days),
+        kept=kept,
         alerts=outgoing.alerts,
         shrinker=Shrinker(
             store=ground.store,
             clock=ground.clock,
-            keep=timedelta(days=limits.retention_days),
-            keep_payloads=timedelta(days=limits.payload_retention_days),
+            kept=kept,
             most_bytes=limits.retention_max_bytes,
         ),
     )

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 from hookline import failpoints
 
 if TYPE_CHECKING:
+    from hookline.model.ids import Key
     from hookline.stores.postgres.connection import Connection
 
-_EVENTS: Final = """
+# {own}: nothing, or what leaves one organization's old things (``retention_own.py``).
+EVENTS: Final = """
 WITH old AS MATERIALIZED (
     SELECT e.organization_id, e.key FROM events e
-    WHERE e.received_at < $1
+    WHERE e.received_at < $1 {own}
         AND NOT EXISTS (SELECT FROM fanouts f WHERE f.event_key = e.key)
         AND NOT EXISTS (SELECT FROM deliveries d
                         WHERE d.event_key = e.key AND (d.ended_at IS NULL OR d.ended_at >= $1))
@@ -40,10 +42,10 @@ WITH old AS MATERIALIZED (
 SELECT (SELECT count(*) FROM gone) AS found,
        (SELECT count(*) FROM made) + (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone) AS deleted
 """
-_BATCHES: Final = """
+BATCHES: Final = """
 WITH old AS MATERIALIZED (
     SELECT d.webhook_id, d.id FROM deliveries d
-    WHERE d.batch_id IS NOT NULL AND d.ended_at < $1
+    WHERE d.batch_id IS NOT NULL AND d.ended_at < $1 {own}
         AND NOT EXISTS (SELECT FROM batch_items i WHERE i.batch_id = d.batch_id)
     LIMIT $2
 ), made AS (
@@ -53,10 +55,10 @@ WITH old AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM gone) AS found, (SELECT count(*) FROM made) + (SELECT count(*) FROM gone) AS deleted
 """
-_EXECUTIONS: Final = """
+EXECUTIONS: Final = """
 WITH old AS MATERIALIZED (
     SELECT x.id FROM executions x
-    WHERE x.created_at < $1 AND x.completed_at < $1
+    WHERE x.created_at < $1 AND x.completed_at < $1 {own}
         AND NOT EXISTS (SELECT FROM events e WHERE e.execution_id = x.id)
     LIMIT $2
 ), steps AS (
@@ -74,20 +76,20 @@ SELECT (SELECT count(*) FROM gone) AS found,
        (SELECT count(*) FROM steps) + (SELECT count(*) FROM lines) + (SELECT count(*) FROM files)
            + (SELECT count(*) FROM gone) AS deleted
 """
-_CONVERSATIONS: Final = """
+CONVERSATIONS: Final = """
 WITH old AS MATERIALIZED (
     SELECT c.id FROM conversations c
-    WHERE c.completed_at < $1 AND NOT EXISTS (SELECT FROM executions x WHERE x.conversation_id = c.id)
+    WHERE c.completed_at < $1 {own} AND NOT EXISTS (SELECT FROM executions x WHERE x.conversation_id = c.id)
     LIMIT $2
 ), gone AS (
     DELETE FROM conversations c USING old WHERE c.id = old.id RETURNING 1
 )
 SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
-_REQUESTS: Final = """
+REQUESTS: Final = """
 WITH old AS MATERIALIZED (
     SELECT r.id FROM trigger_requests r
-    WHERE r.received_at < $1 AND NOT EXISTS (SELECT FROM executions x WHERE x.id = r.execution_id)
+    WHERE r.received_at < $1 {own} AND NOT EXISTS (SELECT FROM executions x WHERE x.id = r.execution_id)
     LIMIT $2
 ), gone AS (
     DELETE FROM trigger_requests r USING old WHERE r.id = old.id RETURNING 1
@@ -121,15 +123,15 @@ WITH RECURSIVE counted(webhook_id) AS (
 )
 SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
-_ALERTS: Final = """
+ALERTS: Final = """
 WITH gone AS (
-    DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE closed_at < $1 LIMIT $2) RETURNING 1
+    DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE closed_at < $1 {own} LIMIT $2) RETURNING 1
 )
 SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
-_MAILS: Final = """
+MAILS: Final = """
 WITH gone AS (
-    DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE ended_at < $1 LIMIT $2) RETURNING 1
+    DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE ended_at < $1 {own} LIMIT $2) RETURNING 1
 )
 SELECT count(*) AS found, count(*) AS deleted FROM gone
 """
@@ -144,20 +146,21 @@ _AT_ONCE: Final = 500
 async def prune(connection: Connection, *, before_ms: int, now_ms: int, limit: int) -> int:
     """Returns rows deleted; up to ``limit`` objects of each kind with what hangs on them."""
     deleted = 0
-    for sql in (_EVENTS, _BATCHES, _EXECUTIONS, _CONVERSATIONS, _REQUESTS, _MINUTES, _ALERTS, _MAILS):
-        deleted += await _sweep(connection, sql, before_ms, limit)
-    deleted += await _sweep(connection, _ONCES, now_ms, limit)
+    for sql in (EVENTS, BATCHES, EXECUTIONS, CONVERSATIONS, REQUESTS, ALERTS, MAILS):
+        deleted += await sweep(connection, sql.format(own=""), before_ms, limit)
+    deleted += await sweep(connection, _MINUTES, before_ms, limit)
+    deleted += await sweep(connection, _ONCES, now_ms, limit)
     await connection.execute(_NODES, before_ms)
     await connection.execute(_PACES, before_ms)
     return deleted
 
 
-async def _sweep(connection: Connection, sql: str, line_ms: int, limit: int) -> int:
-    """Run one deletion step by step until nothing old is left or the limit is reached."""
+async def sweep(connection: Connection, sql: str, line_ms: int, limit: int, *own: Key) -> int:
+    """Run one deletion step by step until nothing old is left or the limit is reached. own: what {own} asks for."""
     deleted = 0
     while limit > 0:
         step = min(limit, _AT_ONCE)
-        row = await connection.fetchrow(sql, line_ms, step)
+        row = await connection.fetchrow(sql, line_ms, step, *own)
         assert row is not None
         deleted += row["deleted"]
         limit -= step

@@ -25,6 +25,7 @@ from hookline.stores.postgres.moved import settle_in
 from hookline.stores.postgres.onces import PostgresOnces
 from hookline.stores.postgres.registry import PostgresRegistry
 from hookline.stores.postgres.retention import prune
+from hookline.stores.postgres.retention_own import OwnPruner
 from hookline.stores.postgres.schema import migrate
 from hookline.stores.postgres.sealed import PostgresSealed
 from hookline.stores.postgres.signals import Signals
@@ -78,6 +79,7 @@ class PostgresStore(
         self._readers = Readers(self._door, most=_MOST_READERS)
         self._signals = Signals(is_own=self._is_own)
         self._listener = Link(self._direct.reader, on_open=self._signals.listen)
+        self._own_pruners: dict[Key, OwnPruner] = {}
 
     @property
     def blobs(self) -> PostgresBlobs:
@@ -131,11 +133,16 @@ class PostgresStore(
     def wakes(self) -> AsyncIterator[Wake]:
         return self._signals.wakes()
 
-    async def prune(self, *, before: datetime, limit: int) -> int:
-        now_ms = rows.to_ms(self._clock.now())
+    async def prune(self, *, before: datetime, limit: int, organization_id: Key | None = None) -> int:
+        now_ms, before_ms = rows.to_ms(self._clock.now()), rows.to_ms(before)
         async with _passing(self._direct.sweeper) as connection:
             with renamed():
-                return await prune(connection, before_ms=rows.to_ms(before), now_ms=now_ms, limit=limit)
+                if organization_id is None:
+                    return await prune(connection, before_ms=before_ms, now_ms=now_ms, limit=limit)
+                pruner = self._own_pruners.get(organization_id)
+                if pruner is None:
+                    pruner = self._own_pruners[organization_id] = OwnPruner(organization_id)
+                return await pruner.prune(connection, before_ms=before_ms, limit=limit)
 
     async def strip(self, organization_id: Key, *, after: Key, before: datetime, limit: int) -> Stripped:
         async with self._control.use() as connection:

@@ -12,6 +12,7 @@ from hookline.errors import SettingError, StorageError
 from hookline.stores.rows import to_ms
 from hookline.stores.sqlite.database import storage_error
 from hookline.stores.sqlite.migrate import copy_database
+from hookline.stores.sqlite.prune import Pruner
 from hookline.stores.sqlite.strip import strip
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.ports import Stripped, Wake
     from hookline.stores.sqlite.database import Database
-    from hookline.stores.sqlite.prune import Pruner
 
 _PING: Final = "INSERT OR REPLACE INTO meta (name, value) VALUES ('ping', ?)"
 
@@ -39,7 +39,7 @@ class SqliteKeeping:
     """ports.Keeping."""
 
     _db: Database
-    _pruner: Pruner
+    _pruners: dict[Key | None, Pruner]
     _closed: asyncio.Event
 
     async def open(self) -> None:
@@ -83,8 +83,11 @@ class SqliteKeeping:
         for wake in nobody:
             yield wake
 
-    async def prune(self, *, before: datetime, limit: int) -> int:
-        return await self._pruner.prune(to_ms(before), limit)
+    async def prune(self, *, before: datetime, limit: int, organization_id: Key | None = None) -> int:
+        pruner = self._pruners.get(organization_id)
+        if pruner is None:
+            pruner = self._pruners[organization_id] = Pruner(self._db, organization_id)
+        return await pruner.prune(to_ms(before), limit)
 
     async def strip(self, organization_id: Key, *, after: Key, before: datetime, limit: int) -> Stripped:
         return await self._db.write(

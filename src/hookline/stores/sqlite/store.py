@@ -14,7 +14,6 @@ from hookline.stores.sqlite.keeping import SqliteKeeping
 from hookline.stores.sqlite.leases import SqliteLeases
 from hookline.stores.sqlite.ledger import SqliteLedger
 from hookline.stores.sqlite.onces import SqliteOnces
-from hookline.stores.sqlite.prune import Pruner
 from hookline.stores.sqlite.registry import SqliteRegistry
 from hookline.stores.sqlite.sealed import SqliteSealed
 
@@ -42,7 +41,7 @@ class SqliteStore(
 
     def __init__(self, path: Path, *, clock: Clock, migrations: Path = MIGRATIONS) -> None:
         self._db = Database(path, clock=clock, migrations=migrations)
-        self._pruner = Pruner(self._db)
+        self._pruners = {}
         self._free_at = {}
         self._closed = asyncio.Event()
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.web.desk import Refusal, path_of
+from hookline.web.forms import number_of
 from hookline.web.pages.base import Page
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
     from hookline.web.visit import Visit
 
+KEPT: Final = (
+    ("days", "Events and runs, with deliveries, logs and files"),
+    ("payload_days", "Payloads: what events carried, what receivers answered"),
+    ("held_days", "Deliveries held for a paused or disabled webhook"),
+)
+"""What an organization may keep shorter than the server does; the API's names, and people's words."""
+_RETENTION: Final = "/api/v1/settings/retention"
 SCOPES: Final = ("read", "trigger", "write", "admin")
 
 
@@ -20,7 +28,11 @@ async def settings(visit: Visit) -> View:
 
 async def _shown(visit: Visit, **more: Any) -> View:
     """Each part is shown to whoever may ask for it: the API says who that is."""
-    context: dict[str, Any] = {"meta": await visit.desk.get("/api/v1/meta"), "scopes": SCOPES}
+    context: dict[str, Any] = {
+        "meta": await visit.desk.get("/api/v1/meta"),
+        "retention": await visit.desk.get(_RETENTION),
+        "scopes": SCOPES,
+    }
     for word in ("keys", "members"):
         try:
             context[word] = (await visit.desk.get(path_of(word), limit=100))[word]
@@ -28,7 +40,9 @@ async def _shown(visit: Visit, **more: Any) -> View:
             if refusal.status != 403:
                 raise
             context[word] = None
+    context["wishes"] = {name: context["retention"][name] for name, _ in KEPT}
     told = {"made": None, "link": None, "mail": None, "refusal": None, "given": {"name": "", "email": ""}}
+    context["kept"] = KEPT
     status = 400 if "refusal" in more else 200
     return View(template="settings.html", context=context | told | more, status=status)
 
@@ -77,12 +91,22 @@ async def make_link(visit: Visit) -> View:
     return await _shown(visit, link=link)
 
 
+async def keep(visit: Visit) -> View | Away:
+    wishes = {name: number_of(visit.fields.get(name, "")) for name, _ in KEPT}
+    try:
+        await visit.desk.send("PATCH", _RETENTION, wishes)
+    except Refusal as refusal:
+        return await _shown(visit, refusal=refusal, wishes=wishes)
+    return Away(to="/ui/settings", word="saved")
+
+
 PAGES: Final = (
     Page("/ui/settings", settings),
     Page("/ui/settings/keys", make_key, ("POST",)),
     Page("/ui/settings/keys/{id}/revoke", revoke_key, ("POST",)),
     Page("/ui/settings/members", add_member, ("POST",)),
     Page("/ui/settings/members/{id}/remove", remove_member, ("POST",)),
+    Page("/ui/settings/retention", keep, ("POST",)),
     Page("/ui/settings/mail", try_mail, ("POST",)),
     Page("/ui/settings/link", make_link, ("POST",)),
 )
