@@ -112,7 +112,10 @@ def limits_page() -> str:
             ("requests a second of a replay of what came in", requests.MOST_RERUNS_PER_SECOND),
         ],
         "Webhooks": [
-            ("retries of `max_retries` in a retry policy", retry.POLICY_MAX_RETRIES),
+            (
+                "retries of `max_retries` in a retry policy, unless `HOOKLINE_MAX_RETRIES` says more",
+                retry.POLICY_MAX_RETRIES,
+            ),
             ("waits of `schedule_seconds` in a retry policy", retry.LIST_MAX_RETRIES),
             ("paths in `conditions`", conditions.MOST_PATHS),
             ("choices of one `in` or `nin`", conditions.MOST_CHOICES),

@@ -663,3 +663,14 @@ async def test_a_test_of_a_paused_webhook_is_sent_now(tmp_path: Path, dialect: s
     assert (failed.json["status"], failed.json["response_code"]) == ("failed", 500)
     assert (shown.json["status"], len(api.bed.sender.sent)) == ("paused", 2)
     assert [one["state"] for one in found] == ["exhausted", "succeeded", "held"]
+
+
+async def test_the_operator_may_allow_more_retries(tmp_path: Path) -> None:
+    """AF-X2."""
+    store = SqliteStore(tmp_path / "hookline.db", clock=SystemClock())
+    await store.open()
+    async with serving(store, limits={"max_retries": 8}) as api:
+        webhook = await api.webhook(retry_policy={"max_retries": 10, "backoff_multiplier": 2})
+    await store.close()
+
+    assert webhook["retry_policy"]["max_retries"] == 8

@@ -88,6 +88,27 @@ async def test_a_dry_run_gives_exactly_what_live_delivery_gives(store: Store) ->
     assert 0 < len(deliveries) < 16 * 40
 
 
+async def test_data_that_is_no_object_lacks_every_field(store: Store) -> None:
+    """AF-17, CONTRACT section 5: what is missing fails each operator but ``ne``, ``nin`` and ``exists: false``."""
+    operators: dict[str, Any] = {"eq": 1, "lt": 9, "in": [1], "contains": 1, "exists": True}
+    operators |= {"ne": 1, "nin": [1]}
+    conditions = [{"a.b": {name: operand}} for name, operand in operators.items()] + [
+        {"a": {"exists": False}}
+    ]
+    async with serving(store) as api:
+        webhooks = {
+            (await api.webhook(events=["odd"], conditions=one))["id"]: next(iter(one.values()))
+            for one in conditions
+        }
+        ids = await publish(api, *({"type": "odd", "data": data} for data in ([1], "text", None, 5)))
+        deliveries = await settled(api)
+
+    owed = [webhooks[one["webhook_id"]] for one in deliveries]
+    assert [owed.count({name: operators[name]}) for name in ("ne", "nin")] == [len(ids)] * 2
+    assert owed.count({"exists": False}) == len(ids)
+    assert len(owed) == 3 * len(ids)
+
+
 async def test_a_dry_run_tries_a_definition_that_is_not_stored(store: Store) -> None:
     async with serving(store) as api:
         webhook = await api.webhook(events=["nothing"])

@@ -99,6 +99,30 @@ def test_a_receiver_gets_the_secret_and_nothing_keeps_it(one: World, kind: str, 
         assert detail["attempts"][0]["url"].endswith("?a=%2f&secret=[redacted]")
 
 
+@pytest.mark.parametrize("path", ["/echo", "/redirect"])
+def test_secrets_of_the_url_and_of_own_headers_are_kept_nowhere_either(one: World, path: str) -> None:
+    """PB-8, P13: the secret in the query as PhantomBuster has it, and a token in a header of the owner's own."""
+    webhook = one.webhook(
+        f"{path}-url?a=1&secret={SECRET}",
+        [f"own{path}"],
+        dialect="phantombuster",
+        headers={"X-Team-Token": SECRET[::-1], "X-Team": "billing"},
+        max_redirects=1,
+    )
+    one("POST", "/api/v1/events", {"type": f"own{path}", "data": {}})
+    kept = json.dumps(attempted(one, webhook["id"]))
+    (request,) = [
+        request for request in one.inbox.all() if request.target.startswith(f"{path}-url?".encode())
+    ]
+
+    assert request.target.decode() == f"{path}-url?a=1&secret={SECRET}"
+    assert request.header("x-team-token") == SECRET[::-1]
+    for secret in (SECRET, SECRET.replace("%2f", "/").replace("%41", "A"), SECRET[::-1]):
+        assert secret not in kept
+    assert kept.count("a=1&secret=[redacted]") >= 2
+    assert ("billing" in kept) is (path == "/echo")
+
+
 @pytest.mark.parametrize(("hops", "state"), [(2, "succeeded"), (3, "exhausted")])
 def test_phantombusters_two_redirects_are_followed_and_a_third_is_shown(
     one: World, hops: int, state: str

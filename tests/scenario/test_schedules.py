@@ -47,14 +47,15 @@ async def settled(bed: Bed, attempts: int) -> Delivery:
     return delivery
 
 
-async def waits_of(store: Store, **webhook: Any) -> list[float]:
+async def waits_of(store: Store, *, most_retries: int | None = None, **webhook: Any) -> list[float]:
     """Let every attempt fail; return what lay between each and the next, in seconds, until none is left.
 
-    A millisecond before its time nothing is sent; at its time one attempt is.
+    A millisecond before its time nothing is sent; at its time one attempt is. most_retries: the operator's setting.
     """
     clock, found = StandingClock(), []
     sender = FakeSender(lambda _: refused(500))
-    async with running(store, sender=sender, clock=clock, time_scale=1.0) as bed:
+    limits = {} if most_retries is None else {"max_retries": most_retries}
+    async with running(store, sender=sender, clock=clock, time_scale=1.0, limits=limits) as bed:
         stored = await bed.webhook(**webhook)
         await bed.publish()
         for attempts in range(1, 30):
@@ -118,3 +119,10 @@ async def test_a_webhooks_own_schedule(
     assert len(found) == len(waits)
     for wait, said in zip(found, waits, strict=True):
         assert said * (1 - spread) - 0.001 <= wait <= said * (1 + spread) + 0.001
+
+
+async def test_the_operator_may_allow_more_retries(store: Store) -> None:
+    """AF-X2: max_retries is capped at six unless the operator raises it."""
+    found = await waits_of(store, most_retries=8, retry_policy=policy(100, 1.0))
+
+    assert len(found) == 8

@@ -11,6 +11,7 @@ from engine_bed import ORDERS, SUPPORT, Bed, running
 from hookline.api.app import build_application
 from hookline.api.services import ApiSettings
 from hookline.core.addresses import AddressPolicy
+from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.engine.manage import first_admin_key, prepare
 from hookline.ports.runner import Succeeded
 
@@ -103,6 +104,11 @@ async def serving(
         admin_key = made or key
         assert admin_key is not None
         await bed.node.directory.refresh()
-        settings = ApiSettings(version="0.0", public_url=PUBLIC_URL, max_body_bytes=65_536)
+        settings = ApiSettings(
+            version="0.0",
+            public_url=PUBLIC_URL,
+            max_body_bytes=65_536,
+            max_retries=(bed_settings.get("limits") or {}).get("max_retries", POLICY_MAX_RETRIES),
+        )
         policy = AddressPolicy(["10.1.0.0/16"])
         yield Api(build_application(bed.node, settings, policy), bed, admin_key)

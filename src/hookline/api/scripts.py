@@ -344,4 +344,4 @@ def _fields(body: AgentFields, raw_body: bytes) -> dict[str, Any]:
 
 
 def _rules(site: Site) -> Rules:
-    return Rules(site.services.vault, site.addresses)
+    return Rules(site.services.vault, site.addresses, site.settings.max_retries)

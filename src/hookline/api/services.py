@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from hookline.core.forwarded import Network
+from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.model.configuration import Document
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the API needs of the settings.
 
     public_url: where callers reach this server, without a final slash.  admin_key: only whether one is fixed matters
-    here; it is stored as a key at the first start.  retry_time_scale: shown when it is not 1.  trusted_proxies: whose
-    X-Forwarded-For is believed.
+    here; it is stored as a key at the first start.  retry_time_scale: shown when it is not 1.  max_retries: most that a
+    webhook's own policy may ask for.  trusted_proxies: whose X-Forwarded-For is believed.
     """
 
     version: str
@@ -72,6 +73,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     admin_key: str | None = None
     source_ips: tuple[str, ...] = ()
     retry_time_scale: float = 1.0
+    max_retries: int = POLICY_MAX_RETRIES
     max_body_bytes: int = 1 << 20
     trusted_proxies: tuple[Network, ...] = ()
     upkeep: Upkeep = Upkeep()

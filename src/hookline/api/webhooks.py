@@ -217,7 +217,7 @@ async def rotate(
 
 
 def _rules(site: Site) -> Rules:
-    return Rules(site.services.vault, site.addresses)
+    return Rules(site.services.vault, site.addresses, site.settings.max_retries)
 
 
 def _given(body: WebhookFields) -> dict[str, Any]:

@@ -182,6 +182,11 @@ class Settings(BaseModel):
         "Multiplies the waits between attempts and nothing else. For tests; `/readyz` shows it when not 1.",
         1.0,
     )
+    max_retries: Annotated[int, Field(ge=0, le=100)] = _setting(
+        "a whole number from 0 to 100",
+        "Most retries of a `retry_policy` with `max_retries`; one that asks for more gets so many.",
+        6,
+    )
     max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = _setting(
         "a whole number of bytes from 1024 to 1073741824",
         "Largest request body; a larger one is answered 413 before it is read to its end.",

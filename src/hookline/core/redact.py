@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 REDACTED: Final = "[redacted]"
+_REDACTED: Final = REDACTED.encode()
 
 # Shorter ones stand in too many words to be taken out of a text.
 _LEAST_FORGOTTEN: Final = 6
@@ -109,15 +110,28 @@ def redact_url(url: str, secret_names: Collection[str] = ()) -> str:
     return f"{address}?{redact_query(query, secret_names)}{hash_}{fragment}"
 
 
-def forget(text: bytes, secret: str) -> bytes:
-    """Return a receiver's words without the secret by which it knows us: an echo service repeats what it was sent.
+def spellings_of(
+    credential: str, *, headers: Iterable[tuple[str, str]] = (), url: str = ""
+) -> tuple[bytes, ...]:
+    """Return what a receiver may repeat of the secrets by which it knows us, for ``forget``; the longest first.
 
-    secret: as it was sent; also found percent-decoded. Empty, or too short to be told from a word: nothing is taken.
+    credential: of the webhook's authentication, or empty.  headers, url: as they are sent, with the secrets that
+    ``redact_headers`` and ``redact_url`` find in them. Each as it was sent and percent-decoded; one that is too short
+    to be told from a word is left out.
     """
-    if len(secret) < _LEAST_FORGOTTEN:
-        return text
-    for spelling in {secret, unquote(secret)}:
-        text = text.replace(spelling.encode(), REDACTED.encode())
+    secrets = [credential, *(value for name, value in headers if _is_secret_header(name))]
+    query = url.partition("?")[2].partition("#")[0]
+    if query:
+        items = query.split("&")
+        secrets += [item.partition("=")[2] for item in items if _redact_parameter(item, ()) != item]
+    found = {word for one in secrets if len(one) >= _LEAST_FORGOTTEN for word in (one, unquote(one))}
+    return tuple(sorted([word.encode() for word in found], key=len, reverse=True))
+
+
+def forget(text: bytes, spellings: Iterable[bytes]) -> bytes:
+    """Return a receiver's words without these secrets: an echo service repeats what it was sent."""
+    for spelling in spellings:
+        text = text.replace(spelling, _REDACTED)
     return text
 
 

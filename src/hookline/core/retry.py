@@ -19,7 +19,8 @@ from hookline.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# AF-X2: a webhook's own policy starts at one minute and gets no more tries than the seed's table.
+# AF-X2: a webhook's own policy starts at one minute and gets no more tries than the seed's table, unless the
+# operator lets it.
 _POLICY_BASE: Final = timedelta(seconds=60)
 POLICY_MAX_RETRIES: Final = 6
 # An own list: room for the longest published schedule twice over, and a week between two tries.
@@ -28,6 +29,8 @@ _LIST_SECONDS: Final = (1.0, 604_800.0)
 _LIST_SPREAD: Final = 0.1
 # 10 makes the sixth wait 69 days; beyond that a policy is a slip of the finger.
 _POLICY_MAX_MULTIPLIER: Final = 10.0
+# Reached by the sixth wait of the largest multiplier: where the operator allows more retries, waits grow no further.
+_POLICY_LONGEST: Final = _POLICY_BASE * _POLICY_MAX_MULTIPLIER ** (POLICY_MAX_RETRIES - 1)
 # Longer than any schedule: whoever asks for more gets the schedule's longest wait anyway.
 _LONGEST_RETRY_AFTER: Final = timedelta(days=366)
 _SECONDS: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
@@ -85,7 +88,7 @@ def from_policy(
     most_retries: int = POLICY_MAX_RETRIES,
     field: str = "retry_policy",
 ) -> RetrySchedule:
-    """Return 60 s x multiplier^n, jitter ±10 % (AF-X2).
+    """Return 60 s x multiplier^n, at most 69 days each, jitter ±10 % (AF-X2).
 
     max_retries: 0 or more; more than most_retries counts as most_retries.  multiplier: 1.0 to 10.0.
     Raises InputError.
@@ -104,9 +107,11 @@ def from_policy(
             expected="number, 1 to 10",
             received=f"{multiplier:g}",
         )
-    return RetrySchedule(
-        tuple(_POLICY_BASE * multiplier**step for step in range(min(max_retries, most_retries)))
-    )
+    waits, wait = [], _POLICY_BASE
+    for _ in range(min(max_retries, most_retries)):
+        waits.append(wait)
+        wait = min(wait * multiplier, _POLICY_LONGEST)
+    return RetrySchedule(tuple(waits))
 
 
 def from_list(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hookline.core.hops import HEADER
 from hookline.core.parameters import add_parameter
-from hookline.core.redact import forget, redact_headers, redact_url
+from hookline.core.redact import forget, redact_headers, redact_url, spellings_of
 from hookline.model.events import Attempt
 from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState, Lane
@@ -104,9 +104,11 @@ def unworded(target: Target, claim: Claim) -> Outgoing:
 
 
 def attempt_of(
-    claim: Claim, request: Outgoing, answer: Answer, started_at: datetime, credential: str
+    claim: Claim, request: Outgoing, answer: Answer, started_at: datetime, target: Target
 ) -> Attempt:
-    """The record of an attempt, secrets redacted. credential: the webhook's, which an answer may repeat; or empty."""
+    """The record of an attempt, without the secrets that were sent, also where the answer repeats them."""
+    own_url = claim.owed.delivery.url
+    secrets = target.secrets if own_url is None else spellings_of(target.credential, url=own_url)
     return Attempt(
         id=new_key(),
         delivery_id=claim.owed.delivery.id,
@@ -120,8 +122,8 @@ def attempt_of(
         url=_shown_url(request),
         cause=claim.cause,
         request_headers=redact_headers(request.headers, request.credentials),
-        response_headers=redact_headers(_said(answer, credential)),
-        response_body=forget(answer.body, credential),
+        response_headers=redact_headers(_said(answer, secrets)),
+        response_body=forget(answer.body, secrets),
         is_response_cut=answer.is_cut,
     )
 
@@ -133,8 +135,8 @@ def _shown_url(request: Outgoing) -> str:
     return redact_url(add_parameter(request.url, request.query_secret), (name.lower(),))
 
 
-def _said(answer: Answer, credential: str) -> Headers:
-    """The headers of an answer, such as a Location that repeats our query, without the credential."""
-    if not credential:
+def _said(answer: Answer, secrets: tuple[bytes, ...]) -> Headers:
+    """The headers of an answer, such as a Location that repeats our query, without the secrets."""
+    if not secrets:
         return answer.headers
-    return tuple([(name, forget(value.encode(), credential).decode()) for name, value in answer.headers])
+    return tuple([(name, forget(value.encode(), secrets).decode()) for name, value in answer.headers])

@@ -385,7 +385,7 @@ class Deliverer:
                 delivery_id=delivery.id,
                 webhook_id=delivery.webhook_id,
                 at=ended_at,
-                attempt=attempt_of(claim, sent.request, answer, sent.started_at, target.credential),
+                attempt=attempt_of(claim, sent.request, answer, sent.started_at, target),
                 state=verdict.state,
                 state_reason=verdict.reason,
                 lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,

@@ -16,6 +16,7 @@ from hookline.core.canonical import decode
 from hookline.core.event_types import OPERATIONAL
 from hookline.core.matching import Mismatch
 from hookline.core.operations import subject_of
+from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.engine.target import Target
 from hookline.errors import InputError
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
@@ -77,10 +78,18 @@ class _Webhooks:
 class Directory:
     """One per node."""
 
-    def __init__(self, registry: Registry, vault: Vault, *, base_url: str = "") -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        vault: Vault,
+        *,
+        base_url: str = "",
+        most_retries: int = POLICY_MAX_RETRIES,
+    ) -> None:
         self._registry = registry
         self._vault = vault
         self._base_url = base_url
+        self._most_retries = most_retries
         self._version = 0
         self._organizations: dict[Key, _Webhooks] = {}
         self._loading: dict[Key, asyncio.Lock] = {}
@@ -114,7 +123,7 @@ class Directory:
             if stored is None:
                 webhooks.drop(change.id)
             else:
-                webhooks.put(Target(stored, self._vault, self._base_url))
+                webhooks.put(self.target_of(stored))
 
     # --- webhooks ---
 
@@ -128,7 +137,7 @@ class Directory:
             async with self._refreshing:
                 webhooks = _Webhooks()
                 for stored in await self._registry.list(Webhook, organization_id=organization_id):
-                    webhooks.put(Target(stored, self._vault, self._base_url))
+                    webhooks.put(self.target_of(stored))
                 self._organizations[organization_id] = webhooks
         self._loading.pop(organization_id, None)
 
@@ -189,7 +198,7 @@ class Directory:
 
     def target_of(self, stored: Stored[Webhook]) -> Target:
         """What a webhook would be with this definition, stored or not."""
-        return Target(stored, self._vault, self._base_url)
+        return Target(stored, self._vault, self._base_url, self._most_retries)
 
     # --- keys, triggers, organizations ---
 

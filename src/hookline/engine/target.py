@@ -9,7 +9,8 @@ from hookline.core.conditions import compile_conditions
 from hookline.core.event_types import is_told_by_ends
 from hookline.core.filters import compile_filter
 from hookline.core.matching import Mismatch, compile_patterns
-from hookline.core.retry import RetrySchedule, from_list, from_policy
+from hookline.core.redact import spellings_of
+from hookline.core.retry import POLICY_MAX_RETRIES, RetrySchedule, from_list, from_policy
 from hookline.core.signing import Signer, SigningKey
 from hookline.dialects import BATCH_CONTENT_TYPE, Recipient
 from hookline.dialects import get as get_dialect
@@ -66,6 +67,7 @@ class Target:
         "schedule",
         "secret",
         "secret_headers",
+        "secrets",
         "stored",
         "template",
         "timeout_seconds",
@@ -73,7 +75,13 @@ class Target:
         "webhook",
     )
 
-    def __init__(self, stored: Stored[Webhook], vault: Vault, base_url: str = "") -> None:
+    def __init__(
+        self,
+        stored: Stored[Webhook],
+        vault: Vault,
+        base_url: str = "",
+        most_retries: int = POLICY_MAX_RETRIES,
+    ) -> None:
         webhook = stored.document
         self.stored = stored
         self.webhook = webhook
@@ -83,7 +91,9 @@ class Target:
         self.public_id = public("webhook", stored.id)
         self.dialect = get_dialect(webhook.dialect)
         self.schedule = (
-            self.dialect.schedule if webhook.retry_policy is None else schedule_of(webhook.retry_policy)
+            self.dialect.schedule
+            if webhook.retry_policy is None
+            else schedule_of(webhook.retry_policy, most_retries)
         )
         self.timeout_seconds = (
             webhook.timeout_ms / 1000 if webhook.timeout_ms is not None else self.dialect.timeout_seconds
@@ -120,6 +130,7 @@ class Target:
         self.query_secret = _query_secret(webhook, self.credential)
         # Whatever the owner puts into a header of their own may be a credential: none is stored with an attempt.
         self.secret_headers = frozenset(name.lower() for name, _ in self.headers)
+        self.secrets = spellings_of(self.credential, headers=webhook.headers.items(), url=webhook.url)
 
     def __repr__(self) -> str:
         return f"Target({self.public_id}, revision={self.revision})"
@@ -161,7 +172,8 @@ class Target:
             webhook.automation_id,
         ):
             return Mismatch.AUTOMATION
-        if self._condition is None or (isinstance(data, dict) and self._condition(data)):
+        # Data that is no object has no field at all: every path of a condition is missing.
+        if self._condition is None or self._condition(data if isinstance(data, dict) else {}):
             return None
         return Mismatch.CONDITION
 
@@ -196,11 +208,11 @@ class Target:
         return BATCH_CONTENT_TYPE if is_batch else (self.template or self.dialect).content_type
 
 
-def schedule_of(policy: RetryPolicy) -> RetrySchedule:
-    """The schedule that a webhook's own policy says. Raises InputError."""
+def schedule_of(policy: RetryPolicy, most_retries: int = POLICY_MAX_RETRIES) -> RetrySchedule:
+    """The schedule that a webhook's own policy says. most_retries: see ``from_policy``.  Raises InputError."""
     if policy.schedule_seconds is not None:
         return from_list(policy.schedule_seconds, policy.jitter)
-    return from_policy(policy.max_retries, policy.backoff_multiplier)
+    return from_policy(policy.max_retries, policy.backoff_multiplier, most_retries=most_retries)
 
 
 def _signer(vault: Vault, webhook: Webhook, sealed_secret: bytes, sealed_key: bytes | None) -> Signer:

@@ -99,9 +99,7 @@ class HttpSender:
 
     async def send(self, request: Outgoing) -> Answer:
         """Send it and read the answer; see ``ports.sender.Sender``."""
-        if request.max_redirects:
-            return await follow(self._send_once, request)
-        return await self._send_once(request)
+        return await follow(self._send_once, request)
 
     async def fetch(self, url: str, file: BinaryIO, *, most_bytes: int, timeout_seconds: float) -> Answer:
         """Get a file into an open one; see ``ports.sender.Fetcher``."""
@@ -193,7 +191,6 @@ class HttpSender:
             error = None if outcome is AttemptOutcome.DELIVERED else f"The receiver answered {status}."
             if outcome is AttemptOutcome.REDIRECT:
                 location = next((value for name, value in headers if name.lower() == "location"), None)
-                error = f"The receiver answered {status}: redirects are not followed."
         else:
             assert ending is not None
             outcome = _BY_ENDING[ending]

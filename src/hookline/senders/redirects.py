@@ -16,7 +16,7 @@ import msgspec
 
 from hookline.core.addresses import parse_target
 from hookline.core.parameters import drop_parameter
-from hookline.core.redact import redact_url
+from hookline.core.redact import forget, redact_url, spellings_of
 from hookline.errors import InputError
 from hookline.model.states import AttemptOutcome
 from hookline.ports.sender import TlsOptions
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _KEEPS_METHOD_AND_BODY: Final = (307, 308)
 _KEEPS_A_GET: Final = (301, 302, 303, 307, 308)
+_SHOWN_PLACE: Final = 500
+"""Characters of a place in an error; the whole of it is in the answer's headers."""
 
 
 class _StayError(Exception):
@@ -36,33 +38,58 @@ class _StayError(Exception):
 
 
 async def follow(send: Callable[[Outgoing], Awaitable[Answer]], request: Outgoing) -> Answer:
-    """Send a request and up to ``max_redirects`` more. Returns the last answer, with the time of all of them."""
+    """Send a request and up to ``max_redirects`` more. Returns the last answer, with the time of all of them.
+
+    Its error names the place that was not followed, or the one where a followed redirect failed.
+    """
     started = time.monotonic()
     hop, followed = request, 0
     answer = await send(hop)
-    while answer.outcome is AttemptOutcome.REDIRECT and answer.location is not None:
+    if answer.outcome is not AttemptOutcome.REDIRECT:
+        return answer
+    while answer.outcome is AttemptOutcome.REDIRECT:
         left = request.timeout_seconds - (time.monotonic() - started)
         try:
             hop = _next(hop, answer, left, followed=followed, most=request.max_redirects)
         except _StayError as exc:
-            place = redact_url(answer.location, _secret_names(hop))[:500]
-            error = f"The receiver answered {answer.status} and pointed to {place}, which was not followed: {exc}."
-            answer = msgspec.structs.replace(answer, error=error)
+            answer = msgspec.structs.replace(answer, error=_not_followed(request, answer, exc))
             break
         followed += 1
         answer = await send(hop)
-    return msgspec.structs.replace(answer, duration_ms=round((time.monotonic() - started) * 1000))
+    error = answer.error
+    if followed and error is not None:
+        last = "a redirect" if followed == 1 else f"{followed} redirects, the last"
+        error = f"After {last} to {_shown(request, hop.url)}: {error}"
+    duration_ms = round((time.monotonic() - started) * 1000)
+    return msgspec.structs.replace(answer, error=error, duration_ms=duration_ms)
+
+
+def _not_followed(request: Outgoing, answer: Answer, why: _StayError) -> str:
+    if answer.location is None:
+        return f"The receiver answered {answer.status}: {why}."
+    place = _shown(request, answer.location)
+    return f"The receiver answered {answer.status} and pointed to {place}, which was not followed: {why}."
+
+
+def _shown(request: Outgoing, place: str) -> str:
+    """Where a receiver pointed, without the secrets that it was sent and may repeat under any name."""
+    secret = (request.query_secret or "").partition("=")[2]
+    sent = spellings_of(secret, headers=request.headers, url=request.url)
+    return forget(redact_url(place, _secret_names(request)).encode(), sent).decode()[:_SHOWN_PLACE]
 
 
 def _next(hop: Outgoing, answer: Answer, seconds: float, *, followed: int, most: int) -> Outgoing:
     """Return the request that a redirect asks for. Raises _StayError."""
+    if answer.location is None:
+        raise _StayError("it does not say where to")
+    if not most:
+        raise _StayError("redirects are not followed")
     if followed >= most:
         raise _StayError(f"it is redirect number {followed + 1}, and {most} are followed")
     if answer.status not in (_KEEPS_A_GET if hop.method == "GET" else _KEEPS_METHOD_AND_BODY):
         raise _StayError(f"a {answer.status} turns a {hop.method} into a GET without its body")
     if seconds <= 0:
         raise _StayError("the time for this attempt is over")
-    assert answer.location is not None
     try:
         url = urljoin(hop.url, answer.location)
         before, after = parse_target(hop.url), parse_target(url)

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.core.redact import REDACTED, forget, redact_headers, redact_query, redact_text, redact_url
+from hookline.core.redact import (
+    REDACTED,
+    forget,
+    redact_headers,
+    redact_query,
+    redact_text,
+    redact_url,
+    spellings_of,
+)
 
 CANARY = "CANARY-4711"
 
@@ -105,9 +113,23 @@ def test_a_secret_is_taken_out_of_what_a_receiver_repeats() -> None:
     """P13: as it was sent, and decoded."""
     said = b"got CANARY%2f1 which is CANARY/1, again CANARY%2f1"
 
-    assert forget(said, "CANARY%2f1") == b"got [redacted] which is [redacted], again [redacted]"
-    assert forget(said, "") == said
-    assert forget(b"a b", "a") == b"a b"
+    assert forget(said, spellings_of("CANARY%2f1")) == b"got [redacted] which is [redacted], again [redacted]"
+    assert forget(said, spellings_of("")) == said
+    assert forget(b"a b", spellings_of("a")) == b"a b"
+
+
+def test_what_a_receiver_may_repeat_is_all_that_is_secret_in_a_request() -> None:
+    """P13, PB-8: the longest first, or the end of it would stay."""
+    found = spellings_of(
+        CANARY,
+        headers=[("X-Team", "billing"), ("X-Team-Token", f"{CANARY}-more")],
+        url="http://example.com/a?page=1234567&secret=a%2fbcdef&token=short#token=unseen",
+    )
+
+    assert found[0] == f"{CANARY}-more".encode()
+    assert set(found) == {CANARY.encode(), found[0], b"a%2fbcdef", b"a/bcdef"}
+    assert forget(f"{CANARY}-more".encode(), found) == REDACTED.encode()
+    assert spellings_of("", url="http://example.com/a") == ()
 
 
 @pytest.mark.parametrize(

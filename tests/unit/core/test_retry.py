@@ -49,6 +49,13 @@ def test_a_policy_multiplies_a_minute() -> None:
     assert len(from_policy(100, 1, most_retries=20).delays) == 20
 
 
+def test_waits_of_many_retries_stop_growing() -> None:
+    """AF-X2: where the operator allows more than six, none overflows a calendar."""
+    longest = 60 * 10**5
+
+    assert seconds(from_policy(100, 10, most_retries=100)) == [60 * 10**n for n in range(6)] + [longest] * 94
+
+
 @pytest.mark.parametrize(
     ("retries", "multiplier", "field"),
     [

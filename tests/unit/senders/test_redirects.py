@@ -139,7 +139,7 @@ async def test_a_redirect_cannot_lead_where_a_delivery_may_not_go(
         port = int(_origin(receiver).rsplit(":", 1)[1])
 
     assert answer.outcome in {Is.REDIRECT, Is.ADDRESS_REFUSED}
-    assert answer.error
+    assert location.replace("user:pw", "[redacted]").replace("127.0.0.1\\", "[redacted]") in answer.error
     assert dialled == [("127.0.0.1", port)]
 
 
@@ -165,6 +165,36 @@ async def test_a_redirect_without_a_location_is_an_answer_like_any_other(send: A
         answer = await send(receiver.url, max_redirects=2)
 
     assert (answer.outcome, answer.status, answer.location) == (Is.REDIRECT, 307, None)
+    assert answer.error == "The receiver answered 307: it does not say where to."
+
+
+async def test_without_redirects_the_owner_is_told_where_it_would_have_gone(send: Any) -> None:
+    """CONTRACT section 5: 0 by default, and the ``Location`` is shown."""
+    async with Receiver(default=Reply.redirect("/there", 308)) as receiver:
+        answer = await send(receiver.url)
+
+    assert (answer.outcome, answer.location) == (Is.REDIRECT, "/there")
+    assert answer.error == (
+        "The receiver answered 308 and pointed to /there, which was not followed: redirects are not followed."
+    )
+
+
+@pytest.mark.parametrize(("hops", "via"), [(1, "a redirect to "), (2, "2 redirects, the last to ")])
+async def test_what_fails_behind_a_redirect_says_where(send: Any, hops: int, via: str) -> None:
+    """An owner who sees a refusal of another host must see how the delivery came there."""
+
+    def answer(request: Received) -> Reply:
+        number = int(request.target.partition(b"?")[0].rsplit(b"/", 1)[-1])
+        if number == hops:
+            return Reply(status=503)
+        return Reply(status=307, headers=(("Location", f"/hop/{number + 1}?token=hunter2"),))
+
+    async with Receiver(default=answer) as receiver:
+        found = await send(_first(receiver), max_redirects=2)
+        place = f"{_origin(receiver)}/hop/{hops}?token=[redacted]"
+
+    assert (found.outcome, found.status) == (Is.HTTP_ERROR, 503)
+    assert found.error == f"After {via}{place}: The receiver answered 503."
 
 
 async def test_secrets_in_a_location_are_not_shown(send: Any) -> None:

@@ -41,10 +41,11 @@ BATCH: Final = {"max_events": 100, "max_wait_seconds": 300}
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What checking a webhook needs besides its fields."""
+    """What checking a webhook needs besides its fields. most_retries: of a policy with ``max_retries``."""
 
     vault: Vault
     addresses: Addresses
+    most_retries: int = POLICY_MAX_RETRIES
 
 
 # --- create, change, delete ---------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def _metadata(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
     return {"metadata": metadata}
 
 
-def _retry_policy(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
+def _retry_policy(rules: Rules, _: Webhook, value: Any) -> dict[str, Any]:
     if value is None:
         return {"retry_policy": None}
     own = value.get("schedule_seconds")
@@ -128,10 +129,10 @@ def _retry_policy(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
             )
         # Kept as it will be, so that what is read is what happens (AF-X2).
         policy = RetryPolicy(
-            max_retries=min(given.get("max_retries", POLICY_MAX_RETRIES), POLICY_MAX_RETRIES),
+            max_retries=min(given.get("max_retries", POLICY_MAX_RETRIES), rules.most_retries),
             backoff_multiplier=float(given.get("backoff_multiplier", _MULTIPLIER)),
         )
-    schedule_of(policy)
+    schedule_of(policy, rules.most_retries)
     return {"retry_policy": policy}
 
 

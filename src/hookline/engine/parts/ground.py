@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.engine.commit import Committer
 from hookline.engine.directory import Directory
 from hookline.engine.lease import Lease
@@ -25,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     max_executions_per_organization: None for as many as the node takes.  unsafe_scripts: scripts of several
     organizations run also where the machine cannot isolate them.  max_run_seconds: of one process of one execution.
+    max_retries: most that a webhook's own policy may ask for.
     grace_seconds: how long a stop waits for what is under way.  lease_seconds: without a sign of life for so long,
     the node is dead and its work is others'.  retention_days, held_retention_days: how long what has ended, and what
     is held, is kept.  conversation_idle_seconds: silence that ends a conversation.
@@ -38,6 +40,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     unsafe_scripts: bool = False
     max_run_seconds: float = 86_400.0
     retry_time_scale: float = 1.0
+    max_retries: int = POLICY_MAX_RETRIES
     grace_seconds: float = 20.0
     lease_seconds: float = 10.0
     retention_days: float = 30.0
@@ -73,7 +76,7 @@ class Ground:
         self.tracing = tracing
         self.committer = Committer(store, self.meter, tracing)
         self.reservations = Reservations(store)
-        self.directory = Directory(store, vault, base_url=url)
+        self.directory = Directory(store, vault, base_url=url, most_retries=limits.max_retries)
 
     def __repr__(self) -> str:
         return f"Ground({self.lease!r})"
