@@ -317,6 +317,21 @@ def test_a_script_in_use_stays_and_an_agent_takes_its_webhook_along(one: World) 
     assert (gone.status, webhook.status, deleted.status) == (204, 404, 204)
 
 
+def test_an_agents_webhook_that_cannot_be_is_named_and_one_that_was_deleted_is_made_anew(one: World) -> None:
+    """PB-1; the field is the caller's own, not that of the webhook behind it."""
+    agent = Agent(one, "renewed.py", "print(1)")
+    refused = one("PUT", agent.place, {"webhook": "http://10.0.0.1/"})
+    one("DELETE", f"/api/v1/webhooks/{agent.view['webhook']['id']}")
+    without = one.get(agent.place)["webhook"]
+    made = one("PUT", agent.place, {"webhook": agent.one.inbox.origin + agent.hook})
+    agent.ended(agent.launch())
+
+    assert (refused.status, refused.json["error"]["details"]["field"]) == (400, "webhook")
+    assert without is None
+    assert made.json["webhook"]["secret"].startswith("whsec_")
+    assert agent.told()["agentName"] == "Agent of renewed.py"
+
+
 def test_a_node_that_is_killed_leaves_no_process_and_the_run_is_unknown(one: World) -> None:
     """PB-7: lost worker → "unknown", told once, after the next start. No orphan, whatever the script did."""
     source = """

@@ -166,9 +166,10 @@ async def create_agent(
     await _check_script(registry, organization_id, agent)
     secret = None
     if fields.get("webhook") is not None:
-        agent, secret = await _with_webhook(
+        webhook_id, secret = await _told_at(
             registry, rules, organization_id, agent, fields["webhook"], now=now
         )
+        agent = msgspec.structs.replace(agent, webhook_id=webhook_id)
     stored = await registry.add(
         ScriptAgent,
         id=id,
@@ -203,11 +204,10 @@ async def update_agent(
         if url is None and webhook_id is not None:
             await _forget_webhook(registry, organization_id, webhook_id, now=now)
             webhook_id = None
-        elif url is not None and webhook_id is not None:
-            await update_webhook(registry, rules, organization_id, webhook_id, {"url": url}, now=now)
         elif url is not None:
-            made, secret = await _with_webhook(registry, rules, organization_id, found.document, url, now=now)
-            webhook_id = made.webhook_id
+            webhook_id, secret = await _told_at(
+                registry, rules, organization_id, found.document, url, now=now
+            )
 
     def change(agent: ScriptAgent) -> ScriptAgent:
         return msgspec.structs.replace(_changed(agent, fields), webhook_id=webhook_id)
@@ -285,9 +285,30 @@ async def _check_script(registry: Registry, organization_id: Key, agent: ScriptA
         )
 
 
-async def _with_webhook(
+async def _told_at(
     registry: Registry, rules: Rules, organization_id: Key, agent: ScriptAgent, url: str, *, now: datetime
-) -> tuple[ScriptAgent, str]:
+) -> tuple[Key, str | None]:
+    """Let an agent's own webhook lead to a URL. Returns it, and the secret of one that this made."""
+    try:
+        if agent.webhook_id is not None:
+            try:
+                await update_webhook(
+                    registry, rules, organization_id, agent.webhook_id, {"url": url}, now=now
+                )
+            except MissingError:
+                pass  # somebody deleted it as the webhook that it is
+            else:
+                return agent.webhook_id, None
+        return await _register(registry, rules, organization_id, agent, url, now=now)
+    except InputError as exc:  # a webhook's field, which is not one of an agent
+        raise InputError(
+            exc.message, code=exc.code, field="webhook", expected=exc.expected, received=exc.received
+        ) from exc
+
+
+async def _register(
+    registry: Registry, rules: Rules, organization_id: Key, agent: ScriptAgent, url: str, *, now: datetime
+) -> tuple[Key, str]:
     """Register the agent's own webhook (PB-1, PB-2): its ends and no one else's, as PhantomBuster words them."""
     fields = {
         "name": agent.name,
@@ -297,7 +318,7 @@ async def _with_webhook(
         "automation": {"kind": str(Kind.SCRIPT), "id": agent.number},
     }
     webhook, secret = await create_webhook(registry, rules, organization_id, fields, now=now)
-    return msgspec.structs.replace(agent, webhook_id=webhook.id), secret
+    return webhook.id, secret
 
 
 async def _forget_webhook(registry: Registry, organization_id: Key, id: Key, *, now: datetime) -> None:

@@ -16,6 +16,8 @@ function getArgument () {
 function setResultObject (value) {
   const text = JSON.stringify(value)
   if (text === undefined) throw new TypeError('a result object must be a JSON value')
+  // What JSON.stringify writes as \ud800 is half of a character, which no receiver could read.
+  if (/(?<!\\)(\\\\)*\\ud[89a-f]/.test(text)) throw new TypeError('a result object must be well-formed text')
   if (Buffer.byteLength(text) > MOST_RESULT_BYTES) {
     throw new RangeError(`a result object may have ${MOST_RESULT_BYTES} bytes`)
   }
@@ -25,7 +27,7 @@ function setResultObject (value) {
 // How far the script has come, 0.0 to 1.0, and a label that is shown beside it.
 function progressHint (progress, label = '') {
   const done = Math.min(Math.max(Number(progress) || 0, 0), 1)
-  tell(JSON.stringify({ progress: { percent: Math.round(done * 10000) / 100, label: String(label).slice(0, 1000) } }))
+  tell(JSON.stringify({ progress: { percent: Math.round(done * 10000) / 100, label: Buffer.from(String(label).slice(0, 1000)).toString() } }))
 }
 
 // Seconds until the run is ended for taking too long.

@@ -26,16 +26,18 @@ def set_result_object(value: Any) -> None:
 
     Raises TypeError or ValueError for what JSON cannot hold, and for more than 4 MiB.
     """
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    # Encoding refuses halves of surrogates, which no receiver could read.
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     if len(text) > _MOST_RESULT_BYTES:
         raise ValueError(f"a result object may have {_MOST_RESULT_BYTES} bytes, got {len(text)}")
-    _tell('{"result":' + text + "}")
+    _tell(b'{"result":' + text + b"}")
 
 
 def progress_hint(progress: float, label: str = "") -> None:
     """Tell how far the script has come. progress: 0.0 to 1.0.  label: shown beside it."""
-    done = min(max(float(progress), 0.0), 1.0)
-    _tell(json.dumps({"progress": {"percent": round(done * 100, 2), "label": str(label)[:1000]}}))
+    done = min(max(0.0, float(progress)), 1.0)
+    shown = str(label)[:1000].encode("utf-8", "replace").decode()
+    _tell(json.dumps({"progress": {"percent": round(done * 100, 2), "label": shown}}).encode())
 
 
 def get_time_left() -> float:
@@ -48,7 +50,7 @@ def artifacts_dir() -> Path:
     return Path(os.environ["HOOKLINE_ARTIFACTS"])
 
 
-def _tell(line: str) -> None:
-    data = line.encode() + b"\n"
+def _tell(line: bytes) -> None:
+    data = line + b"\n"
     while data:
         data = data[os.write(_channel, data) :]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from hookline.errors import SettingError
+from hookline.ports.runner import LogDraft
 from hookline.runners.output import OutputLines
 from hookline.runners.run import CANCEL_GRACE, Verdict
 from hookline.runners.sandbox.cell import Cell, End
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookline.model.scripts import ScriptDefinition
-    from hookline.ports.runner import LogDraft, Outcome, RunJob, RunListener
+    from hookline.ports.runner import Outcome, RunJob, RunListener
     from hookline.runners.sandbox.husk import Husks
     from hookline.runners.sandbox.way_out import Relay
 
@@ -68,6 +69,7 @@ class ScriptRun:
         self._tail = b""
         self._told = b""
         self._told_bytes = 0
+        self._is_doubted = False
         self._result: bytes | None = None
         self._progress: bytes | None = None
         self._wake = asyncio.Event()
@@ -179,11 +181,19 @@ class ScriptRun:
         """Take one line of the helper module; a script that writes there itself may write anything."""
         try:
             told = msgspec.json.decode(line, type=_Line)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._doubt()
             return
         self._result = bytes(told.result) or self._result
         if told.progress is not None:
             self._progress = msgspec.json.encode(told.progress)
+
+    def _doubt(self) -> None:
+        """Say once that something was told which cannot be read: a result that is missing then has its reason."""
+        if not self._is_doubted:
+            self._is_doubted = True
+            text = "The script told something about itself that cannot be read: it was dropped."
+            self._drafts.append(LogDraft(at=datetime.now(UTC), stream="log", level="warning", text=text))
 
     def gone(self, end: End) -> None:
         self._drafts += self._lines.close()

@@ -344,19 +344,6 @@ except OSError as exc:
     assert run.listener.texts() == ["5 ENOSPC"]
 
 
-async def test_what_is_written_to_the_channel_by_hand_does_no_harm(runner: ScriptRunner) -> None:
-    """A script may write anything there: what is no line of ours is dropped."""
-    source = """
-import os
-fd = int(os.environ["HOOKLINE_CHANNEL"])
-for line in (b"\\xff\\x00", b"[" * 100000, b'{"result":', b'{"progress":{"percent":"x"}}', b"null", b'{"result":2}'):
-    os.write(fd, line + b"\\n")
-"""
-    outcome = await launch(runner, source).ended()
-
-    assert outcome == Succeeded(output=b"2", facts=facts(0))
-
-
 async def test_a_sandbox_stands_ready_for_the_next_script_and_goes_with_the_runner() -> None:
     """A husk has run nothing, runs one program, and leaves neither process nor folder."""
     runner = ScriptRunner(no_way_out)
