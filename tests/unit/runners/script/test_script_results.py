@@ -35,6 +35,7 @@ for line in (b"\\xff\\x00", b"[" * 100000, b'{"result":', b'{"progress":{"percen
     os.write(fd, line + b"\\n")
 """
     run = launch(runner, source)
+    facts = ScriptFacts(script="script.py", script_org="acme", branch="main", exit_code=0)
 
     assert await run.ended() == Succeeded(
         output=b"2", facts=ScriptFacts(script="script.py", script_org="acme", branch="main", exit_code=0)
