@@ -37,9 +37,7 @@ for line in (b"\\xff\\x00", b"[" * 100000, b'{"result":', b'{"progress":{"percen
     run = launch(runner, source)
     facts = ScriptFacts(script="script.py", script_org="acme", branch="main", exit_code=0)
 
-    assert await run.ended() == Succeeded(
-        output=b"2", facts=ScriptFacts(script="script.py", script_org="acme", branch="main", exit_code=0)
-    )
+    assert await run.ended() == Succeeded(output=b"2", facts=facts)
     assert run.listener.texts("log") == [
         "The script told something about itself that cannot be read: it was dropped."
     ]
