@@ -54,6 +54,7 @@ class ModelOptions(AgentOptions, total=False):
     max_rounds: answers with tool calls in one turn, 1 to 100; 8.
     max_retries: of one request that failed in a way that may pass, 0 to 10; 3.
     answer_seconds: for one whole answer, up to a day; 120.
+    tool_seconds: for one call of a tool, up to a day; 60. Then the model is told that it took too long.
     input_credits, output_credits: what 1,000 tokens of each sort add to the turn's credits; 0.
     """
 
@@ -70,6 +71,7 @@ class ModelOptions(AgentOptions, total=False):
     max_rounds: int
     max_retries: int
     answer_seconds: float
+    tool_seconds: float
     input_credits: float
     output_credits: float
 

@@ -221,6 +221,7 @@ async def test_what_is_not_there_and_what_is_anothers_look_the_same(store: Store
         other = await api.client("admin", organization=await api.organization("Other"))
         unknown = await api.admin("POST", "/api/v1/conversations", {"agent_id": "nobody"})
         wrong = await api.admin("POST", f"/api/v1/conversations/{made['id']}/messages", {"message": 1})
+        nul = await api.admin("POST", "/api/v1/conversations", {"agent_id": "support", "user_id": "a\0"})
         foreign = [
             await other(method, f"/api/v1/conversations/{made['id']}{rest}", body)
             for method, rest, body in (
@@ -230,7 +231,7 @@ async def test_what_is_not_there_and_what_is_anothers_look_the_same(store: Store
             )
         ]
 
-    assert (unknown.status, wrong.status) == (404, 400)
+    assert (unknown.status, wrong.status, nul.status) == (404, 400, 400)
     assert {(one.status, one.code) for one in foreign} == {(404, "NOT_FOUND")}
 
 

@@ -175,6 +175,25 @@ def test_what_goes_wrong_with_a_tool_the_model_is_told(models: Bed) -> None:
     assert "The tool look_up failed: LookupError" in str(models.logs(turn))
 
 
+def test_a_tool_that_takes_too_long_does_not_hold_up_the_turn(models: Bed) -> None:
+    """Issue 5, item 4: ``tool_seconds``; the model hears of it and finds another way."""
+
+    def answer(asked: Asked) -> None:
+        if asked.body["messages"][-1]["role"] == "tool":
+            asked.say(asked.body["messages"][-1]["content"])
+        else:
+            asked.call(("dawdle", "{}"))
+
+    models.model.answers["hurried"] = answer
+    turn = models.turn("hurried")
+
+    assert (turn["status"], turn["output"]) == (
+        "succeeded",
+        "Error: TimeoutError: it took longer than 0.2 s",
+    )
+    assert "The tool dawdle failed: TimeoutError" in str(models.logs(turn))
+
+
 def test_an_endpoint_that_does_not_stream_is_understood(models: Bed) -> None:
     def answer(asked: Asked) -> None:
         asked.begin(kind="application/json")

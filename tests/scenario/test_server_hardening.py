@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import json
 import re
 import signal
 import socket
@@ -410,6 +411,8 @@ async def test_an_ambiguous_request_is_400(request_bytes: bytes) -> None:
 
         assert status(answer) == 400
         assert answer.count(b"HTTP/1.1 4") == 1
+        details = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["details"]
+        assert details == {"field": None, "expected": None, "received": None}
         assert one.app.finished == 0
 
 

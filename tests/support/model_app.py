@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +37,12 @@ async def refund(reason: Literal["late", "broken"], cents: int = 100) -> str:
     return f"{cents} for {reason}"
 
 
+async def dawdle() -> str:
+    """Take too long."""
+    await asyncio.sleep(600)
+    return "done"
+
+
 def greet(ctx: AgentContext) -> str:
     return f"You help {ctx.user_id}."
 
@@ -53,6 +60,7 @@ app.openai_agent(
     input_credits=100.0,
     output_credits=1000.0,
 )
+app.openai_agent("hurried", model="hurried", tools=[dawdle], tool_seconds=0.2)
 app.openai_agent("lone", model="lone", shared=False, parameters={"stream_options": None, "top_p": 0.5})
 app.openai_agent("private", model="private", base_url="http://10.1.2.3/v1", api_key=OWN_KEY)
 app.openai_agent("private-tls", model="private-tls", base_url="https://10.1.2.3/v1", max_retries=0)

@@ -74,7 +74,9 @@ class _Refusal(msgspec.Struct, frozen=True):
 
     @property
     def wire(self) -> bytes:
-        body = msgspec.json.encode({"success": False, "error": {"code": self.code, "message": self.message}})
+        details = {"field": None, "expected": None, "received": None}
+        error = {"code": self.code, "message": self.message, "details": details}
+        body = msgspec.json.encode({"success": False, "error": error})
         head = (
             f"HTTP/1.1 {self.status} {self.reason}\r\ncontent-type: application/json\r\n{self.extra}"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

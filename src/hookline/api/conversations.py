@@ -24,6 +24,7 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.services import Site
+from hookline.api.shape import check_no_nul
 from hookline.dialects.payloads import body_of_turn
 from hookline.engine.conversations import Opening
 from hookline.model.executions import Conversation, Execution
@@ -72,12 +73,12 @@ async def create(site: AtSite, caller: Starter, body: NewConversation, raw_body:
     agent = site.services.automation(Kind.AGENT, body.agent_id)
     if agent is None:
         raise await not_loaded(site, caller, Kind.AGENT)
-    user_id = _storable(body.user_id)
+    check_no_nul(body.user_id, "user_id")
     opening = Opening(
         organization_id=caller.organization_id,
         agent_id=body.agent_id,
-        user_id=user_id,
-        input=None if body.message is None else _turn(raw_body, user_id),
+        user_id=body.user_id,
+        input=None if body.message is None else _turn(raw_body, body.user_id),
         metadata=member(raw_body, "metadata"),
         context=member(raw_body, "context"),
         idle_ms=agent.idle_ms,
@@ -96,7 +97,7 @@ async def list_all(
     user: Annotated[str | None, Query(description="A user's id.")] = None,
     status: Annotated[Literal["open", "resolved", "failed"] | None, Query()] = None,
 ) -> Response:
-    filter_ = ConversationFilter(agent_id=_storable(agent), user_id=_storable(user), status=status)
+    filter_ = ConversationFilter(agent_id=agent, user_id=user, status=status)
     found = await site.services.store.conversations(
         caller.organization_id, filter_, before=page.before, limit=page.enough
     )
@@ -148,11 +149,6 @@ def _turn(raw_body: bytes, user_id: str | None) -> bytes:
     return body_of_turn(
         message, user_id=user_id, metadata=member(raw_body, "metadata"), context=member(raw_body, "context")
     )
-
-
-def _storable(text: str | None) -> str | None:
-    """Not every store's text can hold a NUL."""
-    return None if text is None else text.replace("\0", "\ufffd")
 
 
 async def _found(site: Site, caller: Caller, conversation_id: str) -> Conversation:

@@ -28,6 +28,7 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.results import LONGEST_WAIT
+from hookline.api.shape import check_no_nul
 from hookline.api.steps import steps_view
 from hookline.core.calling import OPS, caller_of, made_of
 from hookline.core.preferences import preferences, whole_seconds
@@ -167,13 +168,7 @@ async def replay(site: AtSite, caller: Starter, execution_id: str) -> Response:
 async def resume(
     site: AtSite, caller: Writer, execution_id: str, body: Answered, raw_body: RawBody
 ) -> Response:
-    if "\0" in body.name:
-        raise InputError(
-            "A name cannot hold a NUL character.",
-            field="name",
-            expected="string without NUL",
-            received="string",
-        )
+    check_no_nul(body.name, "name")
     id = key_in_path("execution", execution_id)
     result = await site.services.resume(
         caller.organization_id,

@@ -54,6 +54,17 @@ def check_field(value: dict[str, Any], name: str, field: Field, *, at: str = "")
         raise wrong_type(where, field.expected, type_name(found))
 
 
+def check_no_nul(text: str | None, field: str) -> None:
+    """Raise InputError for an id with a NUL (CONTRACT section 2): not every store's text can hold one."""
+    if "\0" in (text or ""):
+        raise InputError(
+            f"Field '{field}' cannot hold a NUL character",
+            field=field,
+            expected="string without NUL",
+            received="string",
+        )
+
+
 def path(at: str, name: str) -> str:
     return f"{at}.{name}" if at else name
 

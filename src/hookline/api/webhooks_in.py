@@ -22,7 +22,7 @@ from hookline.api.inbound import query_parameters
 from hookline.api.once import once_of, queue_name
 from hookline.api.publish import repeated
 from hookline.api.records import keep_refused, record_of
-from hookline.api.shape import Field, check_field, not_an_object
+from hookline.api.shape import Field, check_field, check_no_nul, not_an_object
 from hookline.api.spool import Spooled
 from hookline.core.bodies import Body, carried
 from hookline.core.canonical import decode
@@ -31,7 +31,7 @@ from hookline.core.turns import place_of, turn_of
 from hookline.engine.manage.callbacks import callback_of
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.vault import ANSWER
-from hookline.errors import HooklineError, InputError
+from hookline.errors import HooklineError
 from hookline.model.ids import public
 from hookline.model.states import Kind
 from hookline.ports import Repeat
@@ -163,14 +163,8 @@ def _validate(kind: Kind, body: bytes) -> dict[str, Any]:
             if field.is_required and value.get(name) is None:
                 raise missing_field(name, field.expected)
             check_field(value, name, field)
-    if kind is Kind.AGENT and "\0" in (value.get("user_id") or ""):
-        # An id is kept as text, which in PostgreSQL holds no NUL (CONTRACT section 2).
-        raise InputError(
-            "Field 'user_id' cannot hold a NUL character",
-            field="user_id",
-            expected="string without NUL",
-            received="string",
-        )
+    if kind is Kind.AGENT:
+        check_no_nul(value.get("user_id"), "user_id")
     return value
 
 

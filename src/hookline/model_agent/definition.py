@@ -32,6 +32,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8
     max_retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 3
     answer_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
+    tool_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 60.0
     input_credits: _Price = 0.0
     output_credits: _Price = 0.0
 

@@ -6,6 +6,10 @@ import asyncio
 import inspect
 import json
 import re
+import threading
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 import msgspec
@@ -54,16 +58,22 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
             raise ArgumentsError(f"The arguments do not fit: {exc}") from exc
         return {name: getattr(given, name) for name in self.arguments.__struct_fields__}
 
-    async def call(self, ctx: Any, arguments: dict[str, Any]) -> str:
+    async def call(self, ctx: Any, arguments: dict[str, Any], *, seconds: float) -> str:
         """Call it and return what the model is told of the result; whatever it raises is passed on.
 
-        A plain function runs in a thread: other turns may share the process.
+        seconds: the longest that is waited, then TimeoutError. Async code is cancelled. A plain function runs in a
+        thread, since other turns may share the process; a thread cannot be cut short, so it goes on unheard.
         """
         first = (ctx,) if self.takes_context else ()
-        if is_async(self.function):
-            result = await self.function(*first, **arguments)
-        else:
-            result = await asyncio.to_thread(self.function, *first, **arguments)
+        called = partial(self.function, *first, **arguments)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                result = await (called() if is_async(self.function) else _in_own_thread(called))
+        except TimeoutError:
+            if limit.expired():
+                raise TimeoutError(f"it took longer than {seconds:g} s") from None
+            raise
         return _as_text(result)
 
 
@@ -125,6 +135,31 @@ def _field(what: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> An
     if isinstance(default, list | dict | set):
         return parameter.name, hint, msgspec.field(default_factory=default.copy)
     return parameter.name, hint, default
+
+
+async def _in_own_thread(called: Callable[[], Any]) -> Any:
+    """Return what a plain function returns. No thread of a pool: one that hangs would keep a place that others need."""
+    loop, context = asyncio.get_running_loop(), copy_context()
+    ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        if not ended.done():  # nobody may wait any more
+            ended.set_result((result, error))
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = context.run(called)
+        except BaseException as exc:  # noqa: BLE001 -- it is raised where the result is awaited
+            error = exc
+        with suppress(RuntimeError):  # the process ends, and its loop has
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=work, name="hookline-tool", daemon=True).start()
+    result, error = await ended
+    if error is not None:
+        raise error
+    return result
 
 
 def _as_text(result: Any) -> str:

@@ -109,17 +109,20 @@ class ModelAgent:
         except ArgumentsError as exc:
             return f"Error: {str(exc)[:_MOST_ERROR]}"
         # A resolution that a tool gives belongs to what is recorded of its call.
-        recorded = await ctx.step(f"tool {name}", _call, tool, ctx, session, given)
+        seconds = self.model.tool_seconds
+        recorded = await ctx.step(f"tool {name}", _call, tool, ctx, session, given, seconds)
         session.resolution = recorded["resolution"] or session.resolution
         content: str = recorded["content"]
         return content
 
 
-async def _call(tool: Tool, ctx: AgentContext, session: Session, given: dict[str, Any]) -> dict[str, Any]:
+async def _call(
+    tool: Tool, ctx: AgentContext, session: Session, given: dict[str, Any], seconds: float
+) -> dict[str, Any]:
     before, session.resolution = session.resolution, None
     try:
         session.tell("log", "info", f"The model uses {tool.name}.", {})
-        content = await tool.call(ctx, given)
+        content = await tool.call(ctx, given, seconds=seconds)
     except Exception as exc:  # noqa: BLE001 -- whatever a tool raises, the model may find another way
         words = f"{type(exc).__name__}: {exc}"[:_MOST_ERROR]
         session.tell("log", "warning", f"The tool {tool.name} failed: {words}", {})

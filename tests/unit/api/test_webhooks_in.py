@@ -96,6 +96,14 @@ async def test_af2_an_api_key_selects_its_trigger_as_a_token_does(world: World) 
     assert refused[0].status == 401
 
 
+async def test_received_is_the_name_of_a_type(world: World) -> None:
+    """AF-5: not what the caller wrote."""
+    with pytest.raises(InputError, match="There is no auth.type 'magic' here") as caught:
+        await trigger(world, auth={"type": "magic"})
+
+    assert (caught.value.field, caught.value.received) == ("auth.type", "string")
+
+
 @pytest.mark.parametrize("kind", ["signature", "none"])
 async def test_what_names_no_trigger_is_refused_when_it_is_made(world: World, kind: str) -> None:
     """CONTRACT section 3: there the credential alone selects the trigger."""

@@ -66,8 +66,47 @@ async def test_a_tool_is_called_with_what_fits() -> None:
     given = tool.read('{"to": {"street": "Elm"}, "fast": true}')
 
     assert given == {"to": Place("Elm"), "tags": ["a"], "fast": True}
-    assert await tool.call("me", given) == '{"to":"Elm","tags":["a"],"fast":true,"who":"me"}'
-    assert await tool_of("agent 'x'", when).call(None, {}) == '"2026-01-02T00:00:00Z"'
+    assert await tool.call("me", given, seconds=9) == '{"to":"Elm","tags":["a"],"fast":true,"who":"me"}'
+    assert await tool_of("agent 'x'", when).call(None, {}, seconds=9) == '"2026-01-02T00:00:00Z"'
+
+
+@pytest.mark.asyncio
+async def test_a_tool_that_takes_too_long_is_given_up() -> None:
+    """Issue 5: async code is cancelled; a plain function goes on in a thread of its own, and keeps nobody waiting."""
+    leave, left = threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    def block() -> str:
+        leave.wait(30)
+        left.set()
+        return "late"
+
+    for function in (hang, *[block] * 40):  # more than any pool has threads
+        with pytest.raises(TimeoutError, match=r"it took longer than 0\.01 s"):
+            await tool_of("agent 'x'", function).call(None, {}, seconds=0.01)
+    fresh = await tool_of("agent 'x'", when).call(None, {}, seconds=9)
+    leave.set()
+
+    assert fresh == '"2026-01-02T00:00:00Z"'
+    assert await asyncio.to_thread(left.wait, 9)
+
+
+@pytest.mark.asyncio
+async def test_what_a_tool_raises_is_passed_on() -> None:
+    """Also its own TimeoutError, which says more than ours would."""
+
+    def fail() -> None:
+        raise LookupError("no such order")
+
+    async def give_up() -> None:
+        raise TimeoutError("the shop does not answer")
+
+    with pytest.raises(LookupError, match="no such order"):
+        await tool_of("agent 'x'", fail).call(None, {}, seconds=9)
+    with pytest.raises(TimeoutError, match="the shop does not answer"):
+        await tool_of("agent 'x'", give_up).call(None, {}, seconds=9)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"to": 1}', '{"to": {"street": "x"}, "more": 1}', "\xff"])
@@ -97,6 +136,7 @@ def test_tools_that_cannot_be_described_are_refused_where_they_are_declared(
     [
         {"temperature": 3},
         {"max_rounds": 0},
+        {"tool_seconds": 0},
         {"history_turns": 101},
         {"base_url": "ftp://x"},
         {"base_url": "http://user:password@x"},
@@ -249,7 +289,7 @@ def test_a_plain_tool_does_not_stop_the_loop() -> None:
         return "done"
 
     async def both() -> str:
-        call = asyncio.create_task(tool_of("agent 'x'", block).call(None, {}))
+        call = asyncio.create_task(tool_of("agent 'x'", block).call(None, {}, seconds=9))
         await asyncio.to_thread(entered.wait, 10)
         may_end.set()
         return await call

@@ -96,6 +96,8 @@ def _auth_type(given: Mapping[str, Any], profile: str) -> str:
     if isinstance(kind, str) and kind in allowed:
         return kind
     message = "auth.type must be chosen."
+    if isinstance(kind, str):
+        message = f"There is no auth.type '{kind[:40]}' here."
     if isinstance(kind, str) and kind in AUTH_TYPES["native"]:
         message = (
             f"In the profile {profile} the credential alone says which trigger a request is for, and '{kind}' names "
@@ -105,7 +107,7 @@ def _auth_type(given: Mapping[str, Any], profile: str) -> str:
         message,
         field="auth.type",
         expected=" or ".join(allowed),
-        received=kind[:40] if isinstance(kind, str) else type_name(kind),
+        received=type_name(kind),
     )
 
 
