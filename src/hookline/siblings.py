@@ -23,7 +23,8 @@ LATE: Final = "TIMED_OUT"
 
 class WorkflowError(RuntimeError):
     """A workflow that was run gave no result. code: ``FAILED``, ``KILLED``, ``TIMED_OUT``, ``LOST``, or the run's own;
-    ``LOOP_DETECTED``: runs call each other in a circle.  execution_id: of the called run, None when it is not known.
+    ``LOOP_DETECTED``: runs call each other in a circle.  ``WAITS_FOR_ITSELF``: a flow's queue is held by those that
+    would wait for the call.  execution_id: of the called run, None when it is not known.
     """
 
     def __init__(self, message: str, *, code: str, execution_id: str | None = None) -> None:

@@ -450,6 +450,32 @@ async def test_one_organization_is_pruned_alone(
     assert left == {other: [1, 1, 2], org: [0, 0, 0]}
 
 
+async def test_the_marks_of_what_an_execution_called_go_with_it(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key
+) -> None:
+    """P5: they say what it has started already, for as long as it may ask, be that years; not for ever."""
+    marks = {}
+    for name in ("ended", "running"):
+        given = execution(org, clock.now())
+        await accept(store, epoch, given)
+        await apply(store, Begin(epoch=epoch, execution_id=given.id, started_at=clock.now(), launch_ms=1))
+        marks[name] = once(given.id, "child 0 ship", clock.now() + 4000 * DAY)
+        assert await apply(store, Publish(epoch=epoch, events=(), once=marks[name])) == Published(())
+        if name == "ended":
+            status = ExecutionStatus.SUCCEEDED
+            await apply(
+                store, Finish(epoch=epoch, execution_id=given.id, status=status, completed_at=clock.now())
+            )
+    clock.move(3000 * DAY)
+
+    await _prune(store, clock)
+
+    found = {
+        name: await apply(store, Publish(epoch=epoch, events=(), once=mark)) for name, mark in marks.items()
+    }
+    assert found == {"ended": Published(()), "running": Repeat(answer=b"first answer", is_same=True)}
+
+
 async def test_expired_keys_are_pruned(store: Store, epoch: Epoch, clock: ManualClock, org: Key) -> None:
     """By their own time, not by the age of events."""
     short, long = once(org, "short", clock.now() + DAY), once(org, "long", clock.now() + 3 * DAY)

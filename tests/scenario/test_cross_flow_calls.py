@@ -105,6 +105,42 @@ def note(ctx):
     mark(ctx, f"note {ctx.input['n']}")
 
 
+@acme.flow("narrow", queue=Queue(type="sequential"))
+async def narrow(ctx):
+    if ctx.input in ("narrow", "through"):
+        return await said(ctx, ctx.input)
+    if ctx.input == "start":
+        await ctx.start_flow("narrow")
+    if ctx.input == "given up":
+        error = await said(ctx, "late", timeout_seconds=0.3)
+        await ctx.wait_for_event("go on")
+        return error
+    return "passed"
+
+
+@acme.flow("through")
+async def through(ctx):
+    return await ctx.call_flow("narrow")
+
+
+@acme.flow("late")
+async def late(ctx):
+    await ctx.sleep(1)
+    return await ctx.call_flow("narrow")
+
+
+@acme.flow("two", queue=Queue(type="throttled", concurrency_limit=2))
+async def two(ctx):
+    return [ctx.input, *await said(ctx, "two", ctx.input + 1)] if ctx.input < 9 else []
+
+
+async def said(ctx, name, given=None, **limit):
+    try:
+        return await ctx.call_flow(name, given, **limit)
+    except FlowCallError as error:
+        return [error.code, str(error)]
+
+
 @acme.flow("dies", resumable=True)
 def dies(ctx):
     told = ctx.call_flow("count")
@@ -294,6 +330,53 @@ def test_what_is_only_started_keeps_to_its_own_queue(bed: Bed) -> None:
     until(lambda: len([mark for mark in bed.marks() if mark.startswith("note")]) == 3)
 
     assert [mark for mark in bed.marks() if mark.startswith("note")] == ["note 0", "note 1", "note 2"]
+
+
+SELF_WAIT = "flow 'narrow': it could begin only when those that wait for it have ended"
+
+
+@pytest.mark.parametrize("through", ["narrow", "through"])
+def test_a_flow_that_would_wait_for_itself_in_its_queue_is_told_at_once(bed: Bed, through: str) -> None:
+    """PR-19: its queue is sequential, so what it calls would begin after it. Else both wait until the time is up."""
+    bed.start("narrow", through)
+    code, words = bed.ended("narrow")["output"]
+
+    if through == "narrow":
+        assert (code, words) == ("WAITS_FOR_ITSELF", SELF_WAIT)
+    else:
+        assert (code, words) == ("FAILED", f"flow 'through': {SELF_WAIT}")
+
+
+def test_a_flow_may_wait_for_itself_as_long_as_its_queue_has_room(bed: Bed) -> None:
+    """A throttled queue of two holds the first and the second, which are told what came of the third."""
+    bed.start("two", 0)
+    output = until(lambda: next((run["output"] for run in bed.runs("two") if run["input"] == 0), None))
+
+    assert output[:3] == [0, 1, "WAITS_FOR_ITSELF"]
+
+
+def test_a_flow_may_start_itself_in_its_queue(bed: Bed) -> None:
+    """Nobody waits for what is only started."""
+    before = len(bed.runs("narrow"))
+    bed.start("narrow", "start")
+    until(lambda: len(bed.runs("narrow")) == before + 2)
+
+    assert bed.ended("narrow")["output"] == "passed"
+
+
+def test_a_caller_that_has_given_up_waiting_stands_in_nobodys_way_for_ever(bed: Bed) -> None:
+    """What it called goes on, and waits for its end like anyone else in the queue."""
+    bed.start("narrow", "given up")
+    first = until(lambda: _held_up(bed.runs("narrow")[:2]))
+    bed.node.api.call("POST", f"/api/v1/executions/{first['id']}/resume", {"name": "go on"})
+
+    assert bed.ended("late")["output"] == "passed"
+
+
+def _held_up(newest: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the run that waits for somebody's answer, once the next one stands behind it."""
+    behind, first = newest
+    return first if (behind["status"], first["status"]) == ("queued", "waiting") else None
 
 
 def test_a_caller_that_dies_takes_up_the_call_that_it_made(bed: Bed) -> None:

@@ -163,6 +163,36 @@ async def test_keys_are_not_asked_for_again(store: Store) -> None:
     assert "hwk_of-another" not in shown.body.decode()
 
 
+async def test_on_trigger_is_asked_once_whoever_takes_a_request_up(store: Store) -> None:
+    """PR-12: five at once and one later ask for the same request; what was decided is remembered for all of them."""
+    asked: list[str] = []
+
+    async def decide(job: CallJob) -> bytes:
+        asked.append(msgspec.json.decode(job.payload or b"")["request_id"])
+        if len(asked) == 1:
+            raise RuntimeError("not now")
+        await asyncio.sleep(0.05)
+        replaced = {"path_fragment": "decided"}
+        return msgspec.json.encode({"runs": True, "payload": replaced, "response": None})
+
+    work, flows = Noted(), tuple(msgspec.structs.replace(flow, handlers=ALL) for flow in SHARED.flows)
+    asking = msgspec.structs.replace(SHARED, flows=flows)
+    handlers = {Handler.ON_TRIGGER: decide}
+    async with integrated(store, asking, handlers=handlers, work={ACME_ORDERS: work.work}) as acme:
+        made = await acme.made("c-1")
+        await send(acme, made, b"{}")
+        (kept,) = await unroutable(acme)
+        where = {"instance_id": made["id"], "flow": "orders"}
+        failed = await reroute(acme, kept, **where)
+        many = await asyncio.gather(*(reroute(acme, kept, **where) for _ in range(5)))
+        await work.until(1)
+
+    assert (failed.status, failed.code) == (502, "HANDLER_FAILED")
+    assert sorted(one.status for one in many) == [202, 409, 409, 409, 409]
+    assert asked == [kept["id"], kept["id"]]
+    assert [shown["path_fragment"] for shown in work.triggers] == ["decided"]
+
+
 async def test_on_trigger_may_answer_it_without_a_run(store: Store) -> None:
     """PR-12: a challenge that comes late starts nothing, and the request stays as it is."""
 

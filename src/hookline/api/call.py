@@ -114,6 +114,7 @@ class Call:
     """One request on its way through the steps: what is known of it so far, for the record.
 
     remote_address: of the caller, behind the operator's own proxies.  request_id: of the record.
+    is_again: it came earlier, was kept, and is taken up now.
     path_fragment: what follows the trigger's own path.  hidden: query parameters that are credentials.
     body: its bytes, empty when it was not read or is kept elsewhere.  body_size: None until it was read.
     body_digest: SHA-256 of a body that is kept elsewhere, None for one that is here.
@@ -127,6 +128,7 @@ class Call:
         "body_digest",
         "body_size",
         "hidden",
+        "is_again",
         "kept",
         "parameters",
         "path_fragment",
@@ -142,6 +144,7 @@ class Call:
         self.request = request
         self.remote_address = _remote_address(site, request)
         self.request_id = request_id or new_key()
+        self.is_again = request_id is not None
         self.received_at = site.services.clock.now()
         self.parameters: list[tuple[str, str]] = []
         self.hidden = _TOKEN

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hookline.api.call import trigger_json
+from hookline.api.decided import decided
 from hookline.core.octets import BYTES
 from hookline.core.turns import digest
 from hookline.engine.routing import Answered, Before, Destination, Request, with_members
 from hookline.engine.signing import of_flow
 from hookline.errors import MissingError
+from hookline.model.ids import public
 from hookline.model.integrations import Instance
 from hookline.model.states import Kind
 
@@ -120,10 +122,14 @@ def signing_of_flow(site: Site, flow: Flow) -> Signing | None:
 
 async def before_start(site: Site, call: Call, flow: Flow, body: Body) -> Flow:
     """Return the flow with what its ``on_trigger`` decided. Raises HandlerFailedError."""
-    if flow.destination is None or not flow.destination.asks_first:
+    if flow.destination is None or flow.place is None or not flow.destination.asks_first:
         return flow
-    text = trigger_json(site, call, body, **flow.shown)
-    before = await site.services.router.before_start(flow.destination, text)
+    text = trigger_json(site, call, body, request_id=public("request", call.request_id), **flow.shown)
+    ask = partial(site.services.router.before_start, flow.destination, text)
+    if call.is_again:
+        before = await decided(site.services, call.request_id, flow.place, ask)
+    else:
+        before = await ask()
     return msgspec.structs.replace(flow, before=before)
 
 

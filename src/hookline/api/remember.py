@@ -54,18 +54,22 @@ async def answer_once(
         answer=b"",
         expires_at=services.clock.now() + ONCE_WINDOW,
     )
-    known = await _reserve(services, once)
-    if known is not None:
+    known = await reserve(services, once)
+    if known is False:
+        raise UnavailableError(
+            "The first request with this Idempotency-Key has not ended yet.", code="IDEMPOTENCY_KEY_BUSY"
+        )
+    if isinstance(known, Repeat):
         if not known.is_same:
             raise other_request()
         return _unpack(services, known.answer)
     try:
         answer = await run()
     except BaseException:
-        await _forget(services, once)
+        await forget(services, once)
         raise
     if not 200 <= answer.status < 300:
-        await _forget(services, once)
+        await forget(services, once)
         return answer
     try:
         await services.onces.finish(
@@ -77,24 +81,19 @@ async def answer_once(
     return answer
 
 
-async def _reserve(services: Services, once: Once) -> Repeat | None:
-    """Return what was answered before, or None when the key is ours now. Waits while another call holds it."""
+async def reserve(services: Services, once: Once) -> Repeat | bool:
+    """Return what was answered before, or whether the name is ours now: for a while we wait for one who holds it."""
     pause, deadline = _FIRST_PAUSE_SECONDS, services.clock.elapsed() + _LONGEST_WAIT_SECONDS
     while True:
         result = await services.onces.reserve(once, services.epoch)
-        if isinstance(result, Repeat):
+        if result is not False or services.clock.elapsed() >= deadline:
             return result
-        if result:
-            return None
-        if services.clock.elapsed() >= deadline:
-            raise UnavailableError(
-                "The first request with this Idempotency-Key has not ended yet.", code="IDEMPOTENCY_KEY_BUSY"
-            )
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
-async def _forget(services: Services, once: Once) -> None:
+async def forget(services: Services, once: Once) -> None:
+    """Give a name back that was reserved."""
     try:
         await services.onces.forget(once, services.epoch)
     except StorageError as exc:

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.core.bodies import carried
-from hookline.core.calling import FLOW, OPS, SOURCES, WORKFLOW, Call, CallAnswer, Made, awaited, made_of
+from hookline.core.calling import (
+    FLOW,
+    OPS,
+    SOURCES,
+    WORKFLOW,
+    Call,
+    CallAnswer,
+    Made,
+    awaited,
+    caller_of,
+    made_of,
+)
 from hookline.core.hops import hops_of, shown
 from hookline.core.octets import wrapped
 from hookline.core.times import rfc3339
@@ -43,9 +54,17 @@ if TYPE_CHECKING:
     from hookline.model.integrations import Flow, Integration
     from hookline.ports import Clock, ExecutionArchive
 
-_ONCE_TIME: Final = timedelta(days=1)
+_MARKED_FOR: Final = timedelta(days=100 * 366)
+"""Longer than any caller waits: the mark of what it called is deleted with its record."""
+
 _JSON: Final = "application/json"
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_GONE: Final = CallAnswer("not_started", code="NOT_FOUND", message="what is called is gone")
+_WAITS_FOR_ITSELF: Final = CallAnswer(
+    "not_started",
+    code="WAITS_FOR_ITSELF",
+    message="it could begin only when those that wait for it have ended",
+)
 
 
 class _Named(msgspec.Struct):
@@ -96,10 +115,9 @@ class FlowCalls:
         call = msgspec.json.decode(entry.value or b"", type=Call)
         waits_for = awaited(entry.op, entry.name, entry.occurrence) if call.is_awaited else None
         start = await self._start_of(caller, entry, bytes(call.data), waits_for)
-        if start is None:
+        if isinstance(start, CallAnswer):
             if waits_for is not None:
-                gone = CallAnswer("not_started", code="NOT_FOUND", message="what is called is gone")
-                await self._resume(caller.organization_id, caller.id, waits_for, msgspec.json.encode(gone))
+                await self._resume(caller.organization_id, caller.id, waits_for, msgspec.json.encode(start))
             return _kept(entry, Made(None, call.is_awaited))
         started = await self._start(start, answer=lambda execution: execution.id)
         id_ = started.answer if isinstance(started, Repeat) else started.id
@@ -107,20 +125,20 @@ class FlowCalls:
 
     async def _start_of(
         self, caller: Execution, entry: JournalEntry, data: bytes, waits_for: str | None
-    ) -> ExecutionStart | None:
-        """Return what is to be started, None when it is gone."""
+    ) -> ExecutionStart | CallAnswer:
+        """Return what is to be started, or why it cannot be."""
         now = self._clock.now()
         once = Once(
             scope=caller.id,
             name=f"{entry.op} {entry.occurrence} {entry.name}",
             digest=b"",
             answer=b"",
-            expires_at=now + _ONCE_TIME,
+            expires_at=now + _MARKED_FOR,
         )
         if entry.op == FLOW:
             return await self._flow_start(caller, entry, data, waits_for, once)
         if self._automation(Kind.WORKFLOW, entry.name) is None:
-            return None
+            return _GONE
         shown_ = {**shown(hops_of(caller.trigger) + 1), "started_at": rfc3339(now)}
         return ExecutionStart(
             organization_id=caller.organization_id,
@@ -135,12 +153,15 @@ class FlowCalls:
 
     async def _flow_start(
         self, caller: Execution, entry: JournalEntry, data: bytes, waits_for: str | None, once: Once
-    ) -> ExecutionStart | None:
+    ) -> ExecutionStart | CallAnswer:
         place = await self._sibling(caller, entry.name)
         if place is None:
-            return None
+            return _GONE
         stored, integration, flow = place
         automation = self._automation(Kind.WORKFLOW, flow.automation_id)
+        turn = None if automation is None else _turn(stored, flow, automation, data)
+        if waits_for is not None and turn is not None and await self._is_held_up_by(caller, turn):
+            return _WAITS_FOR_ITSELF
         shown_ = self._contexts.shown(stored, integration, flow)
         return ExecutionStart(
             organization_id=caller.organization_id,
@@ -152,9 +173,31 @@ class FlowCalls:
             # Who waits is told of the first failure: the flow's own retries could take hours.
             trigger_id=None if waits_for is not None else _url_of(stored.document, flow),
             once=once,
-            turn=None if automation is None else _turn(stored, flow, automation, data),
+            turn=turn,
             trace=trace_of_call(caller),
         )
+
+    async def _is_held_up_by(self, caller: Execution, turn: Turn) -> bool:
+        """Say whether those that wait for a call hold all the places that it would need one of."""
+        held = 0
+        waiting: Execution | None = caller
+        while waiting is not None and turn.gate is not None:
+            held += waiting.gate == turn.gate
+            if held >= turn.limit:
+                return True
+            waiting = await self._waits_for(waiting)
+        return False
+
+    async def _waits_for(self, called: Execution) -> Execution | None:
+        """Return the run that called this one and still waits for it, None when there is none."""
+        by = caller_of(called)
+        id_ = None if by is None or by.waits_for is None else parse("execution", by.execution_id)
+        if by is None or id_ is None:
+            return None
+        journal = await self._archive.journal(id_)
+        if any(entry.op == "wait" and entry.name == by.waits_for and entry.value for entry in journal):
+            return None
+        return await self._archive.execution(id_, organization_id=called.organization_id)
 
     async def _sibling(
         self, caller: Execution, name: str

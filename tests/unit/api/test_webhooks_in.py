@@ -98,7 +98,7 @@ async def test_af2_an_api_key_selects_its_trigger_as_a_token_does(world: World) 
 
 async def test_received_is_the_name_of_a_type(world: World) -> None:
     """AF-5: not what the caller wrote."""
-    with pytest.raises(InputError, match="There is no auth.type 'magic' here") as caught:
+    with pytest.raises(InputError, match=r"There is no auth\.type 'magic' here") as caught:
         await trigger(world, auth={"type": "magic"})
 
     assert (caught.value.field, caught.value.received) == ("auth.type", "string")

@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 _MARKS = {"ok": ("✓", "green"), "bad": ("✗", "bold red"), "kill": ("✂", "bold red"), "skip": ("-", "yellow")}
 
 
+_REQUEST_WIDTH = 40
+"""Columns of a request: all that stands there whole but for long ids, in a terminal of 80."""
+
+
+def brief(id: str) -> str:
+    """Return an id that fits beside others: its end, since ids of one minute begin alike."""
+    prefix, mark, _ = id.rpartition("_")
+    return f"{prefix}{mark}…{id[-12:]}"
+
+
+def _fitted(text: str, width: int) -> str:
+    """Return a text of exactly this many characters, shortened visibly."""
+    return f"{text[: width - 1]}…" if len(text) > width else text.ljust(width)
+
+
 class Narrator:
     """Prints the story. Nothing here decides anything.
 
@@ -50,7 +65,7 @@ class Narrator:
         self._print(
             (self._clock(), "dim"),
             ("→ ", "cyan"),
-            (f"{method} {path:<35.35} ", ""),
+            (f"{_fitted(f'{method} {path}', _REQUEST_WIDTH)} ", ""),
             (f"{status} ", style),
             (note, "dim"),
         )

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.cli.demo.errors import DemoError
+from hookline.cli.demo.narrator import brief
 
 if TYPE_CHECKING:
     from hookline.cli.demo.story import Demo
@@ -56,7 +57,7 @@ async def show(demo: Demo) -> None:
     await demo.register("phantomflow", ("render.job.completed", "render.job.failed"))
     wanted = demo.ledger.terminal + 1
     job = await demo.call(
-        "POST", "/api/jobs", MOVIE, note=lambda got: f"job {got['job_id'][:8]}, {got['status']}"
+        "POST", "/api/jobs", MOVIE, note=lambda got: f"job {brief(got['job_id'])}, {got['status']}"
     )
     demo.ledger.accept(f"exec_{job['job_id']}", "render", "movie")
     await demo.until_ended(wanted, seconds=_WAIT_SECONDS)

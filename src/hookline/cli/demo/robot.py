@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.cli.demo.errors import DemoError
+from hookline.cli.demo.narrator import brief
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,12 +36,12 @@ async def show(demo: Demo) -> None:
         await demo.register("maxun", ("robot.run.completed", "robot.run.failed"))
         wanted = demo.ledger.terminal + 1
         body = {"name": "Laptop prices", "recording": _recording(url), "pause_ms": 0}
-        robot = await demo.call("POST", "/api/v1/robots", body, note=lambda got: f"robot {got['id'][:12]}…")
+        robot = await demo.call("POST", "/api/v1/robots", body, note=lambda got: f"robot {brief(got['id'])}")
         run = await demo.call(
             "POST",
             f"/api/v1/robots/{robot['id']}/runs",
             {},
-            note=lambda got: f"{got['execution_id'][:13]}, {got['status']}",
+            note=lambda got: f"{brief(got['execution_id'])}, {got['status']}",
         )
         demo.ledger.accept(run["execution_id"], "robot", "laptops")
         await demo.until_ended(wanted, seconds=_WAIT_SECONDS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from hookline.cli.demo.narrator import brief
+
 if TYPE_CHECKING:
     from hookline.cli.demo.story import Demo
 
@@ -43,7 +45,7 @@ async def show(demo: Demo) -> None:
         "POST",
         f"/api/v1/script-agents/{agent['id']}/launch",
         {"argument": {"text": "nothing is lost on the way"}},
-        note=lambda got: f"{got['execution_id'][:13]}, {got['status']}",
+        note=lambda got: f"{brief(got['execution_id'])}, {got['status']}",
     )
     demo.ledger.accept(run["execution_id"], "script", "words")
     await demo.until_ended(wanted, seconds=_WAIT_SECONDS)

@@ -14,6 +14,7 @@ from hookline.cli.client import AnswerError, Client, CommandError
 from hookline.cli.demo.errors import DemoError
 from hookline.cli.demo.kinds import PARTS
 from hookline.cli.demo.ledger import Ledger, Target
+from hookline.cli.demo.narrator import brief
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 from hookline.testing.processes import ProcessFailedError
 from hookline.testing.receivers import Received, Receiver, Reply
@@ -184,7 +185,7 @@ async def _run_once(demo: Demo) -> None:
     await _order(demo, 1)
     question = {"message": "Where is my parcel?", "user_id": "user-7"}
     answer = await demo.call(
-        "POST", demo.triggers["agent"], question, note=lambda got: got["execution_id"][:13]
+        "POST", demo.triggers["agent"], question, note=lambda got: brief(got["execution_id"])
     )
     demo.ledger.accept(answer["execution_id"], "agent", "question")
     wanted = len(_WEBHOOKS) * 2

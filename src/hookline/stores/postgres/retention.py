@@ -69,12 +69,14 @@ WITH old AS MATERIALIZED (
     DELETE FROM artifacts a USING old WHERE a.execution_id = old.id RETURNING a.blob_id
 ), dropped AS (
     INSERT INTO dropped_blobs (blob_id) SELECT blob_id FROM files ON CONFLICT DO NOTHING
+), marks AS (
+    DELETE FROM onces o USING old WHERE o.scope = old.id RETURNING 1
 ), gone AS (
     DELETE FROM executions x USING old WHERE x.id = old.id RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) AS found,
        (SELECT count(*) FROM steps) + (SELECT count(*) FROM lines) + (SELECT count(*) FROM files)
-           + (SELECT count(*) FROM gone) AS deleted
+           + (SELECT count(*) FROM marks) + (SELECT count(*) FROM gone) AS deleted
 """
 CONVERSATIONS: Final = """
 WITH old AS MATERIALIZED (

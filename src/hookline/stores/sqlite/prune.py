@@ -85,6 +85,8 @@ _DROP_BLOBS: Final = """
 """
 _DELETE_ARTIFACTS: Final = "DELETE FROM artifacts WHERE execution_id = ?"
 _DELETE_EXECUTION: Final = "DELETE FROM executions WHERE id = ?"
+_DELETE_MARKS: Final = "DELETE FROM onces WHERE scope = ?"
+"""Of what it called (engine/calls.py)."""
 _DELETE_REQUEST: Final = "DELETE FROM trigger_requests WHERE id = ?"
 _DELETE_CONVERSATION: Final = """
     DELETE FROM conversations
@@ -248,7 +250,7 @@ class Pruner:
             self._batches_walk.place = id_
         return step
 
-    # --- executions, with journal, logs, artifacts, request and conversation ---
+    # --- executions, with journal, logs, artifacts, marks, request and conversation ---
 
     def _executions(self, cursor: apsw.Cursor, before_ms: int, left: int) -> _Step:
         step = _Step()
@@ -266,6 +268,7 @@ class Pruner:
                     break  # perhaps not all of them: look again
                 cursor.execute(_DROP_BLOBS, (id_,))
                 step.rows += _delete(cursor, _DELETE_ARTIFACTS, id_)
+                step.rows += _delete(cursor, _DELETE_MARKS, id_)
                 step.rows += _delete(cursor, _DELETE_EXECUTION, id_)
                 step.rows += _delete(cursor, _DELETE_REQUEST, request_id)
                 step.rows += _delete(cursor, _DELETE_CONVERSATION, conversation_id)
