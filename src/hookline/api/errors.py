@@ -96,13 +96,16 @@ _JOB_OWN_CODES: Final = frozenset(
 """Codes of PF-9 that an InputError brings along."""
 
 
+JSON: Final = b"application/json"
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A complete HTTP answer. headers: besides content-type and content-length."""
 
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    content_type: bytes = b"application/json"
+    content_type: bytes = JSON
 
 
 def status_of(error: HooklineError) -> int:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hookline.api.errors import Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
+from hookline.api.connection import WHOLE
+from hookline.api.errors import JSON, Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
 from hookline.api.inbound import Budget, Inbound
 from hookline.core.redact import redact_url
 from hookline.engine.meter import Meter
@@ -29,7 +30,7 @@ _ALWAYS: Final = (
     # The URL of a trigger holds its token: it must not travel on in a Referer.
     (b"referrer-policy", b"no-referrer"),
 )
-
+_JSON_LINES: Final = b"".join([b"%b: %b\r\n" % line for line in ((b"content-type", JSON), *_ALWAYS)])
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
 """Answers whose headers may not speak of a body (RFC 9110 section 8.6)."""
@@ -111,7 +112,8 @@ class Front:
                 received.answered(None if answer is None else answer.status)
         if answer is not None:
             self._meter.answered(route.path, answer.status)
-            await send_answer(send, answer)
+            if not _send_at_once(scope, answer):
+                await send_answer(send, answer)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to the management application. Only what may start something belongs to a trace."""
@@ -184,3 +186,12 @@ async def send_answer(send: Send, answer: Answer) -> None:
         ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _send_at_once(scope: Scope, answer: Answer) -> bool:
+    """Send a plain answer with one write, where the server can. False: it was not sent."""
+    write = scope.get(WHOLE)
+    if write is None or answer.headers or answer.status in _WITHOUT_BODY or answer.content_type != JSON:
+        return False
+    head = b"%bcontent-length: %d\r\n" % (_JSON_LINES, len(answer.body))
+    return bool(write(answer.status, head, answer.body))

@@ -29,25 +29,6 @@ MOST_UNDER_WAY: Final = 4096
 MOST_HELD_BYTES: Final = 128 << 20
 """Bytes of bodies held at once by all requests together."""
 
-_PICKED: Final = frozenset(
-    {
-        b"api-key",
-        b"authorization",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"hookline-organization",
-        b"hookline-callback",
-        b"hookline-hops",
-        b"idempotency-key",
-        b"if-none-match",
-        b"if-range",
-        b"prefer",
-        b"prismatic-synchronous",
-        b"range",
-        b"x-api-key",
-    }
-)
 _JSON_TYPES: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
 
 
@@ -95,8 +76,8 @@ def _overloaded() -> UnavailableError:
 class Inbound:
     """A request under way.
 
-    headers: the last value of each header that the API reads itself, names in lower case; a second Authorization
-    is an InputError. held: bytes of its body that count against the budget.
+    headers: the last value of each header, names in lower case; a second Authorization is an InputError.
+    held: bytes of its body that count against the budget.
     """
 
     __slots__ = ("_budget", "_receive", "headers", "held", "method", "path", "scope")
@@ -108,17 +89,15 @@ class Inbound:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.held = 0
-        self.headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            if name in _PICKED:
-                if name == b"authorization" and name in self.headers:
-                    raise InputError(
-                        "There is more than one Authorization header.",
-                        field="Authorization",
-                        expected="one",
-                        received="several",
-                    )
-                self.headers[name] = value
+        headers = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(headers)
+        if len(self.headers) < len(headers) and [name for name, _ in headers].count(b"authorization") > 1:
+            raise InputError(
+                "There is more than one Authorization header.",
+                field="Authorization",
+                expected="one",
+                received="several",
+            )
 
     def __repr__(self) -> str:
         return f"Inbound({self.method} {self.path})"

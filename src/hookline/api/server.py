@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import Config
@@ -146,7 +145,7 @@ class HttpServer:
         assert self._state is not None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
+        self._state.tell_time()
         for connection in tuple(self._state.connections):
             connection.look(now)
         self._sweeper = loop.call_later(self._sweep_seconds, self._sweep)

@@ -67,21 +67,18 @@ class AdaptiveCap:
     limit: the webhook's own ``max_in_flight``, 1 or more; may be set anew at any time.
     """
 
-    __slots__ = ("_is_proven", "_limit", "_timeouts", "_value")
+    __slots__ = ("_limit", "_timeouts", "is_proven", "value")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._timeouts = 0
-        self._is_proven = False
+        self.is_proven = False
+        """Its latest attempt was answered; False too before the first one ended."""
         self._limit = _checked(limit)
-        self._value = min(_FIRST, limit)
+        self.value = min(_FIRST, limit)
+        """How many may be in flight now: 1 to limit."""
 
     def __repr__(self) -> str:
-        return f"AdaptiveCap({self._value} of {self._limit}, {self._timeouts} time-outs in a row)"
-
-    @property
-    def value(self) -> int:
-        """How many may be in flight now: 1 to limit."""
-        return self._value
+        return f"AdaptiveCap({self.value} of {self._limit}, {self._timeouts} time-outs in a row)"
 
     @property
     def limit(self) -> int:
@@ -90,26 +87,21 @@ class AdaptiveCap:
     @limit.setter
     def limit(self, limit: int) -> None:
         # A webhook that has proved its whole limit follows the new one at once.
-        is_at_limit = self._is_proven and self._value == self._limit
+        is_at_limit = self.is_proven and self.value == self._limit
         self._limit = _checked(limit)
-        self._value = limit if is_at_limit else min(self._value, limit)
-
-    @property
-    def is_proven(self) -> bool:
-        """Its latest attempt was answered; False too before the first one ended."""
-        return self._is_proven
+        self.value = limit if is_at_limit else min(self.value, limit)
 
     def timed_out(self) -> None:
-        self._is_proven = False
+        self.is_proven = False
         self._timeouts += 1
         if self._timeouts > _TOLERATED:
-            self._value = max(1, self._value // 2)
+            self.value = max(1, self.value // 2)
 
     def answered(self) -> None:
-        self._is_proven = True
+        self.is_proven = True
         self._timeouts = 0
-        if self._value < self._limit:
-            self._value = min(self._limit, self._value * 2)
+        if self.value < self._limit:
+            self.value = min(self._limit, self.value * 2)
 
 
 def _checked(limit: int) -> int:

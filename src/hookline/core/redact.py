@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -66,6 +67,8 @@ _SCHEME: Final = re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNO
 _OURS: Final = re.compile(r"\b(hlk|hwk|wht|whsec|whsk)_[A-Za-z0-9_+/=-]{8,}")
 """Keys, tokens and secrets of our own making, which say what they are."""
 
+_NAME: Final = itemgetter(0)
+
 _REMEMBERED: Final = 4096
 """Header names are few, so each is judged once; hostile ones push each other out."""
 
@@ -77,12 +80,24 @@ def redact_headers(
 
     secret_names: more names that are secret, lower-case (a webhook's own authentication header, its custom headers).
     """
+    headers = tuple(headers)
+    names = frozenset(map(_NAME, headers))
+    if not _tells_secret(names) and (
+        not secret_names or frozenset(secret_names).isdisjoint(map(str.lower, names))
+    ):
+        return headers
     return tuple(
         [
             (name, REDACTED) if _is_secret_header(name) or name.lower() in secret_names else (name, value)
             for name, value in headers
         ]
     )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _tells_secret(names: frozenset[str]) -> bool:
+    """Say whether one of these is secret. Sets of names are few, too: attempts of one webhook have the same."""
+    return any(_is_secret_header(name) for name in names)
 
 
 @lru_cache(maxsize=_REMEMBERED)

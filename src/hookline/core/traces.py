@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from hookline.model.ids import Key
 
@@ -75,8 +75,10 @@ class TraceContext(NamedTuple):
         return f"{self.parent} {self.state}" if self.state else self.parent
 
 
-def incoming(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
+def incoming(headers: Collection[tuple[bytes, bytes]]) -> TraceContext | None:
     """Return the context that a request came with, None without one that can be read. headers: names in lower case."""
+    if b"traceparent" not in dict(headers):  # most have none, and every request is asked
+        return None
     parent: bytes | None = None
     states: list[bytes] = []
     for name, value in headers:
@@ -86,8 +88,7 @@ def incoming(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
             parent = value
         elif name == b"tracestate":
             states.append(value)
-    if parent is None:
-        return None
+    assert parent is not None
     context = _read_parent(parent.strip(b" \t"))
     if context is None or not states:
         return context

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,14 +30,14 @@ from hookline.engine.claim import Claimer
 from hookline.engine.lanes import Claim, Lanes
 from hookline.engine.pace import Pacer
 from hookline.engine.settle import Settler
+from hookline.engine.tracing import Sending
 from hookline.errors import PayloadGoneError, StorageError
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
 from hookline.ports import Owed, Settle
-from hookline.ports.sender import Answer
+from hookline.ports.sender import Answer, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
-    from datetime import datetime
 
     from hookline.core.lifecycle import Verdict
     from hookline.engine.alert import Alerts
@@ -47,13 +46,12 @@ if TYPE_CHECKING:
     from hookline.engine.lanes import WebhookLane
     from hookline.engine.lease import Lease
     from hookline.engine.target import Target
-    from hookline.engine.tracing import Sending
     from hookline.engine.watch import Watch
     from hookline.engine.word import Wording
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
     from hookline.ports import Archive, Clock, Epoch, Leases, NewEvent
-    from hookline.ports.sender import Outgoing, Sender
+    from hookline.ports.sender import Sender
 
 _log = structlog.get_logger("hookline.deliver")
 
@@ -65,9 +63,10 @@ _OUR_PAUSE: Final = timedelta(seconds=5)
 
 _ASKS_FOR_REST: Final = (429, 503)
 
+_WAITS: Final = frozenset({DeliveryState.PENDING, DeliveryState.HELD})
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+
+class Sent(msgspec.Struct, frozen=True):
     """An attempt that has ended. body: None when there is none, because the event could not be worded."""
 
     claim: Claim
@@ -358,7 +357,7 @@ class Deliverer:
             is_callback=target.webhook.origin is not Origin.REGISTERED,
             is_test=is_test(claim.owed),
         )
-        if verdict.state in {DeliveryState.PENDING, DeliveryState.HELD} and self._newest(lane) is None:
+        if verdict.state in _WAITS and self._newest(lane) is None:
             # Deleted while it was under way: nobody would ever send it again.
             verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
         if is_first:

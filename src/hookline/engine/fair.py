@@ -26,10 +26,7 @@ class Turns(Generic[T]):
     def __init__(self) -> None:
         self._rings: dict[Key, deque[T]] = {}
         self._order: deque[Key] = deque()
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
+        self.length = 0
 
     def add(self, item: T) -> None:
         """Put the item at the end of its organization's ring."""
@@ -38,7 +35,7 @@ class Turns(Generic[T]):
             ring = self._rings[item.organization_id] = deque()
             self._order.append(item.organization_id)
         ring.append(item)
-        self._length += 1
+        self.length += 1
 
     def next(self) -> T | None:
         """Take the item whose turn it is, or None."""
@@ -47,7 +44,7 @@ class Turns(Generic[T]):
         organization_id = self._order.popleft()
         ring = self._rings[organization_id]
         item = ring.popleft()
-        self._length -= 1
+        self.length -= 1
         if ring:
             self._order.append(organization_id)
         else:
@@ -57,4 +54,4 @@ class Turns(Generic[T]):
     def clear(self) -> None:
         self._rings.clear()
         self._order.clear()
-        self._length = 0
+        self.length = 0

@@ -77,14 +77,14 @@ class WebhookLane:
 
     @property
     def load(self) -> int:
-        return len(self.waiting) + self.active + self.reserved
+        return self.waiting.size + self.active + self.reserved
 
     @property
     def can_start(self) -> bool:
         return (
-            self.active < self.cap.value
+            self.waiting.size > 0
+            and self.active < self.cap.value
             and not self.rests
-            and bool(self.waiting)
             and (self.pace is None or self.pace.is_ready)
         )
 
@@ -198,7 +198,7 @@ class Lanes:
 
     def next(self) -> tuple[WebhookLane, Claim] | None:
         """Take the delivery whose turn it is and count it as active; None when none may start now."""
-        for _ in range(len(self._turns)):
+        for _ in range(self._turns.length):
             if self.active >= self._max_in_flight:
                 return None
             lane = self._turns.next()

@@ -27,22 +27,16 @@ _STRIDES: Final = tuple([4 // WEIGHTS[line] for line in Lane])
 class Lines(Generic[T]):
     """What waits in memory for one webhook, by line."""
 
-    __slots__ = ("_passed", "_queues")
+    __slots__ = ("_passed", "_queues", "size")
 
     def __init__(self) -> None:
         self._queues: tuple[deque[T], ...] = tuple([deque() for _ in Lane])
         self._passed = [0] * len(Lane)
+        self.size = 0
+        """How many wait in all lines."""
 
     def __repr__(self) -> str:
         return f"Lines({', '.join([f'{line.name.lower()}={self.count(line)}' for line in Lane])})"
-
-    def __len__(self) -> int:
-        first, retries, replays = self._queues
-        return len(first) + len(retries) + len(replays)
-
-    def __bool__(self) -> bool:
-        first, retries, replays = self._queues
-        return bool(first or retries or replays)
 
     def count(self, line: Lane) -> int:
         return len(self._queues[line])
@@ -51,7 +45,8 @@ class Lines(Generic[T]):
         """Put an item at the end of its line. is_urgent: at its beginning."""
         queue = self._queues[line]
         if not queue:
-            self._passed[line] = self._place_of(line) if self else 0
+            self._passed[line] = self._place_of(line) if self.size else 0
+        self.size += 1
         if is_urgent:
             queue.appendleft(item)
         else:
@@ -66,7 +61,10 @@ class Lines(Generic[T]):
         """Take the item whose turn it is. Raises IndexError when nothing waits."""
         first, retries, replays = self._queues
         if not retries and not replays:  # the common case
-            return Lane.FIRST, first.popleft()
+            item = first.popleft()
+            self.size -= 1
+            return Lane.FIRST, item
+        self.size -= 1
         line = min([one for one in Lane if self._queues[one]], key=self._passed.__getitem__)
         self._passed[line] += _STRIDES[line]
         return line, self._queues[line].popleft()
@@ -75,4 +73,5 @@ class Lines(Generic[T]):
         """Take everything out."""
         for line in Lane:
             while self._queues[line]:
+                self.size -= 1
                 yield line, self._queues[line].popleft()

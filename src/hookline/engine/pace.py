@@ -133,12 +133,18 @@ class Pacer:
     def look(self, lane: WebhookLane) -> None:
         """See to it that a lane with something to send is ready as soon as its rate allows."""
         pace = lane.pace
-        if pace is None or pace.is_ready or pace.timer is not None or not lane.waiting or self._is_closed:
+        if (
+            pace is None
+            or pace.is_ready
+            or pace.timer is not None
+            or not lane.waiting.size
+            or self._is_closed
+        ):
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
         wait = pace.take(now)
-        if pace.is_running_out(now) and pace.left() < len(lane.waiting):
+        if pace.is_running_out(now) and pace.left() < lane.waiting.size:
             self._ask(lane, pace)
         if wait is None:
             return
@@ -161,7 +167,7 @@ class Pacer:
 
     async def _reserve(self, lane: WebhookLane, pace: Pace) -> None:
         most = max(1, round(_STRETCH_SECONDS / pace.interval))
-        count = max(1, min(most, len(lane.waiting) - pace.left()))
+        count = max(1, min(most, lane.waiting.size - pace.left()))
         try:
             wait = await self._leases.reserve_time(lane.target.id, count * pace.interval)
         except StorageError as exc:

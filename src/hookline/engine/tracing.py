@@ -29,7 +29,7 @@ from hookline.model.states import AttemptOutcome, DeliveryState, ExecutionStatus
 from hookline.ports.tracing import SpanKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextvars import Token
     from datetime import datetime
 
@@ -139,7 +139,7 @@ class Tracing:
     # --- in ---
 
     def received(
-        self, headers: Iterable[tuple[bytes, bytes]], method: str, route: str | None = None
+        self, headers: Collection[tuple[bytes, bytes]], method: str, route: str | None = None
     ) -> Received | None:
         """Put the trace of a request in force; None when there is none. route: as OpenAPI writes it, None for
         the management API's, of which the framework knows.

@@ -60,7 +60,8 @@ class Watch:
         self._meter.attempted(answer, state)
         if state is DeliveryState.SUCCEEDED:
             self._meter.delivered((at - claim.owed.delivery.created_at).total_seconds())
-        self.tracing.sent(sending, claim, target.public_id, request.url, answer, state, at)
+        if sending.span is not None:
+            self.tracing.sent(sending, claim, target.public_id, request.url, answer, state, at)
         has_failed = answer.outcome is not AttemptOutcome.DELIVERED
         if self._logs is LoggedAttempts.ALL or (has_failed and self._logs is LoggedAttempts.FAILED):
             # Without URL, header or body: what these hold is nobody's who reads logs.

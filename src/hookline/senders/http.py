@@ -18,7 +18,7 @@ import socket
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -39,7 +39,7 @@ from hookline.senders.redirects import follow
 from hookline.senders.wording import Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Coroutine, Hashable
     from typing import BinaryIO
 
     from hookline.senders.proxy import EgressProxy
@@ -97,9 +97,9 @@ class HttpSender:
     def __repr__(self) -> str:
         return f"<HttpSender busy={len(self._busy)} idle={len(self._pool)}>"
 
-    async def send(self, request: Outgoing) -> Answer:
+    def send(self, request: Outgoing) -> Coroutine[Any, Any, Answer]:
         """Send it and read the answer; see ``ports.sender.Sender``."""
-        return await follow(self._send_once, request)
+        return follow(self._send_once, request)
 
     async def fetch(self, url: str, file: BinaryIO, *, most_bytes: int, timeout_seconds: float) -> Answer:
         """Get a file into an open one; see ``ports.sender.Fetcher``."""

@@ -2,13 +2,14 @@
 
 Header names must be tokens and none of those that frame a message, steer a proxy or unlock a cloud's
 metadata service; values must be visible ASCII. The same is checked when a webhook is saved; this is the check
-that counts. Names that passed are remembered, because every delivery uses the same few.
+that counts. Names that passed are remembered together, because every delivery of a webhook has the same.
 This module never opens a connection.
 """
 
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from hookline.errors import InputError
@@ -44,8 +45,9 @@ _REFUSED = frozenset(
 _REFUSED_STARTS = ("x-aws-ec2-metadata-",)
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"})
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-# Names remembered as good: webhooks may choose their own, so the memory has an end.
-_NAMES = 2048
+# Sets of names remembered as good: webhooks may choose their own, so the memory has an end.
+_REMEMBERED = 2048
+_NAME, _VALUE = itemgetter(0), itemgetter(1)
 
 
 # What a header name tells about the request. Plain integers: an IntFlag cost as much as the rest of the head.
@@ -62,7 +64,7 @@ class Wording:
 
     def __init__(self, user_agent: str) -> None:
         self._agent_line = f"User-Agent: {user_agent}\r\n"
-        self._names: dict[str, int] = {}
+        self._judged: dict[tuple[str, ...], int] = {}
 
     def head(self, target: str, request: Outgoing) -> bytes:
         """The request line and headers, ended by an empty line. Raises InputError.
@@ -75,17 +77,17 @@ class Wording:
                 f"The method {request.method[:20]!r} is not one of those we send.", field="method"
             )
         headers = request.headers
-        names = self._names
-        has = 0
-        for name, _ in headers:
-            kind = names.get(name)
-            has |= self._judge(name) if kind is None else kind
-        values = "".join([value for _, value in headers])
+        names = tuple(map(_NAME, headers))
+        has = self._judged.get(names)
+        if has is None:
+            has = self._judge(names)
+        values = "".join(map(_VALUE, headers))
         # Printable ASCII is 0x20 to 0x7e: no line feed, carriage return, NUL or tab can be among them.
         if not (values.isascii() and values.isprintable()):
             raise InputError("A header value is not visible ASCII.", field="headers")
         parts = [request.method, target]
-        parts += [f"{name}: {value}\r\n" for name, value in headers]
+        if headers:
+            parts += ("\r\n".join(map(": ".join, headers)), "\r\n")
         if not has & _IS_USER_AGENT:
             parts.append(self._agent_line)
         if not has & _IS_ACCEPT:
@@ -96,14 +98,21 @@ class Wording:
             parts.append("Accept-Encoding: identity\r\n\r\n")
         return "".join(parts).encode("ascii")
 
-    def _judge(self, name: str) -> int:
-        if not _TOKEN.fullmatch(name):
-            raise InputError("A header name is not a token.", field="headers")
-        low = name.lower()
-        if low in _REFUSED or low.startswith(_REFUSED_STARTS):
-            raise InputError(f"The header {name} may not be set.", field="headers")
-        kind = _KINDS.get(low, 0)
-        if len(self._names) >= _NAMES:
-            self._names.clear()
-        self._names[name] = kind
-        return kind
+    def _judge(self, names: tuple[str, ...]) -> int:
+        """What the names tell together, remembered. Raises InputError for one that may not be set."""
+        has = 0
+        for name in names:
+            has |= _kind_of(name)
+        if len(self._judged) >= _REMEMBERED:
+            self._judged.clear()
+        self._judged[names] = has
+        return has
+
+
+def _kind_of(name: str) -> int:
+    if not _TOKEN.fullmatch(name):
+        raise InputError("A header name is not a token.", field="headers")
+    low = name.lower()
+    if low in _REFUSED or low.startswith(_REFUSED_STARTS):
+        raise InputError(f"The header {name} may not be set.", field="headers")
+    return _KINDS.get(low, 0)

@@ -82,12 +82,11 @@ class Dashboard:
     def __repr__(self) -> str:
         return "Dashboard()"
 
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
+        # No coroutine of its own: it would stand around every event that is published.
         path = scope.get("path", "")
-        if scope["type"] == "http" and (path in _OWN or path.startswith(_PREFIX)):
-            await self._pages_app(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        is_page = scope["type"] == "http" and (path in _OWN or path.startswith(_PREFIX))
+        return (self._pages_app if is_page else self._app)(scope, receive, send)
 
     # --- pages ---
 

@@ -68,6 +68,6 @@ def test_emptying_gives_each_item_once() -> None:
     taken = list(lines.empty())
 
     assert len(taken) == len(set(taken)) == 6
-    assert not lines
+    assert lines.size == 0
     with pytest.raises(IndexError):
         lines.pop()
