@@ -18,7 +18,7 @@ from hookline.engine.manage.webhooks import set_status
 from hookline.engine.publish import EventDraft
 from hookline.engine.wards import Wards
 from hookline.model.configuration import Webhook
-from hookline.model.states import AttemptOutcome, DeliveryState, WebhookStatus
+from hookline.model.states import AttemptOutcome, WebhookStatus
 from hookline.ports import AlertFilter, ChangeHealth, DeliveryFilter
 from hookline.ports.sender import Answer, Outgoing
 from hookline.testing.fakes import OK, FakeSender, refused
@@ -96,9 +96,27 @@ async def resume(bed: Bed, webhook: Stored[Webhook]) -> None:
     stored = await set_status(
         node.store, bed.organization_id, webhook.id, WebhookStatus.ACTIVE, None, now=node.clock.now()
     )
-    await node.directory.refresh()
+    await node.webhooks.settle_in(bed.organization_id, webhook.id)
     await node.alerts.status_changed(stored)
-    await node.webhooks.shift(stored, DeliveryState.PENDING)
+
+
+async def test_a_resume_that_was_cut_short_is_done_by_whoever_looks(store: Store) -> None:
+    """P2, P18: a node that dies between storing that a webhook works again and sending what was held loses nothing."""
+    async with running(store) as bed:
+        node, webhook = bed.node, await bed.webhook()
+        for status in (WebhookStatus.PAUSED, WebhookStatus.ACTIVE):
+            stored = await set_status(
+                node.store, bed.organization_id, webhook.id, status, None, now=node.clock.now()
+            )
+            await node.directory.refresh()
+            if status is WebhookStatus.PAUSED:
+                await node.alerts.status_changed(stored)
+                await bed.publish()
+                await bed.until_deliveries(lambda found: [one.state for one in found] == ["held"])
+        await node.alerts.look()
+
+        await bed.until_deliveries(lambda found: [one.state for one in found] == ["succeeded"])
+        assert [alert.closed_at is None for alert in await alerts_of(bed)] == [False]
 
 
 async def test_a_healthy_webhook_leaves_no_trace(store: Store) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from engine_bed import StandingClock, running
 
@@ -67,6 +68,19 @@ async def test_p16_the_old_goes_and_what_waits_stays(store: Store) -> None:
         await bed.node.maintenance.sweep()
         assert await store_.event(bed.organization_id, waits) is None
         assert await store_.event(bed.organization_id, young) is not None
+
+
+async def test_what_was_held_when_a_webhook_works_again_is_sent(store: Store) -> None:
+    """P2: by a node that did not know yet, or one that died before it had sent the rest."""
+    async with running(store) as bed:
+        stored = await bed.webhook(status=WebhookStatus.PAUSED)
+        await bed.publish()
+        await bed.until_deliveries(lambda found: [one.state for one in found] == ["held"])
+        active = msgspec.structs.replace(stored.document, status=WebhookStatus.ACTIVE)
+        await store.put(msgspec.structs.replace(stored, document=active), at=bed.node.clock.now())
+        await bed.node.maintenance.sweep()
+
+        await bed.until_deliveries(lambda found: [one.state for one in found] == ["succeeded"])
 
 
 async def test_p16_a_sweep_leaves_room_for_those_who_publish(store: Store) -> None:

@@ -204,7 +204,7 @@ async def test_bad_replays_say_which_field(store: Store, body: dict[str, Any], f
         answer = await api.admin("POST", URL, body)
 
     assert answer.status == 400
-    assert answer.details["field"].startswith(field)
+    assert answer.details["field"] == field
 
 
 async def test_what_was_never_owed_is_counted_and_sent(store: Store) -> None:

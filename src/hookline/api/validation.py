@@ -41,7 +41,7 @@ def explain(error: RequestValidationError, route: Any = None) -> InputError:
     """Return the first thing that is wrong. Values are never repeated, only their types."""
     problem = error.errors()[0]
     place, kind = problem["loc"], str(problem["type"])
-    field = ".".join(str(part) for part in place[1:]) or None
+    field = _field(place[1:], getattr(error, "body", None) if place[0] == "body" else None) or None
     if kind == "missing" and field is not None:
         return missing_field(field, _expected_of(route, place))
     if kind == "missing":
@@ -55,6 +55,18 @@ def explain(error: RequestValidationError, route: Any = None) -> InputError:
     return InputError(
         f"{what} must be {_with_article(expected)}", field=field, expected=expected, received=received
     )
+
+
+def _field(place: tuple[Any, ...], body: Any) -> str:
+    """Dotted path into the caller's body. What follows a plain value names one of the types it might have had."""
+    found: list[str] = []
+    for part in place:
+        if found and not isinstance(body, (dict, list)):
+            break
+        found.append(str(part))
+        known = body.get(part) if isinstance(body, dict) else None
+        body = body[part] if isinstance(body, list) and isinstance(part, int) else known
+    return ".".join(found)
 
 
 _LIMITS: Final = {

@@ -266,10 +266,9 @@ async def _set_status(
         reason,
         now=site.services.clock.now(),
     )
-    await site.services.directory.refresh()
+    # The alert closes last: as long as it is open, every node looks whether something is left to be sent.
+    await site.services.webhooks.settle_in(organization_id, stored.id)
     await site.services.alerts.status_changed(stored)
-    is_active = status is WebhookStatus.ACTIVE
-    await site.services.webhooks.shift(stored, DeliveryState.PENDING if is_active else DeliveryState.HELD)
     return await _shown(site, stored)
 
 

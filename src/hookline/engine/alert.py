@@ -20,7 +20,7 @@ from hookline.core import alerting
 from hookline.core.alerting import Change, Policy
 from hookline.core.lifecycle import FAILING_TOO_LONG
 from hookline.engine.telling import failure_of
-from hookline.engine.wards import Wards
+from hookline.engine.wards import Wards, counted, next_of, touched_by
 from hookline.errors import RowError, StorageError
 from hookline.model.health import Cause, Health
 from hookline.model.ids import Key, new_key
@@ -101,15 +101,15 @@ class Alerts:
         self.teller = teller
         self._wards = Wards(records)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._hold: Callable[[Target], Coroutine[Any, Any, None]] | None = None
+        self._settle_in: Callable[[Key, Key], Coroutine[Any, Any, None]] | None = None
 
     def __repr__(self) -> str:
         return f"Alerts({self._wards!r})"
 
-    def connect(self, outbox: Outbox, hold: Callable[[Target], Coroutine[Any, Any, None]]) -> None:
-        """Give it what is built after it. hold: sets aside what waits for a webhook."""
+    def connect(self, outbox: Outbox, settle_in: Callable[[Key, Key], Coroutine[Any, Any, None]]) -> None:
+        """Give it what is built after it. settle_in: holds or sends what waits for a webhook, as that now says."""
         self.teller.connect(outbox)
-        self._hold = hold
+        self._settle_in = settle_in
 
     def close(self) -> None:
         for task in self._tasks:
@@ -250,7 +250,7 @@ class Alerts:
         write = ChangeHealth(
             epoch=self._lease.epoch,
             at=self._clock.now(),
-            health=_next(change.health),
+            health=next_of(change.health),
             alerts=change.alerts,
         )
         await self._committer.commit(write)
@@ -288,9 +288,10 @@ class Alerts:
         if target is None:
             await self.deleted(webhook_id)
         elif target.is_active and (health.alert(Cause.DISABLED) or health.alert(Cause.PAUSED)):
-            await self._resumed(target)  # who resumed it died before saying so
+            await self._move(target)  # who resumed it died before it was done
+            await self._resumed(target)
         elif ward.is_dirty or alerting.told(health, now).is_urgent:
-            await self._apply(target, lambda health, _: _counted(alerting.told(health, now)))
+            await self._apply(target, lambda health, _: counted(alerting.told(health, now)))
         elif not health.is_watched:
             self._wards.forget(webhook_id)
 
@@ -353,8 +354,8 @@ class Alerts:
         write = ChangeHealth(
             epoch=epoch,
             at=at,
-            health=_next(change.health),
-            alerts=_stored_alerts(change),
+            health=next_of(change.health),
+            alerts=touched_by(change),
             mails=self.teller.mails(target, before, change, at),
             events=events,
             webhook=_disabled(target, change.disable, at) if change.disable is not None else None,
@@ -378,14 +379,14 @@ class Alerts:
         if change.disable is not None:
             self._spawn(self._take_out(target))
 
+    async def _move(self, target: Target) -> None:
+        assert self._settle_in is not None
+        await self._settle_in(target.organization_id, target.id)
+
     async def _take_out(self, target: Target) -> None:
         """Hold what waits for a webhook that was just disabled."""
         try:
-            await self._directory.refresh()
-            now = self._directory.known_target(target.organization_id, target.id)
-            if now is not None and not now.is_active:
-                assert self._hold is not None
-                await self._hold(now)
+            await self._move(target)
         except StorageError as exc:
             _log.warning("disabled_not_held", webhook=target.public_id, reason=exc.message)
 
@@ -401,18 +402,3 @@ def _disabled(target: Target, reason: str, at: datetime) -> Any:
         target.webhook, status=WebhookStatus.DISABLED, status_reason=reason, status_changed_at=at
     )
     return msgspec.structs.replace(target.stored, document=document)
-
-
-def _next(health: Health) -> Health:
-    return msgspec.structs.replace(health, version=health.version + 1)
-
-
-def _counted(change: Change) -> Change:
-    """The same, stored although it only counts."""
-    return msgspec.structs.replace(change, is_urgent=True)
-
-
-def _stored_alerts(change: Change) -> tuple[Alert, ...]:
-    """The alerts that a change touched, and the open ones, whose counts may have risen since they were stored."""
-    touched = {alert.id: alert for alert in (*change.alerts, *change.health.alerts)}
-    return tuple(touched.values())

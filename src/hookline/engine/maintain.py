@@ -1,4 +1,4 @@
-"""Maintain: delete what is old and ended, end what was held for too long.
+"""Maintain: delete what is old and ended, end what was held for too long, send what is held without a reason.
 
 One node at a time does it: a reservation under its epoch keeps the others away, and is theirs when it dies. Work comes
 in small transactions, so that nobody who publishes waits for more than one of them, and in rounds, after each of which
@@ -22,6 +22,7 @@ from hookline.model.states import DeliveryState, Origin
 from hookline.ports import Shift
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from hookline.core.retention import Kept
@@ -47,7 +48,9 @@ _HELD_AT_ONCE: Final = 500
 
 
 class Maintenance:
-    """One per node. kept: how long the server keeps things; organizations may want theirs kept shorter."""
+    """One per node. kept: how long the server keeps things; organizations may want theirs kept shorter.
+    settle_in: sends what waits for a webhook that is active.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Maintenance:
         clock: Clock,
         kept: Kept,
         alerts: Alerts,
+        settle_in: Callable[[Key, Key], Awaitable[None]],
         shrinker: Shrinker,
     ) -> None:
         self._store = store
@@ -70,6 +74,7 @@ class Maintenance:
         self._clock = clock
         self._kept = kept
         self._alerts = alerts
+        self._settle_in = settle_in
         self._teller = alerts.teller
         self._shrinker = shrinker
         self._sweeping = asyncio.Lock()
@@ -122,8 +127,14 @@ class Maintenance:
             held = await self._store.held_back(stored.id)
             if held.oldest_at is None:
                 continue
-            age = self._clock.now() - held.oldest_at
+            # After the look: what was held before then waits for nothing else.
+            await self._directory.refresh()
             target = await self._directory.target(stored.id)
+            if target is not None and target.is_active:
+                _log.info("held_sent", webhook=target.public_id, deliveries=held.count)
+                await self._settle_in(stored.organization_id, stored.id)
+                continue
+            age = self._clock.now() - held.oldest_at
             keep = await self._keep_held(stored.organization_id)
             if target is not None and age >= keep / 2:
                 await self._warn(target, held.count, held.oldest_at + keep)
@@ -141,7 +152,7 @@ class Maintenance:
 
     async def _warn(self, target: Target, count: int, expires_at: datetime) -> None:
         """Tell its owners, once, that what is held will expire."""
-        if not target.is_active and target.webhook.origin is Origin.REGISTERED:
+        if target.webhook.origin is Origin.REGISTERED:
             await self._alerts.held_for_long(target, count=count, expires_at=expires_at)
 
     async def _expire(self, webhook_id: Key, target: Target | None, keep: timedelta, epoch: Epoch) -> int:

@@ -10,6 +10,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from hookline.core import alerting
 from hookline.model.health import Health
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hookline.core.alerting import Change
+    from hookline.model.health import Alert
     from hookline.model.ids import Key
     from hookline.ports import AlertRecords
 
@@ -128,3 +131,22 @@ class Wards:
         ward.health = change.health
         if not change.health.is_watched and not ward.is_dirty:
             self._wards.pop(webhook_id, None)
+
+
+# --- what is stored of a change ----------------------------------------------------------------------------
+
+
+def next_of(health: Health) -> Health:
+    """It as it is stored after this one."""
+    return msgspec.structs.replace(health, version=health.version + 1)
+
+
+def counted(change: Change) -> Change:
+    """The same, stored although it only counts."""
+    return msgspec.structs.replace(change, is_urgent=True)
+
+
+def touched_by(change: Change) -> tuple[Alert, ...]:
+    """The alerts that a change touched, and the open ones, whose counts may have risen since they were stored."""
+    touched = {alert.id: alert for alert in (*change.alerts, *change.health.alerts)}
+    return tuple(touched.values())

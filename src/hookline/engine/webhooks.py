@@ -14,7 +14,6 @@ import msgspec
 from hookline.core.lifecycle import WEBHOOK_DELETED
 from hookline.engine.publish import EventDraft
 from hookline.errors import ConflictError
-from hookline.model.configuration import Webhook
 from hookline.model.ids import Key
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane
 from hookline.ports import DeliveryFilter, Reopen, Shift
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.publish import Publisher
     from hookline.engine.target import Target
-    from hookline.model.configuration import Stored
+    from hookline.model.configuration import Stored, Webhook
     from hookline.model.events import Attempt, Delivery
     from hookline.ports import Clock, Store
 
@@ -73,12 +72,14 @@ class Webhooks:
     async def reopen(self, organization_id: Key, delivery_id: Key) -> Delivery | None:
         """Make one delivery due now. None when there is none in that organization.
 
-        Raises ConflictError when its webhook is deleted: nobody would ever send it.
+        For a webhook that takes nothing now it is held until that one is resumed. Raises ConflictError when its webhook
+        is deleted: nobody would ever send it.
         """
         known = await self._store.delivery(delivery_id, organization_id=organization_id)
         if known is None:
             return None
-        if await self._store.get(Webhook, known.webhook_id, organization_id=organization_id) is None:
+        target = await self._directory.target(known.webhook_id)
+        if target is None:
             raise ConflictError("Its webhook is deleted; publish the event again.", code="WEBHOOK_DELETED")
         now = self._clock.now()
         result = await self._committer.commit(
@@ -87,9 +88,21 @@ class Webhooks:
         if result is None:
             return None
         delivery: Delivery = result  # type: ignore[assignment]
+        if delivery.state is DeliveryState.PENDING and not target.is_active:
+            await self.hold(target)
+            return await self._store.delivery(delivery_id, organization_id=organization_id)
         if delivery.state is DeliveryState.PENDING:
             self._deliverer.expect(delivery.webhook_id, delivery.lane, now)
         return delivery
+
+    async def settle_in(self, organization_id: Key, webhook_id: Key) -> None:
+        """Hold or send what waits for a webhook, as it now says; nothing for one that is deleted."""
+        await self._directory.load(organization_id)
+        await self._directory.refresh()
+        target = self._directory.known_target(organization_id, webhook_id)
+        if target is not None:
+            is_active = target.is_active
+            await self.shift(target.stored, DeliveryState.PENDING if is_active else DeliveryState.HELD)
 
     async def shift(self, webhook: Stored[Webhook], to: DeliveryState) -> int:
         """Hold, drain or cancel what waits for a webhook, in bounded steps. Returns how many moved."""

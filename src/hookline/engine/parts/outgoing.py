@@ -70,7 +70,7 @@ class Outgoing:
             clock=clock,
         )
         self.judge = Judge(store, directory)
-        self.alerts.connect(self.outbox, self.webhooks.hold)
+        self.alerts.connect(self.outbox, self.webhooks.settle_in)
         self.redelivery = Redelivery(
             store=store,
             committer=committer,

@@ -92,6 +92,7 @@ def _maintenance(ground: Ground, outgoing: Outgoing) -> Maintenance:
         clock=ground.clock,
         kept=kept,
         alerts=outgoing.alerts,
+        settle_in=outgoing.webhooks.settle_in,
         shrinker=Shrinker(
             store=ground.store,
             clock=ground.clock,
