@@ -13,6 +13,7 @@ from engine_bed import Bed, StandingClock, policy, running
 from mail_bed import mailbox
 
 from hookline.core.event_types import OPERATIONAL
+from hookline.core.times import rfc3339
 from hookline.engine.manage.organizations import add_member
 from hookline.engine.manage.webhooks import set_status
 from hookline.engine.publish import EventDraft
@@ -566,6 +567,7 @@ async def test_owners_are_told_when_half_the_time_of_held_events_is_over(store: 
     async with mailbox() as box, running(store, mailer=box.mailer(), clock=clock) as bed:
         await member(bed)
         webhook = await bed.webhook(status=WebhookStatus.PAUSED)
+        expires_at = clock.now() + timedelta(days=30)
         for _ in range(3):
             await bed.publish()
         clock.move_to(clock.now() + timedelta(days=14))
@@ -579,7 +581,7 @@ async def test_owners_are_told_when_half_the_time_of_held_events_is_over(store: 
 
         assert not before_half
         assert box.subjects == ["Webhook w: 3 events held, and they will expire"]
-        assert "30 days" in letters[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+        assert f"expires at {rfc3339(expires_at)}" in letters[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
         assert await alerts_of(bed, is_open=True) == []
 
 
