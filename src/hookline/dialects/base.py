@@ -81,7 +81,7 @@ class Dialect(Protocol):
         """Headers that tell what the body does not."""
         ...
 
-    def batch_item(self, event_id: str, body: bytes) -> bytes:
+    def batch_item(self, event: Event, body: bytes) -> bytes:
         """An event's body as an element of a batch: it tells the event's id, since the headers tell the batch's."""
         ...
 
@@ -116,8 +116,8 @@ class BaseDialect:
     def event_headers(self, event: Event) -> HeaderList:  # noqa: ARG002 -- most bodies name the type
         return []
 
-    def batch_item(self, event_id: str, body: bytes) -> bytes:
-        return b'{"id":%b,%b' % (quoted(event_id), body[1:])
+    def batch_item(self, event: Event, body: bytes) -> bytes:
+        return b'{"id":%b,%b' % (quoted(event.public_id), body[1:])
 
     def signature_headers(
         self,

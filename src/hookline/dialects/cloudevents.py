@@ -26,7 +26,7 @@ class CloudEvents(BaseDialect):
     timeout_seconds = 15.0
     content_type = "application/cloudevents+json"
 
-    def batch_item(self, event_id: str, body: bytes) -> bytes:  # noqa: ARG002 -- it tells its own
+    def batch_item(self, event: Event, body: bytes) -> bytes:  # noqa: ARG002 -- it tells its own id
         return body
 
     def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:  # noqa: ARG002

@@ -118,7 +118,7 @@ class Wording:
         self._tracing.joined(batch_id, events)
         for event in events:
             try:
-                items.append(target.dialect.batch_item(event.public_id, await self.event(target, event)))
+                items.append(target.dialect.batch_item(event, await self.event(target, event)))
             except (StorageError, PayloadGoneError):
                 raise
             except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event

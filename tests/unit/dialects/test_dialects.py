@@ -264,17 +264,18 @@ def test_another_option_is_refused_with_what_was_expected_and_received(
     assert (caught.value.field, caught.value.expected, caught.value.received) == (field, expected, received)
 
 
-@pytest.mark.parametrize(
-    ("name", "item"),
-    [
-        ("raw", b'{"n":1.0}'),
-        ("cloudevents", b'{"n":1.0}'),
-        ("agenticflow", b'{"id":"evt_1","n":1.0}'),
-        ("standard", b'{"id":"evt_1","n":1.0}'),
-    ],
-)
-def test_each_item_of_a_batch_has_its_id_unless_the_body_is_the_publishers_own(
-    name: str, item: bytes
-) -> None:
-    """P4: raw data stay as they are, and a cloud event tells its id itself."""
-    assert get(name).batch_item("evt_1", b'{"n":1.0}') == item
+@pytest.mark.parametrize("name", NAMES)
+def test_each_item_of_a_batch_has_its_id(name: str) -> None:
+    """AF-X7, issue point 5: in front of the body, which is otherwise what it would be alone."""
+    one = event(type_="a\"b")
+    alone = get(name).body(one, Recipient(webhook_id="wh_1"))
+    item = get(name).batch_item(one, alone)
+
+    assert json.loads(item)["id"] == one.public_id
+    match name:
+        case "raw":  # P4: the publisher's bytes stay as they are
+            assert item == b'{"id":"%b","type":"a\\"b","data":%b}' % (one.public_id.encode(), RAW)
+        case "cloudevents":
+            assert item == alone
+        case _:
+            assert item == b'{"id":"%b",%b' % (one.public_id.encode(), alone[1:])
