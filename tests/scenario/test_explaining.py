@@ -109,6 +109,28 @@ async def test_data_that_is_no_object_lacks_every_field(store: Store) -> None:
     assert len(owed) == 3 * len(ids)
 
 
+async def test_a_delivery_tells_which_numbers_could_not_be_told_exactly(store: Store) -> None:
+    """AF-X1: said in the delivery log, alone and in a batch; other dialects send every number as it came."""
+    async with serving(store) as api:
+        plain: dict[str, Any] = {"events": ["big"], "filters": {"exclude_fields": ["left"]}}
+        alone = await api.webhook(**plain)
+        batch = await api.webhook(**plain, batch_settings={"max_events": 1, "max_wait_seconds": 60})
+        exact = await api.webhook(events=["big"], dialect="standard")
+        templated = await api.webhook(events=["big"], template="ntfy")
+        data = {"id": 12345678901234567890, "n": 1.5, "left": 2**53 + 1}
+        (event_id,) = await publish(api, {"type": "big", "data": data})
+        warnings = {
+            one["webhook_id"]: (await api.admin("GET", f"/api/v1/deliveries/{one['id']}")).json["warnings"]
+            for one in await settled(api)
+        }
+
+    for webhook in (alone, batch):
+        (warning,) = warnings[webhook["id"]]
+        assert (warning["code"], warning["field"]) == ("NUMBER_ROUNDED", "data.id")
+        assert warning["event_id"] == event_id
+    assert [warnings[webhook["id"]] for webhook in (exact, templated)] == [[], []]
+
+
 async def test_a_dry_run_tries_a_definition_that_is_not_stored(store: Store) -> None:
     async with serving(store) as api:
         webhook = await api.webhook(events=["nothing"])

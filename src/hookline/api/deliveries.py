@@ -20,7 +20,7 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.services import Site
-from hookline.model.events import Attempt, Delivery
+from hookline.model.events import Attempt, Delivery, Event
 from hookline.model.ids import Key, public
 from hookline.model.states import DeliveryState
 from hookline.ports import DeliveryFilter
@@ -66,6 +66,8 @@ async def show(site: AtSite, caller: Reader, delivery_id: str) -> Response:
     shown = view(delivery) | {"attempts": [attempt_view(attempt) for attempt in attempts]}
     body = await site.services.explainer.sent_body(delivery)
     shown |= {"request_body": None} if body is None else body_view("request_body", body)
+    rounded = await site.services.explainer.rounded_numbers(delivery)
+    shown["warnings"] = [_rounded_view(event, path) for event, path in rounded]
     if delivery.batch_id is not None:
         events = await site.services.store.batch_events(
             delivery.batch_id, organization_id=caller.organization_id
@@ -80,6 +82,16 @@ async def retry(site: AtSite, caller: Writer, delivery_id: str) -> Response:
     delivery = found_or_missing(await site.services.webhooks.reopen(caller.organization_id, id), "delivery")
     view = await viewer(site, [delivery])
     return reply(view(delivery), 202)
+
+
+def _rounded_view(event: Event, path: str) -> dict[str, Any]:
+    """A number that JavaScript cannot hold, which the receiver got as the nearest that it can (AF-X1)."""
+    return {
+        "code": "NUMBER_ROUNDED",
+        "event_id": event.public_id,
+        "field": f"data.{path}" if path else "data",
+        "message": "JavaScript cannot hold this number; the nearest that it can is what the receiver gets.",
+    }
 
 
 async def viewer(site: Site, deliveries: Sequence[Delivery]) -> Callable[[Delivery], dict[str, Any]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class AgenticFlow(BaseDialect):
     name = "agenticflow"
     schedule = SCHEDULES["agenticflow"]
+    rounds_numbers = True
 
     def body(self, event: Event, to: Recipient, execution: Execution | None = None) -> bytes:  # noqa: ARG002
         return b'{"event":%b,"timestamp":"%b","webhook_id":%b,"data":%b}' % (

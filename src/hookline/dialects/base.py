@@ -53,6 +53,7 @@ class Dialect(Protocol):
     name: as webhooks name it.  timeout_seconds: for one attempt.  max_redirects: hops that may be followed.
     tells_ends_only: started and step events match none of its webhooks, and a body may need the event's execution.
     disables_misconfigured: several events in a row that find no receiver disable a webhook (PB-11).
+    rounds_numbers: data is written for JavaScript, also where that changes a number (AF-X1).
     options: name to the values it may take, the default first.
     """
 
@@ -70,6 +71,8 @@ class Dialect(Protocol):
     def tells_ends_only(self) -> bool: ...
     @property
     def disables_misconfigured(self) -> bool: ...
+    @property
+    def rounds_numbers(self) -> bool: ...
     @property
     def options(self) -> Mapping[str, tuple[Any, ...]]: ...
 
@@ -108,6 +111,7 @@ class BaseDialect:
     content_type: str = "application/json"
     tells_ends_only: bool = False
     disables_misconfigured: bool = False
+    rounds_numbers: bool = False
     options: Mapping[str, tuple[Any, ...]] = {}
 
     def __repr__(self) -> str:

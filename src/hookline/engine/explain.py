@@ -98,6 +98,10 @@ class Explainer:
         except (TemplateFailedError, PayloadGoneError):
             return None
 
+    async def rounded_numbers(self, delivery: Delivery) -> list[tuple[Event, str]]:
+        """Each number of a delivery that its body cannot tell exactly: its event, and its path in the event's data."""
+        return await self._wording.rounded_numbers(delivery)
+
     async def whole_body(self, organization_id: Key, delivery_id: Key) -> tuple[bytes, str] | None:
         """What a delivery is about, however large, and its content type; None when it, its webhook or its payload is
         gone, or a template cannot word it.

@@ -11,6 +11,7 @@ from hookline.core.filters import compile_filter
 from hookline.core.matching import Mismatch, compile_patterns
 from hookline.core.redact import spellings_of
 from hookline.core.retry import POLICY_MAX_RETRIES, RetrySchedule, from_list, from_policy
+from hookline.core.rounding import rounded_numbers
 from hookline.core.signing import Signer, SigningKey
 from hookline.dialects import BATCH_CONTENT_TYPE, Recipient
 from hookline.dialects import get as get_dialect
@@ -182,6 +183,12 @@ class Target:
         if self.template is not None:
             return self.template.body(event, self._recipient)
         return self.dialect.body(event, self._recipient, execution)
+
+    def rounded_numbers(self, event: Event) -> list[str]:
+        """Paths into the event's data of the numbers that its body cannot tell exactly (AF-X1)."""
+        if self.template is not None or not self.dialect.rounds_numbers:
+            return []
+        return rounded_numbers(event.data, self._recipient.trim)
 
     def event_headers(self, event: Event) -> HeaderList:
         """Headers that tell what the body does not."""

@@ -80,6 +80,25 @@ class Wording:
         event = await self.event_of(organization_id, delivery.event_key)
         return None if event is None else (await self.event(target, event), target.content_type())
 
+    async def rounded_numbers(self, delivery: Delivery) -> list[tuple[Event, str]]:
+        """Each number of a delivery that its body cannot tell exactly: its event, and its path in the event's data."""
+        current = await self._directory.target(delivery.webhook_id)
+        if current is None:
+            return []
+        target = await self._frozen(current, delivery)
+        organization_id, key, batch_id = delivery.organization_id, delivery.event_key, delivery.batch_id
+        if batch_id is not None:
+            events = await self._archive.batch_events(batch_id, organization_id=organization_id)
+        else:
+            event = None if key is None else await self.event_of(organization_id, key)
+            events = [] if event is None else [event]
+        return [
+            (event, path)
+            for event in events
+            if not event.is_stripped
+            for path in target.rounded_numbers(event)
+        ]
+
     async def event_of(self, organization_id: Key, key: Key) -> Event | None:
         own_ids = await self._archive.own_event_ids(organization_id, [key])
         return await self._archive.event(organization_id, own_ids.get(key) or public("event", key))

@@ -267,7 +267,7 @@ def test_another_option_is_refused_with_what_was_expected_and_received(
 @pytest.mark.parametrize("name", NAMES)
 def test_each_item_of_a_batch_has_its_id(name: str) -> None:
     """AF-X7, issue point 5: in front of the body, which is otherwise what it would be alone."""
-    one = event(type_="a\"b")
+    one = event(type_='a"b')
     alone = get(name).body(one, Recipient(webhook_id="wh_1"))
     item = get(name).batch_item(one, alone)
 

@@ -37,6 +37,7 @@ async def delivery(visit: Visit) -> View:
     context = {
         "delivery": shown,
         "webhook": webhook,
+        "rounded": ", ".join(dict.fromkeys(warning["field"] for warning in shown["warnings"])),
         "body": None if body is None else body[:_MOST_SHOWN],
         "is_body_cut": body is not None and len(body) > _MOST_SHOWN,
         "attempts": [attempt | {"curl": curl(attempt, body)} for attempt in reversed(shown["attempts"])],
