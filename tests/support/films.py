@@ -32,10 +32,11 @@ def run_ffmpeg(*arguments: str) -> bytes:
 
 
 @cache
-def clip() -> bytes:
-    """A film of one second, 64x36: blue, with a tone."""
+def clip(seconds: int = 1) -> bytes:
+    """A film, 64x36: blue, with a tone."""
+    source, sound = f"color=c=0x0000FF:s=64x36:r=10:d={seconds}", f"sine=f=440:d={seconds}"
     return run_ffmpeg(
-        *("-f", "lavfi", "-i", "color=c=0x0000FF:s=64x36:r=10:d=1", "-f", "lavfi", "-i", "sine=f=440:d=1"),
+        *("-f", "lavfi", "-i", source, "-f", "lavfi", "-i", sound),
         *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest"),
         *("-movflags", "+frag_keyframe+empty_moov", "-f", "mp4", "pipe:1"),
     )

@@ -335,6 +335,33 @@ async def test_sounds_are_mixed_at_their_volume(studio: Studio) -> None:
     assert doubled == pytest.approx(alone * 2, rel=0.2)
 
 
+async def test_pictures_sounds_and_films_of_two_scenes_come_to_an_end(studio: Studio) -> None:
+    """Silence that had no end of its own kept FFmpeg from the pictures: such a movie was rendered for ever."""
+    first = [
+        {
+            "type": "image",
+            "src": data_url(png(40, 20), "image/png"),
+            "opacity": 0.5,
+            "start": 0.5,
+            "duration": 1,
+        },
+        {"type": "text", "text": "One", "font_size": 12, "fade": 0.3},
+        {"type": "shape", "shape": "ellipse", "size": {"width": 20, "height": 20}, "color": "#00FF0080"},
+        {"type": "audio", "src": data_url(tone(), "audio/mpeg"), "volume": 0.5},
+    ]
+    film = {"type": "video", "src": data_url(clip(seconds=3), "video/mp4"), "volume": 0.2}
+    scenes = [
+        {"duration": 2, "elements": first},
+        {"duration": 2, "transition": {"type": "fade", "duration": 0.5}, "elements": [film]},
+    ]
+    movie = {"width": 640, "height": 360, "fps": 20, "quality": "low", "scenes": scenes}
+
+    outcome = await studio.render(movie, timeout_ms=30_000)
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert len(pictures(studio.watching.video, 640, 360)) == 80
+
+
 async def test_a_transition_takes_over_from_the_last_picture_and_adds_no_time(studio: Studio) -> None:
     movie = {
         "width": WIDTH,

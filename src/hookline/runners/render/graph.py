@@ -273,7 +273,9 @@ class _Drawing:
         mixed = (
             f"amix=inputs={len(self._sounds)}:normalize=0:duration=longest," if len(self._sounds) > 1 else ""
         )
-        self._add(f"{inputs}{mixed}apad,atrim=duration={_number(frames / self._movie.fps)}[a]")
+        seconds = _number(frames / self._movie.fps)
+        # Silence up to the end and no more: endless silence, cut off behind, can keep FFmpeg from the pictures.
+        self._add(f"{inputs}{mixed}apad=whole_dur={seconds},atrim=duration={seconds}[a]")
 
 
 # --- numbers and texts --------------------------------------------------------------------------------------
