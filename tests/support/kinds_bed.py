@@ -56,6 +56,8 @@ def fill(site: World) -> dict[str, str]:
     robot = made(
         site, "/api/v1/robots", {"name": SCRIPT, "recording": recording(f"{site.inbox.origin}/page")}
     )
+    customer = {"external_id": "c-1", "name": SCRIPT[:90]}
+    instance = made(site, "/api/v1/instances", {"integration": "acme", "customer": customer})
     runs = {
         "script-run": made(site, f"/api/v1/script-agents/{agent['id']}/launch", {})["execution_id"],
         "robot-run": made(site, f"/api/v1/robots/{robot['id']}/runs", {})["execution_id"],
@@ -72,6 +74,9 @@ def fill(site: World) -> dict[str, str]:
         "script-agent": f"/ui/script-agents/{agent['id']}",
         "robot": f"/ui/robots/{robot['id']}",
         "robot-edit": f"/ui/robots/{robot['id']}/edit",
+        "instance": f"/ui/instances/{instance['id']}",
+        "instance-edit": f"/ui/instances/{instance['id']}/edit",
+        "instance-new": "/ui/instances/new?integration=acme",
         "job": f"/ui/jobs/{runs['render-run']}",
         **{name: f"/ui/executions/{execution_id}" for name, execution_id in runs.items()},
     }

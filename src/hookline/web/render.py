@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 import msgspec
+from markupsafe import Markup, escape
 
 from hookline import __version__
 from hookline.web.forms import is_at
@@ -81,6 +82,7 @@ class Renderer:
             "count": count,
             "short": short,
             "bytes": size,
+            "dotted": dotted,
         }
         environment.globals |= {
             "asset": lambda name: assets[name].url,
@@ -194,6 +196,11 @@ def size(value: float) -> str:
             break
         value, unit = value / 1_000, larger
     return f"{value:.1f} {unit}" if value < 10 and unit != "B" else f"{value:.0f} {unit}"
+
+
+def dotted(text: str) -> Markup:
+    """A type of events, that breaks after its dots where a line ends."""
+    return escape(text).replace(".", Markup(".<wbr>"))
 
 
 def count(value: float | None) -> str:

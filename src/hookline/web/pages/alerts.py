@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hookline.model.states import Scope
 from hookline.web.desk import path_of
 from hookline.web.forms import number_of
-from hookline.web.pages.base import Page, listed
+from hookline.web.pages.base import Page, listed, webhook_names
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
@@ -24,10 +24,9 @@ async def alerts(visit: Visit) -> View:
         state=visit.query("state"),
         webhook_id=visit.query("webhook_id"),
     )
-    webhooks = await visit.desk.get("/api/v1/webhooks", limit=200)
     meta = await visit.desk.get("/api/v1/meta")
     context = {
-        "names": {one["id"]: one["name"] or one["url"] for one in webhooks["webhooks"]},
+        "names": await webhook_names(visit, found["rows"]),
         "hours": HOURS,
         "alerting": meta["alerts"],
     }

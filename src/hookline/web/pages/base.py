@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.web.desk import path_of
+from hookline.web.desk import Refusal, path_of
 from hookline.web.visit import Away, View, Visit
 
 _MOST_LINES = 5_000
@@ -32,6 +32,26 @@ async def every_line(visit: Visit, execution_id: str) -> list[dict[str, Any]]:
         found = await visit.desk.get(path, limit=500, cursor=found["next"])
         lines += found["logs"]
     return lines
+
+
+async def webhook_names(visit: Visit, rows: Sequence[dict[str, Any]]) -> dict[str, str | None]:
+    """What people call the webhooks that rows are about, by ``webhook_id``; None for those that are gone."""
+    names: dict[str, str | None] = {}
+    for id_ in {row["webhook_id"] for row in rows} - {None}:
+        webhook = await found_or_none(visit, path_of("webhooks", id_))
+        names[id_] = None if webhook is None else webhook["name"] or webhook["url"]
+    return names
+
+
+async def found_or_none(visit: Visit, path: str) -> dict[str, Any] | None:
+    """What a GET answers; None for 404, such as of what was deleted and is still told of."""
+    try:
+        found: dict[str, Any] = await visit.desk.get(path)
+    except Refusal as refusal:
+        if refusal.status != 404:
+            raise
+        return None
+    return found
 
 
 async def listed(visit: Visit, path: str, word: str, **filters: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.model.states import Scope
 from hookline.web.desk import path_of
-from hookline.web.pages.base import Page, listed
+from hookline.web.pages.base import Page, found_or_none, listed, webhook_names
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ async def deliveries(visit: Visit) -> View:
         webhook_id=visit.query("webhook_id"),
         event_type=visit.query("event_type"),
     )
-    return View(template="deliveries.html", context=found | {"states": STATES})
+    names = await webhook_names(visit, found["rows"])
+    return View(template="deliveries.html", context=found | {"states": STATES, "names": names})
 
 
 async def delivery(visit: Visit) -> View:
     shown = await visit.desk.get(path_of("deliveries", visit.part("id")))
-    webhook = await visit.desk.get(path_of("webhooks", shown["webhook_id"]))
+    webhook = await found_or_none(visit, path_of("webhooks", shown["webhook_id"]))
     body = shown.get("request_body")
     context = {
         "delivery": shown,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.model.states import Scope
 from hookline.web.desk import Refusal, path_of
-from hookline.web.pages.base import Page, listed
+from hookline.web.pages.base import Page, listed, webhook_names
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ async def _shown(visit: Visit, **more: Any) -> View:
         "refusal": None,
     }
     found = await listed(visit, "/api/v1/replays", "replays")
+    context["names"] = await webhook_names(visit, found["rows"])
     return View(template="replays.html", context=found | context | more)
 
 

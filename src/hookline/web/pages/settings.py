@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from hookline.web.visit import Visit
 
 KEPT: Final = (
-    ("days", "Events and runs, with deliveries, logs and files"),
-    ("payload_days", "Payloads: what events carried, what receivers answered"),
-    ("held_days", "Deliveries held for a paused or disabled webhook"),
+    ("days", "Events and runs", "With deliveries, attempts, logs and files, after all of it has ended"),
+    ("payload_days", "Payloads", "What events carried and what receivers answered"),
+    ("held_days", "Held deliveries", "What waits for a webhook that is paused or disabled"),
 )
-"""What an organization may keep shorter than the server does; the API's names, and people's words."""
+"""What an organization may keep shorter than the server does: the API's name, people's, and what it covers."""
 _RETENTION: Final = "/api/v1/settings/retention"
 SCOPES: Final = ("read", "trigger", "write", "admin")
 
@@ -40,7 +40,8 @@ async def _shown(visit: Visit, **more: Any) -> View:
             if refusal.status != 403:
                 raise
             context[word] = None
-    context["wishes"] = {name: context["retention"][name] for name, _ in KEPT}
+    own = context["retention"]
+    context["wishes"] = {name: "" if own[name] is None else f"{own[name]:g}" for name, *_ in KEPT}
     told = {"made": None, "link": None, "mail": None, "refusal": None, "given": {"name": "", "email": ""}}
     context["kept"] = KEPT
     status = 400 if "refusal" in more else 200
@@ -92,9 +93,9 @@ async def make_link(visit: Visit) -> View:
 
 
 async def keep(visit: Visit) -> View | Away:
-    wishes = {name: number_of(visit.fields.get(name, "")) for name, _ in KEPT}
+    wishes = {name: visit.fields.get(name, "") for name, *_ in KEPT}
     try:
-        await visit.desk.send("PATCH", _RETENTION, wishes)
+        await visit.desk.send("PATCH", _RETENTION, {name: number_of(text) for name, text in wishes.items()})
     except Refusal as refusal:
         return await _shown(visit, refusal=refusal, wishes=wishes)
     return Away(to="/ui/settings", word="saved")
