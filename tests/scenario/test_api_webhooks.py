@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +62,7 @@ async def until_delivered(client: Client, count: int) -> list[dict[str, Any]]:
 
 
 async def test_af12_create_shows_the_secret_once(api: Api) -> None:
+    """AF-X4: ids ``wh_``; the signing secret is made here, and its whole text is AgenticFlow's key."""
     made = await api.admin("POST", URL, SEED)
     shown = await api.admin("GET", f"{URL}/{made.json['id']}")
     secret = made.json["secret"]
@@ -72,6 +75,10 @@ async def test_af12_create_shows_the_secret_once(api: Api) -> None:
     assert b"your_secret" not in made.body + shown.body
     assert "secret" not in shown.json
     assert secret.encode() not in shown.body
+    await api.admin("POST", f"{URL}/{made.json['id']}/test", {})
+    (request,) = api.bed.sender.sent
+    signed = hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
+    assert dict(request.headers)["X-AgenticFlow-Signature"] == f"sha256={signed}"
 
 
 async def test_an_own_secret_is_kept(api: Api) -> None:
@@ -82,6 +89,23 @@ async def test_an_own_secret_is_kept(api: Api) -> None:
     assert made.json["secret"] == own
     assert (weak.status, weak.details["field"]) == (400, "secret")
     assert b"short" not in weak.body.replace(b"too short", b"")
+
+
+async def test_a_robots_webhooks_are_kept_by_the_management_routes(api: Api) -> None:
+    """MX-8, in our words: added, listed, changed, tested and removed for one robot; MX-7: one URL may stand twice."""
+    robot = {"kind": "robot", "id": "rob_1"}
+    both = [await api.webhook(dialect="maxun", automation=robot) for _ in range(2)]
+    place = f"{URL}/{both[0]['id']}"
+    changed = await api.admin("PUT", place, {"events": ["robot.run.failed"]})
+    tested = await api.admin("POST", f"{place}/test", {})
+    removed = await api.admin("DELETE", place)
+    left = (await api.admin("GET", URL)).json["webhooks"]
+
+    assert both[0]["url"] == both[1]["url"]
+    assert (changed.json["events"], changed.json["automation"]) == (["robot.run.failed"], robot)
+    assert (tested.json["success"], tested.json["response_code"]) == (True, 200)
+    assert removed.status == 204
+    assert [one["id"] for one in left] == [both[1]["id"]]
 
 
 async def test_af13_the_list_is_the_seeds(api: Api) -> None:

@@ -41,7 +41,7 @@ def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_seeds_movie_is_rendered_and_its_end_is_told_to_the_letter(one: World, tmp_path: Path) -> None:
-    """PF-1, PF-2, PF-3: one POST to the movie's own address, with these keys and no others."""
+    """PF-1 to PF-3: one POST to the movie's own address, with these keys and no others; 1.2 s are 2 credits (PF-X3)."""
     path = "/webhooks/phantomflow"
     movie = {
         "width": 640,

@@ -284,6 +284,17 @@ def is_robot_of(one: World, pid: int) -> bool:
         return False
 
 
+def test_robots_and_their_runs_are_read_over_the_api(one: World, execution: dict[str, Any]) -> None:
+    """MX-13, in our words: a robot, its runs and one run with what it brought home; nobody waits for a run to end."""
+    place = f"/api/v1/robots/{execution['automation']['id']}"
+    runs = one.get(f"/api/v1/executions?automation={execution['automation']['id']}")["executions"]
+
+    assert one.get(place)["name"] == execution["automation"]["name"] == "Test Robot"
+    assert [run["id"] for run in runs] == [execution["id"]]
+    assert one.get(f"/api/v1/executions/{execution['id']}")["output"]["captured_texts"]
+    assert one("GET", place, key=None).status == 401
+
+
 def test_robots_are_listed_changed_and_deleted(one: World, site: Site) -> None:
     robot_id = robot(one, shop(site))
 

@@ -111,13 +111,19 @@ def test_an_agent_runs_and_its_webhook_is_the_seeds(one: World) -> None:
 
 
 def test_a_launch_brings_its_own_argument_and_any_json(one: World) -> None:
-    agent = Agent(one, "echo.js", "const a = require('hookline_agent'); a.setResultObject(a.getArgument())")
-    bodies = ({"argument": [1, None]}, {"input": "text"}, {"argument": None}, None)
+    """PB-13, in our words: an object or a text, for this launch alone; twice or too large is refused."""
+    agent = Agent(
+        one, "echo.js", "const a = require('hookline_agent'); a.setResultObject(a.getArgument())", argument=7
+    )
+    bodies = ({"argument": {"a": [1, None]}}, {"input": "text"}, {"argument": None}, None)
     seen = [agent.ended(agent.launch(body))["output"] for body in bodies]
-    both = agent.call("POST", f"{agent.place}/launch", {"argument": 1, "input": 1})
+    place = f"{agent.place}/launch"
+    both = agent.call("POST", place, {"argument": 1, "input": 1})
+    large = agent.call("POST", place, {"argument": "x" * (1 << 20)})
+    nobody = one("POST", place, {}, key=None)
 
-    assert seen == [[1, None], "text", None, None]
-    assert both.status == 400
+    assert seen == [{"a": [1, None]}, "text", None, 7]
+    assert [answer.status for answer in (both, large, nobody)] == [400, 413, 401]
 
 
 def test_a_script_that_fails_is_finished_without_a_result(one: World) -> None:
@@ -146,7 +152,9 @@ def test_a_stop_by_the_api_is_killed(one: World) -> None:
 
 
 def test_limits_of_agent_and_server_end_a_run_by_their_names(one: World) -> None:
-    """PB-7: agent timeout, global timeout; kill -9 is 137."""
+    """PB-7: agent timeout, global timeout; kill -9 is 137. PB-14: ``time_seconds`` is an agent's executionTimeLimit,
+    and what PhantomBuster has as status and endType is the status and its error's ``limit``.
+    """
     short = Agent(one, "short.py", SLEEPS, limits={"time_seconds": 1})
     long = Agent(one, "long.py", SLEEPS, limits={"time_seconds": 600})
     ids = short.launch(), long.launch()
