@@ -284,6 +284,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"authentication": {}}, "authentication.type"),
     ({"authentication": {"type": "bearer"}}, "authentication.token"),
     ({"authentication": {"type": "bearer", "token": "a\r\nX: y"}}, "authentication.token"),
+    ({"authentication": {"type": ["basic"]}}, "authentication.type"),
+    ({"authentication": {"type": {}}}, "authentication.type"),
     ({"authentication": {"type": "basic", "username": "a:b", "password": "x"}}, "authentication.username"),
     ({"authentication": {"type": "header", "name": "Host", "value": "x"}}, "authentication.name"),
     ({"authentication": {"type": "header", "name": "X A", "value": "x"}}, "authentication.name"),

@@ -206,9 +206,14 @@ def test_a_cancel_reaches_the_step_and_its_process(one: World, tmp_path: Path) -
 
 
 def test_steps_of_a_plain_function_run_side_by_side_in_threads(one: World) -> None:
+    """Each event tells how many steps are done with it, also when several were committed together."""
     execution_id = one.start("threads")
 
     assert one.ended(execution_id)["output"] == [0, 1, 2, 3]
+    told = one.get("/api/v1/events?order=newest&limit=100")["events"]
+    own = [event for event in told if event["execution_id"] == execution_id]
+    done = [event["data"] for event in own if event["type"] == "workflow.step.completed"]
+    assert [data["steps_completed"] for data in done] == [4, 3, 2, 1]
     assert {step["name"] for step in steps(one, execution_id)["steps"]} == {f"part {n}" for n in range(4)}
 
 

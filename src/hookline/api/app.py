@@ -41,7 +41,7 @@ from hookline.api import (
     webhooks,
 )
 from hookline.api.description import describe
-from hookline.api.errors import MethodError, answer_of
+from hookline.api.errors import MethodError, answer_of, internal
 from hookline.api.front import Front
 from hookline.api.gate import Gate
 from hookline.api.hot import hot_routes
@@ -122,6 +122,7 @@ def management_app(site: Site) -> FastAPI:
     app.add_exception_handler(HooklineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_defect)
     return app
 
 
@@ -145,6 +146,12 @@ async def _on_http(request: Request, exc: Exception) -> Response:
             MethodError("This URL takes no such method.", allow=(exc.headers or {}).get("Allow", "GET")),
         )
     return _worded(request, InputError("The request cannot be read."))
+
+
+async def _on_defect(request: Request, _: Exception) -> Response:
+    # It is raised on all the same, and the gate logs it.
+    answer = internal(request.scope["path"])
+    return Response(answer.body, answer.status, media_type="application/json")
 
 
 def _worded(request: Request, error: HooklineError) -> Response:

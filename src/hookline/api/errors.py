@@ -152,7 +152,7 @@ def answer_of(error: HooklineError, path: str = "") -> Answer:
     is_job = is_job_path(path)
     if status == 500:
         _log.error("unexpected_failure", code=error.code, reason=error.message)
-        return _internal(path)
+        return internal(path)
     return Answer(status, job_error_body(error) if is_job else error_body(error), _headers(error, status))
 
 
@@ -174,7 +174,8 @@ INTERNAL: Final = Answer(500, error_body(_FAILURE))
 _JOB_INTERNAL: Final = Answer(500, job_error_body(_FAILURE))
 
 
-def _internal(path: str) -> Answer:
+def internal(path: str) -> Answer:
+    """Return the answer to a defect of ours, which says nothing about it."""
     return _JOB_INTERNAL if is_job_path(path) else INTERNAL
 
 
@@ -187,7 +188,7 @@ def answer_unexpected(exc: BaseException, *, method: str, path: str) -> Answer:
     _log.error(
         "unexpected_failure", method=method, path=path, traceback="".join(traceback.format_exception(exc))
     )
-    return _internal(path)
+    return internal(path)
 
 
 def missing_field(field: str, expected: str) -> InputError:

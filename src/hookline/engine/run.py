@@ -118,7 +118,10 @@ class Run:
             steps=self.execution.steps + len(steps),
             credits_used=self.execution.credits_used + credits,
         )
-        facts = [("workflow.step.completed", payloads.step_completed(execution, entry)) for entry in told]
+        facts = [
+            ("workflow.step.completed", payloads.step_completed(_after(self.execution, steps=number), entry))
+            for number, entry in enumerate(told, start=1)
+        ]
         facts += [(emit.type, emit.data) for emit in emits]
         events = self._recorder.owe(execution, facts, now)
         execution = msgspec.structs.replace(execution, event_sequence=execution.event_sequence + len(events))
@@ -186,6 +189,11 @@ class Run:
         ended = ended_as(self.execution, outcome, now)
         run_ms = _ms(now - self._began_at) if self._began_at is not None else None
         return msgspec.structs.replace(ended, run_ms=run_ms)
+
+
+def _after(execution: Execution, *, steps: int) -> Execution:
+    """Return it as it stands when so many steps more are done."""
+    return msgspec.structs.replace(execution, steps=execution.steps + steps)
 
 
 def _ms(duration: timedelta) -> int:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from asgi import Client
 
 from hookline import errors
+from hookline.api.app import management_app
 from hookline.api.errors import STATUS, answer_of, status_of
+from hookline.api.gate import Gate
+from hookline.api.inbound import Budget
 
 FAMILIES = [
     family
@@ -31,6 +37,26 @@ def test_every_family_is_worded_as_af5(family: type[errors.HooklineError]) -> No
     assert body["success"] is False
     assert set(body["error"]) == {"code", "message", "details"}
     assert set(body["error"]["details"]) == {"field", "expected", "received"}
+
+
+@pytest.mark.asyncio
+async def test_a_defect_behind_the_framework_is_worded_as_af5(capsys: Any) -> None:
+    """It tells nothing of us, and the log has all of it."""
+    services = SimpleNamespace(meter=SimpleNamespace(answered=lambda *_: None))
+    site: Any = SimpleNamespace(settings=SimpleNamespace(version="1"), services=services)
+    app = management_app(site)
+
+    @app.get("/broken")
+    def broken() -> dict[str, str]:
+        raise RuntimeError("a secret of ours")
+
+    gate: Any = Gate(app, site, Budget())  # type: ignore[arg-type]  # the framework's types are wider
+    answer = await Client(gate)("GET", "/broken")
+
+    assert (answer.status, answer.code) == (500, "INTERNAL")
+    assert set(answer.details) == {"field", "expected", "received"}
+    assert b"secret of ours" not in answer.body
+    assert "a secret of ours" in capsys.readouterr().out
 
 
 def test_422_is_nobodys_answer() -> None:

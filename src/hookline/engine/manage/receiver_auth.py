@@ -46,7 +46,7 @@ def authentication(vault: Vault, webhook: Webhook, value: Any) -> dict[str, Any]
     if kind == "none":
         _only(given, {"type"})
         return {"authentication": {"type": "none"}, "sealed_authentication": None}
-    if kind not in _SECRETS:
+    if not isinstance(kind, str) or kind not in _SECRETS:
         raise InputError(
             "There is no such authentication.",
             field="authentication.type",
