@@ -1,8 +1,4 @@
-"""A small shop: a workflow that handles an order, and an agent that answers questions about it.
-
-hookline serve --app examples/orders/app.py
-hookline trigger workflow orders --data '{"order_id": "A-1001", "items": [{"sku": "tea", "price": 4.5, "count": 2}]}'
-"""
+"""A small shop: a workflow that handles an order, and an agent that answers questions about it. See README.md."""
 
 from __future__ import annotations
 

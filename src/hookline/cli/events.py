@@ -60,7 +60,13 @@ def publish(
 
 
 @app.command(name="list")
-def list_(*, after: str | None = None, limit: Limit = 50, json: Json = False) -> None:
+def list_(
+    *,
+    after: str | None = None,
+    type: str | None = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
     """List events, oldest first; the feed never skips one.
 
     For example:
@@ -68,15 +74,18 @@ def list_(*, after: str | None = None, limit: Limit = 50, json: Json = False) ->
     ```
     hookline events list --limit 10
     hookline events list --after CURSOR --json
+    hookline events list --type order.paid
     ```
 
     Parameters
     ----------
     after
         Cursor that an earlier list ended with.
+    type
+        Only events of exactly this type.
     """
     client = Client.from_environment()
-    page = client.get("/api/v1/events", after=after, limit=limit)
+    page = client.get("/api/v1/events", after=after, type=type, limit=limit)
     if json:
         show.as_json(page)
         return
@@ -86,8 +95,12 @@ def list_(*, after: str | None = None, limit: Limit = 50, json: Json = False) ->
         spare=("execution_id", "timestamp"),
         empty="no events yet: publish one with `hookline events publish TYPE`",
     )
-    if len(page["events"]) == limit and client.get("/api/v1/events", after=page["next"], limit=1)["events"]:
+    if len(page["events"]) == limit and _has_more(client, page["next"], type):
         show.line(f"more with --after {page['next']}", "dim")
+
+
+def _has_more(client: Client, after: str, type_: str | None) -> bool:
+    return bool(client.get("/api/v1/events", after=after, type=type_, limit=1)["events"])
 
 
 @app.command
