@@ -529,24 +529,6 @@ async def test_a_paused_webhook_holds_and_a_resumed_one_drains(api: Api) -> None
     assert (resumed.json["status"], resumed.json["status_reason"]) == ("active", None)
 
 
-async def test_what_is_sent_again_to_a_paused_webhook_is_held_until_it_is_resumed(api: Api) -> None:
-    """CONTRACT section 5: a paused webhook's events are held, also those that somebody asks for."""
-    webhook = await api.webhook()
-    await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
-    await until_delivered(api.admin, 1)
-    await api.admin("POST", f"{URL}/{webhook['id']}/pause")
-    (delivery,) = (await api.admin("GET", "/api/v1/deliveries")).json["deliveries"]
-    again = await api.admin("POST", f"/api/v1/deliveries/{delivery['id']}/retry")
-    twice = await api.admin("POST", f"/api/v1/deliveries/{delivery['id']}/retry")
-    sent = len(api.bed.sender.sent)
-    await api.admin("POST", f"{URL}/{webhook['id']}/resume")
-    await until_delivered(api.admin, 1)
-
-    assert (again.status, again.json["state"], again.json["state_reason"]) == (202, "held", "webhook_paused")
-    assert (twice.status, twice.json["state"]) == (202, "held")
-    assert (sent, len(api.bed.sender.sent)) == (1, 2)
-
-
 async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) -> None:
     """P24."""
     webhook = await api.webhook()

@@ -94,6 +94,8 @@ async def update(site: AtSite, caller: Writer, webhook_id: str, body: WebhookCha
         _given(body),
         now=site.services.clock.now(),
     )
+    if "conditions" in body.model_fields_set:  # what they could not be asked of waits for this
+        await site.services.webhooks.settle_in(caller.organization_id, stored.id)
     await site.services.directory.refresh()
     return await _shown(site, stored)
 

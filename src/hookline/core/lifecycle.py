@@ -29,6 +29,11 @@ RETRIES_EXHAUSTED: Final = "retries_exhausted"
 PAYLOAD_GONE: Final = "payload_expired"
 WEBHOOK_DELETED: Final = "webhook_deleted"
 WEBHOOK_DISABLED: Final = "webhook_disabled"
+CONDITION_UNREADABLE: Final = "condition_unreadable"
+"""Why a delivery is held whose webhook has conditions that this version cannot read, and, pending again, that they are
+still to be asked.
+"""
+FILTERED: Final = "filtered"
 GONE: Final = "gone"
 TEST_FAILED: Final = "test_failed"
 FAILING_TOO_LONG: Final = "failing_too_long"

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hookline.core.hops import HEADER
+from hookline.core.lifecycle import CONDITION_UNREADABLE
 from hookline.core.parameters import add_parameter
 from hookline.core.redact import forget, redact_headers, redact_url, spellings_of
+from hookline.engine.target import parsed
 from hookline.model.events import Attempt
 from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState, Lane
@@ -42,6 +44,7 @@ def unsent(
         at=now,
         attempt=None,
         state=DeliveryState.PENDING,
+        state_reason=delivery.state_reason,
         lane=delivery.lane,
         next_attempt_at=now if due is None else due,
         failures=delivery.failures,
@@ -61,6 +64,12 @@ def cause_of(owed: Owed) -> str:
 def is_test(owed: Owed) -> bool:
     """Say whether somebody made the event to try this webhook out, and waits for the one answer."""
     return owed.event is not None and owed.event.is_test
+
+
+def is_ruled_out(target: Target, owed: Owed) -> bool:
+    """Say whether an event that waited for conditions to be readable does not meet them, now that they are."""
+    event, waited = owed.event, owed.delivery.state_reason == CONDITION_UNREADABLE
+    return waited and event is not None and target.is_readable and not target.meets(parsed(event.data))
 
 
 def message_id(owed: Owed) -> str:

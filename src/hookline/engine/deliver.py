@@ -21,11 +21,11 @@ import structlog
 
 from hookline import failpoints
 from hookline.core.flow import ramp_wait
-from hookline.core.lifecycle import PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
+from hookline.core.lifecycle import FILTERED, PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
 from hookline.core.templates import TemplateFailedError
 from hookline.engine.alert import NO_NEWS
-from hookline.engine.attempt import attempt_of, header, is_test, request_of, unsent, unworded
+from hookline.engine.attempt import attempt_of, header, is_ruled_out, is_test, request_of, unsent, unworded
 from hookline.engine.claim import Claimer
 from hookline.engine.lanes import Claim, Lanes
 from hookline.engine.pace import Pacer
@@ -286,7 +286,8 @@ class Deliverer:
     async def _deliver(self, lane: WebhookLane, claim: Claim) -> None:
         target = self._newest(lane)
         delivery = claim.owed.delivery
-        if target is None or not (target.is_active or is_test(claim.owed)) or not self._lease.is_held():
+        is_wanted = target is not None and (target.is_active or is_test(claim.owed))
+        if target is None or not is_wanted or is_ruled_out(target, claim.owed) or not self._lease.is_held():
             self._give_back(claim, self._clock.now())  # fenced by the store if others have taken it over
             return
         started_at = self._clock.now()
@@ -464,10 +465,15 @@ class Deliverer:
             )
         elif not target.is_active:
             settle = msgspec.structs.replace(
+                settle, state=DeliveryState.HELD, state_reason=target.rests_for, next_attempt_at=None
+            )
+        elif is_ruled_out(target, claim.owed):
+            settle = msgspec.structs.replace(
                 settle,
-                state=DeliveryState.HELD,
-                state_reason=f"webhook_{target.webhook.status}",
+                state=DeliveryState.CANCELLED,
+                state_reason=FILTERED,
                 next_attempt_at=None,
+                ordering_key=delivery.ordering_key,
             )
         self._settler.post(settle)
 

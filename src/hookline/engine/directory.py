@@ -11,14 +11,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
+import structlog
 
-from hookline.core.canonical import decode
 from hookline.core.event_types import OPERATIONAL
 from hookline.core.matching import Mismatch
 from hookline.core.operations import subject_of
 from hookline.core.retry import POLICY_MAX_RETRIES
-from hookline.engine.target import Target
-from hookline.errors import InputError
+from hookline.engine.target import Target, parsed
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
 from hookline.model.ids import parse
 from hookline.model.integrations import Instance
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.model.states import Kind
     from hookline.ports import Change, Registry
+
+_log = structlog.get_logger("hookline.directory")
 
 D = TypeVar("D", bound=Document)
 
@@ -123,7 +124,13 @@ class Directory:
             if stored is None:
                 webhooks.drop(change.id)
             else:
-                webhooks.put(self.target_of(stored))
+                webhooks.put(self._taken(stored))
+
+    def _taken(self, stored: Stored[Webhook]) -> Target:
+        target = self.target_of(stored)
+        if not target.is_readable:
+            _log.warning("condition_unreadable", webhook=target.public_id)
+        return target
 
     # --- webhooks ---
 
@@ -137,7 +144,7 @@ class Directory:
             async with self._refreshing:
                 webhooks = _Webhooks()
                 for stored in await self._registry.list(Webhook, organization_id=organization_id):
-                    webhooks.put(self.target_of(stored))
+                    webhooks.put(self._taken(stored))
                 self._organizations[organization_id] = webhooks
         self._loading.pop(organization_id, None)
 
@@ -156,7 +163,7 @@ class Directory:
         if event.type in OPERATIONAL:
             subject = subject_of(event.data)
             wanting = tuple([target for target in wanting if target.public_id != subject])
-        data = _parsed(event.data) if any(target.has_condition for target in wanting) else None
+        data = parsed(event.data) if any(target.has_condition for target in wanting) else None
         return [target for target in wanting if target.refuses(automation, data) is None]
 
     def mismatch(self, target: Target, event: Event, automation: tuple[Kind, str] | None) -> Mismatch | None:
@@ -173,7 +180,7 @@ class Directory:
             return by_type
         if event.type in OPERATIONAL and subject_of(event.data) == target.public_id:
             return Mismatch.SUBJECT
-        return target.refuses(automation, _parsed(event.data) if target.has_condition else None)
+        return target.refuses(automation, parsed(event.data) if target.has_condition else None)
 
     def known_target(self, organization_id: Key, webhook_id: Key) -> Target | None:
         """The newest revision of a webhook, or None when it is gone (or its organization not loaded)."""
@@ -230,11 +237,3 @@ class Directory:
                 names.clear()
             names[name] = found
         return found  # type: ignore[no-any-return]
-
-
-def _parsed(data: bytes) -> Any:
-    """Parsed data for conditions; what cannot be read satisfies none."""
-    try:
-        return decode(data)
-    except InputError:
-        return None

@@ -20,7 +20,7 @@ from hookline.engine.tracing import current_trace
 from hookline.errors import StorageError
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, new_key
-from hookline.model.states import DeliveryState, Lane, WebhookStatus
+from hookline.model.states import DeliveryState, Lane
 from hookline.ports import (
     FANOUT_IN_TRANSACTION,
     FanOut,
@@ -230,9 +230,14 @@ class Outbox:
 
 def waits(target: Target, event: Event) -> bool:
     """Say whether an event waits to be sent with others. A test never does, nor does what tells of trouble: a batch
-    that is given up would tell of itself for ever.
+    that is given up would tell of itself for ever; and nothing can leave a batch once its conditions can be read.
     """
-    return target.webhook.batch is not None and event.target_id is None and event.type not in OPERATIONAL
+    return (
+        target.is_readable
+        and target.webhook.batch is not None
+        and event.target_id is None
+        and event.type not in OPERATIONAL
+    )
 
 
 def waiter(target: Target, event: Event) -> Waiter:
@@ -262,10 +267,12 @@ def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetim
     before resuming it.
     """
     state = DeliveryState.PENDING
-    reason: str | None = None
+    reason = target.rests_for
     due: datetime | None = now
-    if not target.is_active and not (is_claimed and event.is_test):
-        state, reason, due = DeliveryState.HELD, _held_reason(target.webhook.status), None
+    if is_claimed and event.is_test:
+        reason = None
+    if reason is not None:
+        state, due = DeliveryState.HELD, None
     elif is_claimed:
         state, due = DeliveryState.IN_FLIGHT, None
     return Delivery(
@@ -282,10 +289,6 @@ def new_delivery(target: Target, event: Event, *, is_claimed: bool, now: datetim
         created_at=now,
         next_attempt_at=due,
     )
-
-
-def _held_reason(status: WebhookStatus) -> str:
-    return f"webhook_{status}"
 
 
 class Publisher:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hookline.core.canonical import decode
 from hookline.core.conditions import compile_conditions
 from hookline.core.event_types import is_told_by_ends
 from hookline.core.filters import compile_filter
+from hookline.core.lifecycle import CONDITION_UNREADABLE
 from hookline.core.matching import Mismatch, compile_patterns
 from hookline.core.redact import spellings_of
 from hookline.core.retry import POLICY_MAX_RETRIES, RetrySchedule, from_list, from_policy
@@ -20,6 +22,7 @@ from hookline.engine.manage.receiver_tls import opened
 from hookline.engine.payloads import CONTENT_TYPE as LINK_CONTENT_TYPE
 from hookline.engine.payloads import is_link
 from hookline.engine.vault import AUTHENTICATION, SIGNING_KEY, SIGNING_SECRET
+from hookline.errors import InputError
 from hookline.model.ids import public
 from hookline.model.states import WebhookStatus
 
@@ -59,6 +62,7 @@ class Target:
         "dialect",
         "headers",
         "id",
+        "is_readable",
         "max_redirects",
         "organization_id",
         "previous_secret",
@@ -109,7 +113,12 @@ class Target:
             else BodyTemplate(webhook.template, webhook.template_content_type)
         )
         self._accepts = compile_patterns(webhook.events)
-        self._condition = compile_conditions(webhook.conditions) if webhook.conditions else None
+        self.is_readable, self._condition = True, None
+        if webhook.conditions:
+            try:
+                self._condition = compile_conditions(webhook.conditions)
+            except InputError:  # a newer version stored what this one does not know
+                self.is_readable = False
         self._recipient = Recipient(
             webhook_id=self.public_id,
             trim=(
@@ -145,8 +154,16 @@ class Target:
         return BatchSettings(settings["max_events"], timedelta(seconds=settings["max_wait_seconds"]))
 
     @property
+    def rests_for(self) -> str | None:
+        """Why nothing is sent to it now, in the word that its held deliveries show; None while it is active."""
+        if not self.is_readable:
+            return CONDITION_UNREADABLE
+        status = self.webhook.status
+        return None if status is WebhookStatus.ACTIVE else f"webhook_{status}"
+
+    @property
     def is_active(self) -> bool:
-        return self.webhook.status is WebhookStatus.ACTIVE
+        return self.rests_for is None
 
     @property
     def has_condition(self) -> bool:
@@ -165,7 +182,8 @@ class Target:
     def refuses(self, automation: tuple[Kind, str] | None, data: Any) -> Mismatch | None:
         """Say by which rule an event of a wanted type is not owed, None if it is.
 
-        data: the parsed event data, read only with a condition.
+        data: the parsed event data, read only with a condition. One that cannot be read rules nothing out: what may be
+        owed is held.
         """
         webhook = self.webhook
         if webhook.automation_kind is not None and automation != (
@@ -173,10 +191,12 @@ class Target:
             webhook.automation_id,
         ):
             return Mismatch.AUTOMATION
+        return None if self.meets(data) else Mismatch.CONDITION
+
+    def meets(self, data: Any) -> bool:
+        """Say whether parsed event data meets the conditions, all of them."""
         # Data that is no object has no field at all: every path of a condition is missing.
-        if self._condition is None or self._condition(data if isinstance(data, dict) else {}):
-            return None
-        return Mismatch.CONDITION
+        return self._condition is None or self._condition(data if isinstance(data, dict) else {})
 
     def body(self, event: Event, execution: Execution | None = None) -> bytes:
         """Word the event: a pure function of event, revision and the event's execution, which has ended."""
@@ -213,6 +233,14 @@ class Target:
     def content_type(self, *, is_batch: bool = False) -> str:
         """Of the body that its dialect or template words."""
         return BATCH_CONTENT_TYPE if is_batch else (self.template or self.dialect).content_type
+
+
+def parsed(data: bytes) -> Any:
+    """Parsed data for conditions; what cannot be read satisfies none."""
+    try:
+        return decode(data)
+    except InputError:
+        return None
 
 
 def schedule_of(policy: RetryPolicy, most_retries: int = POLICY_MAX_RETRIES) -> RetrySchedule:

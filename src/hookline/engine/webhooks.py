@@ -101,18 +101,22 @@ class Webhooks:
         await self._directory.refresh()
         target = self._directory.known_target(organization_id, webhook_id)
         if target is not None:
-            is_active = target.is_active
-            await self.shift(target.stored, DeliveryState.PENDING if is_active else DeliveryState.HELD)
+            await (
+                self.shift(target.stored, DeliveryState.PENDING) if target.is_active else self.hold(target)
+            )
 
-    async def shift(self, webhook: Stored[Webhook], to: DeliveryState) -> int:
-        """Hold, drain or cancel what waits for a webhook, in bounded steps. Returns how many moved."""
+    async def shift(self, webhook: Stored[Webhook], to: DeliveryState, *, held_for: str | None = None) -> int:
+        """Hold, drain or cancel what waits for a webhook, in bounded steps. Returns how many moved.
+
+        held_for: why it is held; its status when None.
+        """
         sources = {
             DeliveryState.HELD: (DeliveryState.PENDING,),
             DeliveryState.PENDING: (DeliveryState.HELD,),
             DeliveryState.CANCELLED: (DeliveryState.PENDING, DeliveryState.HELD),
         }[to]
         reason = {
-            DeliveryState.HELD: f"webhook_{webhook.document.status}",
+            DeliveryState.HELD: held_for or f"webhook_{webhook.document.status}",
             DeliveryState.CANCELLED: WEBHOOK_DELETED,
         }.get(to)
         total = 0
@@ -139,7 +143,7 @@ class Webhooks:
 
     async def hold(self, target: Target) -> None:
         """Set aside what waits for it: it takes nothing now."""
-        await self.shift(target.stored, DeliveryState.HELD)
+        await self.shift(target.stored, DeliveryState.HELD, held_for=target.rests_for)
 
     async def test(
         self, organization_id: Key, webhook_id: Key, event_type: str, data: bytes

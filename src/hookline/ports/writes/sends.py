@@ -89,6 +89,7 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     """Move up to ``limit`` deliveries of a webhook that are in one of ``sources`` to ``to`` (hold on pause, drain
     on resume, cancel on delete). Never touches in-flight ones. Result: how many moved.
 
+    reason: None leaves none but that conditions were unreadable, so that they are asked before it is sent.
     events: inserted if any moved, under ``epoch``.
     created_before: of the ``limit`` oldest, only those created before then; None for whatever age.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from hookline.core.lifecycle import CONDITION_UNREADABLE
 from hookline.model.states import DeliveryState
 from hookline.ports import ClaimDeliveries, Owed, Reopen, Settle, Shift
 from hookline.stores import rows
@@ -139,7 +140,8 @@ def _shift_sql(source: DeliveryState) -> str:
     WITH picked AS MATERIALIZED (
         SELECT id FROM deliveries WHERE webhook_id = $1 AND {_SOURCE[source]} ORDER BY id LIMIT $2 FOR UPDATE
     ), moved AS (
-        UPDATE deliveries d SET state = $3, state_reason = $4, next_attempt_at = $5, ended_at = $6
+        UPDATE deliveries d SET state = $3, next_attempt_at = $5, ended_at = $6,
+            state_reason = coalesce($4, CASE d.state_reason WHEN '{CONDITION_UNREADABLE}' THEN d.state_reason END)
         FROM picked WHERE d.webhook_id = $1 AND d.id = picked.id AND ($7::bigint IS NULL OR d.created_at < $7)
         RETURNING d.id
     )

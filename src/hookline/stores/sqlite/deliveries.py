@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from hookline.core.lifecycle import CONDITION_UNREADABLE
 from hookline.model.states import DeliveryState
 from hookline.ports import ClaimDeliveries, FanOut, Owed, Reopen, Shift, Want
 from hookline.stores import rows
@@ -64,8 +65,11 @@ _IN_STATE: Final = {
     },
 }
 _CREATED_AT: Final = "SELECT created_at FROM deliveries WHERE rowid = ?"
-_SHIFT: Final = """
-    UPDATE deliveries SET state = ?, state_reason = ?, next_attempt_at = ?, ended_at = ? WHERE rowid = ?
+_SHIFT: Final = f"""
+    UPDATE deliveries SET
+        state = ?, state_reason = coalesce(?, iif(state_reason = '{CONDITION_UNREADABLE}', state_reason, NULL)),
+        next_attempt_at = ?, ended_at = ?
+    WHERE rowid = ?
 """
 
 _SKIP_TAKEN: Final = " ON CONFLICT (event_key, webhook_id) WHERE event_key IS NOT NULL DO NOTHING"

@@ -1,0 +1,80 @@
+"""What is held, the reason it shows, and what becomes of it (CONTRACT section 5, Conditions and States)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from api_bed import Api, serving
+
+from hookline.model.configuration import Webhook
+from hookline.model.ids import parse
+
+if TYPE_CHECKING:
+    from hookline.ports import Store
+
+pytestmark = pytest.mark.asyncio
+
+URL = "/api/v1/webhooks"
+
+
+async def until_states(api: Api, webhook: dict[str, Any], *wanted: str) -> list[dict[str, Any]]:
+    """Wait until the deliveries of a webhook, oldest first, are in these states."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await api.admin("GET", f"/api/v1/deliveries?webhook_id={webhook['id']}")
+            found: list[dict[str, Any]] = answer.json["deliveries"][::-1]
+            if [one["state"] for one in found] == list(wanted):
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_sent_again_to_a_paused_webhook_is_held_until_it_is_resumed(store: Store) -> None:
+    """A paused webhook's events are held, also those that somebody asks for."""
+    async with serving(store) as api:
+        webhook = await api.webhook()
+        await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
+        (delivery,) = await until_states(api, webhook, "succeeded")
+        await api.admin("POST", f"{URL}/{webhook['id']}/pause")
+        again = await api.admin("POST", f"/api/v1/deliveries/{delivery['id']}/retry")
+        twice = await api.admin("POST", f"/api/v1/deliveries/{delivery['id']}/retry")
+        sent = len(api.bed.sender.sent)
+        await api.admin("POST", f"{URL}/{webhook['id']}/resume")
+        await until_states(api, webhook, "succeeded")
+
+        assert (again.status, again.json["state"]) == (202, "held")
+        assert again.json["state_reason"] == "webhook_paused"
+        assert (twice.status, twice.json["state"]) == (202, "held")
+        assert (sent, len(api.bed.sender.sent)) == (1, 2)
+
+
+@pytest.mark.parametrize("shape", [{}, {"ordered": True}, {"batch_settings": {"max_events": 2}}])
+async def test_unreadable_conditions_hold_until_they_are_edited(store: Store, shape: dict[str, Any]) -> None:
+    """Only an unreadable stored condition holds a delivery, with the reason; then it is asked after all."""
+    async with serving(store) as api:
+        webhook = await api.webhook(events=["order.*"], **shape)
+        other = await api.webhook(events=["order.*"])
+        id_ = parse("webhook", webhook["id"])
+        assert id_ is not None
+        stored = await store.get(Webhook, id_, organization_id=None)
+        assert stored is not None
+        newer = msgspec.structs.replace(stored.document, conditions={"n": {"resembles": 1}})
+        await store.put(msgspec.structs.replace(stored, document=newer), at=api.bed.node.clock.now())
+        await api.bed.node.directory.refresh()
+        for number in (1, 2, 1):
+            await api.admin("POST", "/api/v1/events", {"type": "order.paid", "data": {"n": number}})
+        await api.admin("POST", "/api/v1/events", {"type": "user.left", "data": {"n": 1}})
+        held = await until_states(api, webhook, "held", "held", "held")
+        why = (await api.admin("GET", f"/api/v1/events/{held[0]['event_id']}/explain")).json
+        await until_states(api, other, *["succeeded"] * 3)
+        await api.bed.node.maintenance.sweep()
+        await until_states(api, webhook, "held", "held", "held")
+        edited = await api.admin("PUT", f"{URL}/{webhook['id']}", {"conditions": {"n": {"eq": 1}}})
+        ended = await until_states(api, webhook, "succeeded", "cancelled", "succeeded")
+
+        assert {one["state_reason"] for one in held} == {"condition_unreadable"}
+        assert "condition_unreadable" in str(why)
+        assert edited.status == 200
+        assert [one["state_reason"] for one in ended] == [None, "filtered", None]
