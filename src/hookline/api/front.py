@@ -6,13 +6,15 @@ paid only by routes that use it. Handlers return an ``Answer`` or raise; only th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from hookline.api.connection import WHOLE
-from hookline.api.errors import JSON, Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
+from hookline.api.errors import Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
 from hookline.api.inbound import Budget, Inbound
 from hookline.core.redact import redact_url
 from hookline.engine.meter import Meter
@@ -30,7 +32,9 @@ _ALWAYS: Final = (
     # The URL of a trigger holds its token: it must not travel on in a Referer.
     (b"referrer-policy", b"no-referrer"),
 )
-_JSON_LINES: Final = b"".join([b"%b: %b\r\n" % line for line in ((b"content-type", JSON), *_ALWAYS)])
+_ALWAYS_LINES: Final = b"".join([b"%b: %b\r\n" % line for line in _ALWAYS])
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
 """Answers whose headers may not speak of a body (RFC 9110 section 8.6)."""
@@ -189,9 +193,32 @@ async def send_answer(send: Send, answer: Answer) -> None:
 
 
 def _send_at_once(scope: Scope, answer: Answer) -> bool:
-    """Send a plain answer with one write, where the server can. False: it was not sent."""
-    write = scope.get(WHOLE)
-    if write is None or answer.headers or answer.status in _WITHOUT_BODY or answer.content_type != JSON:
+    """Send an answer with one write, where the server can. False: it was not sent."""
+    write: Callable[[int, bytes, bytes], bool] | None = scope.get(WHOLE)
+    if write is None or answer.status in _WITHOUT_BODY:
         return False
-    head = b"%bcontent-length: %d\r\n" % (_JSON_LINES, len(answer.body))
-    return bool(write(answer.status, head, answer.body))
+    head = _head(answer)
+    return head is not None and write(answer.status, head, answer.body)
+
+
+def _head(answer: Answer) -> bytes | None:
+    """The lines of an answer's headers; None when one of them is more than that, and not to be sent."""
+    lines = b"content-type: %b\r\ncontent-length: %d\r\n%b%b" % (
+        answer.content_type,
+        len(answer.body),
+        _ALWAYS_LINES,
+        b"".join([b"%b: %b\r\n" % header for header in answer.headers]),
+    )
+    count = 2 + len(_ALWAYS) + len(answer.headers)
+    is_plain = (
+        lines.count(b"\r") == lines.count(b"\n") == count
+        and b"\0" not in lines
+        and all(_is_plain(name) for name, _ in answer.headers)
+    )
+    return lines if is_plain else None
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(name: bytes) -> bool:
+    """Say whether a header is only a header: a token (RFC 9110 section 5.6.2) that does not frame the answer."""
+    return _TOKEN.fullmatch(name) is not None and name.lower() not in _FRAMING

@@ -64,10 +64,18 @@ class Waiter:
 
     async def ended(self, seconds: float, *, left: asyncio.Future[None] | None = None) -> Ending | None:
         """Wait at most so long, or until ``left`` is done. None: it still runs, or this node stops before its end."""
-        if not self._told.done():
-            waits = (self._told,) if left is None else (self._told, left)
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        return self._told.result() if self._told.done() else None
+        if self._told.done():
+            return self._told.result()
+        timer = asyncio.get_running_loop().call_later(seconds, self.tell, None)
+        if left is not None:
+            left.add_done_callback(self._give_up)
+        try:
+            return await self._told
+        finally:
+            timer.cancel()
+
+    def _give_up(self, _: asyncio.Future[None]) -> None:
+        self.tell(None)
 
     def tell(self, ending: Ending | None) -> None:
         if not self._told.done():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from hookline.core.octets import BLOB, blob_ids, located
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from hookline.ports import Clock
     from hookline.ports.blobs import Blobs
@@ -34,20 +35,21 @@ class Uploads:
         self._clock = clock
         self._keep = max(KEPT_FOR, keep + _LONGEST_RUN)
 
-    @asynccontextmanager
-    async def local(self, trigger: bytes | None) -> AsyncIterator[bytes | None]:
+    def local(self, trigger: bytes | None) -> AbstractAsyncContextManager[bytes | None]:
         """What ``ctx.trigger`` shows, with a path in place of each blob while the context is open.
 
         Raises MissingError when one is no longer kept, StorageError.
         """
         if trigger is None or self._blobs is None or _MARK not in trigger:
-            yield trigger
-            return
+            return nullcontext(trigger)
+        return self._located(trigger, self._blobs)
+
+    @asynccontextmanager
+    async def _located(self, trigger: bytes, blobs: Blobs) -> AsyncIterator[bytes | None]:
         value = decode(trigger)
         async with AsyncExitStack() as stack:
             paths = {
-                id_: str(await stack.enter_async_context(self._blobs.local(id_)))
-                for id_ in sorted(blob_ids(value))
+                id_: str(await stack.enter_async_context(blobs.local(id_))) for id_ in sorted(blob_ids(value))
             }
             yield msgspec.json.encode(located(value, paths)) if paths else trigger
 
