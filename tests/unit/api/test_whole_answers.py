@@ -27,6 +27,9 @@ class Caller:
         async def handler(_: Inbound) -> Answer:
             return answer
 
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
         async def nothing(*_: Any) -> None: ...
 
         async def send(message: dict[str, Any]) -> None:
@@ -38,7 +41,7 @@ class Caller:
 
         scope = {"type": "http", "method": "POST", "path": "/hot", "headers": []}
         front = Front(nothing, (HotRoute(method="POST", path="/hot", handler=handler),))
-        await front(scope | ({WHOLE: write} if can_write_whole else {}), nothing, send)
+        await front(scope | ({WHOLE: write} if can_write_whole else {}), receive, send)
 
 
 async def test_a_plain_answer_is_written_at_once_with_every_header_on_its_line() -> None:
