@@ -316,14 +316,16 @@ def test_the_schema_can_be_had(one: World) -> None:
 
 
 def test_a_trigger_may_start_a_render_too(one: World) -> None:
-    """What is posted there is the movie; a bad one fails with the path."""
-    trigger = one.trigger("movie", kind="render", profile="native")
+    """What is posted there is the movie, beside which the caller may name a callback; a bad one fails with the path."""
+    trigger = one.trigger("movie", kind="render", profile="native", callbacks=True)
     path = "/" + trigger["url"].split("/", 3)[3].partition("?")[0] + f"?token={trigger['token']}"
 
-    good = one("POST", path, small(), key=None).json["execution_id"]
+    back = f"{one.inbox.origin}/called-back"
+    good = one("POST", path, small(callback_url=back), key=None).json["execution_id"]
     bad = one("POST", path, {"scenes": [{"duration": 0}]}, key=None).json["execution_id"]
 
     assert one.ended(good)["output"]["file"] == "movie.mp4"
+    assert json.loads(one.inbox.wait("/called-back")[0].body)["data"]["execution_id"] == good
     assert "scenes.0.duration" in one.ended(bad)["error"]["message"]
 
 

@@ -184,7 +184,7 @@ def test_screenshots_are_files_of_the_run_and_progress_is_in_its_log(
 
 
 def test_triggers_run_robots_with_what_they_are_sent(one: World, site: Site) -> None:
-    """The body of a trigger gives the parameters (MX-14)."""
+    """The body of a trigger gives the parameters (MX-14), and may name a callback besides."""
     recording = {
         "workflow": [
             {
@@ -197,14 +197,16 @@ def test_triggers_run_robots_with_what_they_are_sent(one: World, site: Site) -> 
         ]
     }
     robot_id = robot(one, recording)
-    trigger = one.trigger(robot_id, kind="robot", name="from outside", profile="native")
+    trigger = one.trigger(robot_id, kind="robot", name="from outside", profile="native", callbacks=True)
 
     path = "/" + str(trigger["url"]).split("/", 3)[3]
-    sent = call(one.nodes[0].port, "POST", path, {"url": f"{site.url}/"}, key=str(trigger["token"]))
+    body = {"url": f"{site.url}/", "callback_url": f"{one.inbox.origin}/called-back"}
+    sent = call(one.nodes[0].port, "POST", path, body, key=str(trigger["token"]))
 
     assert sent.status == 202, sent
     execution = one.ended(sent.json["execution_id"], within=60)
     assert execution["output"]["captured_texts"] == {"Found": [{"Name": "MacBook Pro 16-inch M3 Max"}]}
+    assert json.loads(one.inbox.wait("/called-back")[0].body)["event"] == "robot.run.completed"
     wrong = one.ended(run(one, robot_id, {"input": {"url": f"{site.url}/", "more": 1}}))
     assert wrong["error"]["message"] == "input.more: The parameter 'more' is not asked for."
 

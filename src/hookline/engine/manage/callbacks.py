@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from hookline.core.asked_back import FIELD
 from hookline.core.signing import new_secret
 from hookline.dialects import DEFAULT
 from hookline.engine.manage.targets import check_target
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from hookline.ports import Registry
 
 SETTING: Final = "callbacks"
-FIELD: Final = "callback_url"
 HEADER: Final = "Hookline-Callback"
 
 _MOST_IN_FLIGHT: Final = 64

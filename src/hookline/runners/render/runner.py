@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from hookline.core.asked_back import without_callback
 from hookline.core.movie import read_movie
 from hookline.core.movie.read import metadata_of
 from hookline.errors import InputError, SettingError
@@ -247,7 +248,8 @@ async def _charge(job: RunJob, movie: Movie, listener: RunListener) -> None:
 def _movie_of(job: RunJob) -> Movie:
     """Raises RenderFailedError: not every way to start a job checks the movie before."""
     try:
-        return read_movie(job.input or b"null")
+        text = job.input or b"null"
+        return read_movie(text if job.trigger is None else without_callback(text))
     except InputError as exc:
         where = "" if exc.field is None or exc.field in exc.message else f"{exc.field}: "
         raise RenderFailedError(f"{where}{exc.message}") from exc

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import structlog
 
+from hookline.core.asked_back import FIELD
 from hookline.core.octets import unwrapped
 from hookline.core.robots.recording import bind, parse_recording
 from hookline.errors import InputError, SettingError
@@ -27,6 +28,8 @@ from hookline.runners.robot.process import RobotProcess
 from hookline.runners.sandbox.husk import free_uid
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from hookline.model.ids import Key
     from hookline.ports.runner import Outcome, RunJob, RunListener
     from hookline.runners.robot.messages import ToNode
@@ -290,7 +293,8 @@ def _begin(job: RunJob) -> Begin:
         raise InputError("There is no such robot any more.")
     definition = msgspec.json.decode(job.definition, type=RobotDefinition)
     recording = msgspec.json.decode(definition.recording)
-    parameters = _parameters(job) if parse_recording(recording).parameters else {}
+    asked = parse_recording(recording).parameters
+    parameters = _parameters(job, asked) if asked else {}
     # The robot reads it again; what cannot run is said here, before a browser is started for it.
     bind(recording, parameters)
     return Begin(
@@ -302,12 +306,14 @@ def _begin(job: RunJob) -> Begin:
     )
 
 
-def _parameters(job: RunJob) -> dict[str, Any]:
-    """The members of the input, for a recording that asks for some."""
+def _parameters(job: RunJob, asked: Collection[str]) -> dict[str, Any]:
+    """The members of the input, for a recording that asks for some: a trigger's body may have the caller's besides."""
     given = None if job.input is None else msgspec.json.decode(job.input)
     trigger = {} if job.trigger is None else msgspec.json.decode(job.trigger)
     if isinstance(trigger, dict) and trigger.get("input") == "body":
         given = unwrapped(trigger.get("body") or {}).get("data")
+    if job.trigger is not None and isinstance(given, dict) and FIELD not in asked:
+        given = {name: value for name, value in given.items() if name != FIELD}
     if not isinstance(given, dict):
         raise InputError(
             "This robot needs parameters: an object as its input.", field="input", expected="object"
