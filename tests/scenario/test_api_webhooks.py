@@ -262,6 +262,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"url": "http://0x7f.1/"}, "url"),
     ({"url": "http://169.254.169.254/"}, "url"),
     ({"url": "http://a.b/\0"}, "url"),
+    ({"url": "http://localhost/"}, "url"),
+    ({"url": "https://api.LOCALHOST./hook"}, "url"),
     ({"url": None}, "url"),
     ({"events": []}, "events"),
     ({"events": [7]}, "events.0"),
