@@ -147,7 +147,10 @@ def test_a_run_depends_on_where_it_goes_and_what_it_takes(name: str) -> None:
 
 def test_a_screenshot_may_have_its_name_behind_its_options() -> None:
     assert read("screenshot", "Front page").arguments == ("Front page",)
+    options = {"type": "png", "fullPage": True, "animations": "allow", "caret": "hide", "scale": "device"}
+    assert read("screenshot", options, "Front page").arguments == (options, "Front page")
     assert refused("screenshot", 7).field == "workflow.0.what.0.args"
+    assert refused("screenshot", {"clip": {}}, "Front page").field == "workflow.0.what.0.args.0.clip"
 
 
 @pytest.mark.parametrize(

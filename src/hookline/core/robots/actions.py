@@ -140,7 +140,10 @@ OWN: Final[dict[str, Spec]] = {
     "wait": Spec((wait,), 1),
     "flag": Spec((text,), 0),
     "screenshot": Spec(
-        (), 0, frozenset({"fullPage", "timeout", "type", "quality", "scale", "caret"}), is_decisive=True
+        (),
+        0,
+        frozenset({"animations", "caret", "fullPage", "quality", "scale", "timeout", "type"}),
+        is_decisive=True,
     ),
 }
 """Maxun's own, beside ``scrapeSchema`` and ``scrapeList`` (extraction.py); ``wait`` is ``waitForTimeout``."""
@@ -157,17 +160,18 @@ _WORDS: Final = {
     "type": ("png",),
     "scale": ("css", "device"),
     "caret": ("hide", "initial"),
+    "animations": ("allow", "disabled"),
 }
 
 
 def check_arguments(name: str, spec: Spec, arguments: list[Any], field: str) -> None:
     """Raise InputError with the path of the first argument that the action cannot take."""
+    if name == "screenshot" and arguments and isinstance(arguments[-1], str):
+        arguments = arguments[:-1]  # its name, which Maxun writes behind its options (MX-16)
     positional = arguments
     if arguments and isinstance(arguments[-1], dict) and len(arguments) > spec.required:
         positional = arguments[:-1]
         _check_options(name, spec, arguments[-1], f"{field}.{len(arguments) - 1}")
-    if name == "screenshot" and positional and isinstance(positional[-1], str):
-        positional = positional[:-1]
     if not spec.required <= len(positional) <= len(spec.checks):
         expected = str(spec.required) if spec.required else f"at most {len(spec.checks)}"
         raise InputError(
