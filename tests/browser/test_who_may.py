@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from browser_bed import Visitor
     from world import World
 
-_SHARED = re.compile(r"/ui/([a-z-]+|[a-z-]+/new(\?integration=acme)?|jobs/secret|automations/workflow/orders)$")
+_SHARED = re.compile(
+    r"/ui/([a-z-]+|[a-z-]+/new(\?integration=acme)?|jobs/secret|automations/workflow/orders)$"
+)
 """Pages that every organization has, with its own things on them."""
 
 
