@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,7 +29,8 @@ from hookline.engine.vault import SIGNING_SECRET, SealBrokenError, Vault
 from hookline.errors import ConflictError, InputError, SettingError
 from hookline.model import configuration, integrations
 from hookline.model.configuration import Webhook
-from hookline.model.ids import parse
+from hookline.model.ids import new_key, parse
+from hookline.ports import Once, Publish, Published
 from hookline.receiver import verify
 from hookline.testing.nodes import ADMIN_KEY
 
@@ -131,6 +133,23 @@ async def test_all_that_is_sealed_opens_with_the_new_key_alone(
     assert new.open(first.sealed_secret, SIGNING_SECRET).decode() == secret
     with pytest.raises(SealBrokenError):
         Vault(OLD).open(first.sealed_secret, SIGNING_SECRET)
+
+
+@pytest.mark.asyncio
+async def test_marks_of_what_was_started_are_no_secrets(store: Store) -> None:
+    """Runs and replays leave ids beside the sealed answers. Nobody is told that these cannot be read."""
+    clock = SystemClock()
+    await prepare(store, Vault(OLD), clock=clock)
+    epoch = await store.open_node("one", lease=timedelta(seconds=10))
+    later = clock.now() + timedelta(days=1)
+    for answer in (new_key(), b""):
+        mark = Once(scope=new_key(), name="child 0 ship", digest=b"", answer=answer, expires_at=later)
+        assert await store.commit([Publish(epoch=epoch, events=(), once=mark)]) == [Published(())]
+    await prepare(store, Vault(NEW, OLD), clock=clock)
+
+    progress = await reseal(store, Vault(NEW, OLD), since=None, seconds=5)
+
+    assert (progress.resealed, progress.unreadable, progress.next) == (0, 0, None)
 
 
 @pytest.mark.asyncio
