@@ -87,3 +87,48 @@ def test_a_delivery_outlives_its_webhook_on_pages(site: World, visitor: Visitor)
 
     expect(page.locator(".facts")).to_contain_text("not registered now")
     expect(page.locator(".sides").first).to_contain_text("webhook-signature")
+
+
+def test_every_setting_of_a_webhook_has_a_field(site: World, visitor: Visitor) -> None:
+    """They go there and come back the same; a secret stays where its field is left empty; emptied ones are unset."""
+    page = visitor.go("/ui/webhooks/new")
+    page.get_by_label("URL").fill(f"{site.inbox.origin}/all")
+    page.get_by_label("Events").fill("all.*")
+    page.get_by_text("How the receiver knows us").click()
+    page.get_by_label("With each request").select_option("basic")
+    page.get_by_label("User, header or parameter").fill("someone")
+    page.get_by_label("Token, password or value").fill("s3cret")
+    page.get_by_text("Filters, batches and retries").click()
+    page.get_by_label("Only of runs of").select_option("workflow orders")
+    page.get_by_label("Only these fields").fill("order.id\norder.total")
+    page.get_by_label("Batch size").fill("0")
+    page.get_by_label("Retries (JSON)").fill('{"schedule_seconds": [1, 2]}')
+    page.get_by_role("button", name="Make the webhook").click()
+    expect(page.locator("[id='fault-batch_settings.max_events']")).not_to_have_text("")
+    page.get_by_label("Batch size").fill("7")
+    page.get_by_label("Token, password or value").fill("s3cret")
+    page.get_by_role("button", name="Make the webhook").click()
+    page.get_by_role("link", name="To the webhook").click()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_role("button", name="Save").click()
+    path = f"/api/v1/webhooks/{page.url.split('/')[-1].split('?')[0]}"
+    made = site.get(path)
+
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Batch size").fill("")
+    page.get_by_label("Longest wait for a batch (s)").fill("")
+    page.get_by_label("Only of runs of").select_option("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Send a test")).to_be_visible()
+    changed = site.get(path)
+    page.get_by_role("button", name="Send a test").click()
+    (sent,) = site.inbox.wait("/all")
+
+    assert made["authentication"] == {"type": "basic", "username": "someone"}
+    assert made["automation"] == {"kind": "workflow", "id": "orders"}
+    assert made["filters"]["include_fields"] == ["order.id", "order.total"]
+    assert made["batch_settings"] == {"max_events": 7, "max_wait_seconds": 300}
+    assert made["retry_policy"]["schedule_seconds"] == [1, 2]
+    assert (changed["batch_settings"], changed["automation"]) == (None, None)
+    assert changed["filters"] == made["filters"]
+    assert sent.header("authorization") == "Basic c29tZW9uZTpzM2NyZXQ="

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _LAST: Final = 500
 _SHOWN: Final = 8
-_TRIES: Final = 4
+_TRIES: Final = 6
+_SOUND: Final = {"url": "https://example.com/webhooks", "events": "*"}
+"""What stands for a field that is needed and cannot be read yet; the others are left out."""
 
 _SAMPLE: Final = {
     "event": "workflow.execution.completed",
@@ -40,10 +42,7 @@ async def trial(
     """
     base = "/api/v1/webhooks" if id_ is None else path_of("webhooks", id_)
     given = dict(given)
-    if not given.get("url", "").strip():
-        given["url"] = "https://example.com/webhooks"
-    if not given.get("events", "").strip():
-        given["events"] = "*"
+    given |= {name: text for name, text in _SOUND.items() if not given.get(name, "").strip()}
     first: Refusal | None = None
     for _ in range(_TRIES):
         try:
@@ -54,11 +53,10 @@ async def trial(
                 raise
             first = first or _inside(refusal)
             field = (_inside(refusal).details.get("field") or "").split(".")[0]
-            if not given.get(field):
+            held = [name for name in given if name.split(".")[0] == field and given[name]]
+            if not held:
                 break
-            given[field] = "*" if field == "events" else ""
-            if field == "url":
-                given[field] = "https://example.com/webhooks"
+            given |= dict.fromkeys(held, _SOUND.get(field, ""))
         else:
             chosen = given.get("dialect") or NAMES[0]
             run["shown"] = sorted(run["events"], key=_nearness)[:_SHOWN]

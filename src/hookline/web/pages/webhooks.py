@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hookline.dialects import NAMES
 from hookline.model.states import Scope
 from hookline.web.desk import Refusal, path_of
-from hookline.web.forms import number_of, read_json
 from hookline.web.pages.base import Page, listed
 from hookline.web.pages.overview import WINDOWS, chart
+from hookline.web.pages.webhook_fields import AUTHENTICATIONS, FIELDS, fields_of, given_of
 from hookline.web.pages.webhook_trial import trial
 from hookline.web.visit import Away, View
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from hookline.web.visit import Visit
-
-_FIELDS: Final = ("url", "events", "name", "dialect", "conditions", "headers", "ordered")
-_NUMBERS: Final = ("rate_per_second", "max_in_flight", "timeout_seconds", "max_redirects")
 
 
 async def webhooks(visit: Visit) -> View:
@@ -58,7 +54,7 @@ async def _shown(visit: Visit, **more: Any) -> View:
 
 async def new(visit: Visit) -> View:
     visit.need(Scope.WRITE)
-    return _form({"dialect": "agenticflow", "events": "workflow.*"})
+    return await _form(visit, {"dialect": "agenticflow", "events": "workflow.*"})
 
 
 async def create(visit: Visit) -> View | Away:
@@ -66,24 +62,14 @@ async def create(visit: Visit) -> View | Away:
     try:
         made = await visit.desk.post("/api/v1/webhooks", fields_of(visit.fields))
     except Refusal as refusal:
-        return _form(visit.fields, refusal=refusal)
+        return await _form(visit, visit.fields, refusal=refusal)
     return View(template="webhook_made.html", context={"webhook": made}, status=201)
 
 
 async def edit(visit: Visit) -> View:
     visit.need(Scope.WRITE)
     shown = await visit.desk.get(path_of("webhooks", visit.part("id")))
-    given = {
-        "name": shown["name"],
-        "url": shown["url"],
-        "events": "\n".join(shown["events"]),
-        "dialect": shown["dialect"],
-        "conditions": _text(shown["conditions"]),
-        "headers": _text(shown["headers"]),
-        "ordered": "on" if shown["ordered"] else "",
-        **{name: "" if shown[name] is None else str(shown[name]) for name in _NUMBERS},
-    }
-    return _form(given, id_=visit.part("id"))
+    return await _form(visit, given_of(shown), id_=visit.part("id"))
 
 
 async def change(visit: Visit) -> View | Away:
@@ -92,24 +78,25 @@ async def change(visit: Visit) -> View | Away:
     try:
         await visit.desk.send("PUT", path_of("webhooks", id_), fields_of(visit.fields, is_new=False))
     except Refusal as refusal:
-        return _form(visit.fields, refusal=refusal, id_=id_)
+        return await _form(visit, visit.fields, refusal=refusal, id_=id_)
     return Away(to=f"/ui/webhooks/{id_}", word="saved")
 
 
 async def try_new(visit: Visit) -> View:
     visit.need(Scope.WRITE)
     tried = await trial(visit, visit.fields, fields_of, None)
-    return _form(visit.fields, tried=tried, is_part=visit.is_of_script)
+    return await _form(visit, visit.fields, tried=tried, is_part=visit.is_of_script)
 
 
 async def try_change(visit: Visit) -> View:
     visit.need(Scope.WRITE)
     id_ = visit.part("id")
     tried = await trial(visit, visit.fields, partial(fields_of, is_new=False), id_)
-    return _form(visit.fields, tried=tried, id_=id_, is_part=visit.is_of_script)
+    return await _form(visit, visit.fields, tried=tried, id_=id_, is_part=visit.is_of_script)
 
 
-def _form(
+async def _form(
+    visit: Visit,
     given: dict[str, str],
     *,
     refusal: Refusal | None = None,
@@ -118,9 +105,12 @@ def _form(
     is_part: bool = False,
 ) -> View:
     """The form. tried: what it would do, None before anybody asked.  is_part: only that, for the page that shows it."""
+    automations = [] if is_part else (await visit.desk.get("/api/v1/automations"))["automations"]
     context = {
-        "given": dict.fromkeys((*_FIELDS, *_NUMBERS), "") | given,
-        "fields": [name for name in (*_FIELDS, *_NUMBERS) if name != "ordered"],
+        "given": dict.fromkeys(FIELDS, "") | given,
+        "fields": [name for name in FIELDS if name not in ("ordered", "auth_name", "auth_secret")],
+        "authentications": AUTHENTICATIONS,
+        "automations": _choices(automations, given.get("automation", "")),
         "dialects": [(name, name) for name in NAMES],
         "refusal": refusal,
         "id": id_,
@@ -136,27 +126,10 @@ def _form(
     )
 
 
-def fields_of(given: dict[str, str], *, is_new: bool = True) -> dict[str, Any]:
-    """What a form says, as the API takes it. What is no number goes on as text: the API words the fault.
-
-    Empty fields are left out of a new webhook, and unset those of one that is there. Raises Refusal for no JSON.
-    """
-    fields: dict[str, Any] = {
-        "url": given.get("url", "").strip(),
-        "events": given.get("events", "").split(),
-        "dialect": given.get("dialect") or None,
-        "name": given.get("name", "").strip() or None,
-        "ordered": given.get("ordered") == "on",
-    }
-    for name in ("conditions", "headers"):
-        fields[name] = read_json(name, given.get(name, ""))
-    for name in _NUMBERS:
-        fields[name] = number_of(given.get(name, ""))
-    return {name: value for name, value in fields.items() if value is not None} if is_new else fields
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) if value else ""
+def _choices(automations: list[dict[str, Any]], chosen: str) -> list[tuple[str, str]]:
+    """What runs a webhook may be for, and the chosen one even if nothing is called so any more."""
+    known = [(f"{one['kind']} {one['id']}", f"{one['name']} ({one['kind']})") for one in automations]
+    return known if not chosen or chosen in dict(known) else [*known, (chosen, chosen)]
 
 
 # --- what may be done to one --------------------------------------------------------------------------------
