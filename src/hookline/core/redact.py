@@ -156,8 +156,11 @@ def redact_text(text: str) -> str:
         text = _USERINFO.sub(f"{REDACTED}@", text)
     if "?" in text or "&" in text:
         text = _PARAMETER.sub(lambda match: _redact_parameter(match[0], ()), text)
-    text = _SCHEME.sub(rf"\1 {REDACTED}", text)
-    return _OURS.sub(rf"\1_{REDACTED}", redact_path(text))
+    if " " in text:
+        text = _SCHEME.sub(rf"\1 {REDACTED}", text)
+    text = redact_path(text)
+    # Most words of a log line are ids and states, and there is a line for every attempt.
+    return _OURS.sub(rf"\1_{REDACTED}", text) if "_" in text else text
 
 
 def redact_path(path: str) -> str:

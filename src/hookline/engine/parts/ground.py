@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     disable_after_days: float = 5.0
     payload_retention_days: float = 30.0
     retention_max_bytes: int = 0
-    log_attempts: LoggedAttempts = LoggedAttempts.FAILED
+    log_attempts: LoggedAttempts = LoggedAttempts.ALL
 
 
 class Ground:
