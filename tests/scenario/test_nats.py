@@ -11,10 +11,12 @@ from nats_bed import STREAM, NatsServer
 
 from hookline.brokers.nats import NatsBroker
 from hookline.config import load_settings
+from hookline.engine.manage.start import FIRST
 from hookline.errors import SettingError, StorageError
 from hookline.model.configuration import Organization
 from hookline.model.ids import new_key, public
 from hookline.model.states import DeliveryState
+from hookline.ports import RequestFilter
 from hookline.ports.broker import BrokerError
 
 if TYPE_CHECKING:
@@ -106,9 +108,18 @@ async def test_what_is_brought_again_is_one_event(store: Store, server: NatsServ
 async def test_what_can_never_be_an_event_is_refused_and_stops_nothing(
     store: Store, server: NatsServer
 ) -> None:
-    """P22: it stays in the stream for people to look at, and is told in the log and in a figure."""
+    """P22: it is kept as a refused request with the reason, and is told in the log and in a figure."""
     await server.make_stream("orders.>")
     async with running(store, broker=broker(server)) as bed:
+        first_one = new_key()
+        await store.add(
+            Organization,
+            id=first_one,
+            organization_id=first_one,
+            document=Organization(name="First"),
+            names=[FIRST],
+            at=bed.node.clock.now(),
+        )
         nobody = {"Hookline-Organization": public("organization", new_key())}
         await server.send(
             ("orders.created", b"not JSON", of(bed)),
@@ -121,9 +132,27 @@ async def test_what_can_never_be_an_event_is_refused_and_stops_nothing(
         await server.until_all_are_settled()
         found = await events(bed)
         counted = bed.node.meter.brokered
+        refused = RequestFilter(refused=True)
+        kept = await store.requests(bed.organization_id, refused, before=None, limit=9)
+        whole = await store.request(kept[-1].id, organization_id=bed.organization_id)
+        homeless = await store.requests(first_one, refused, before=None, limit=9)
 
     assert [event.data for event in found] == [b'{"good": true}']
     assert counted == {"refused": 5, "taken": 1}
+    assert sorted((line.reason or "").partition(":")[0] for line in kept) == [
+        "INVALID_INPUT",
+        "INVALID_INPUT",
+        "INVALID_JSON",
+        "INVALID_UTF8",
+    ]
+    assert [(line.status, line.reason) for line in homeless] == [
+        (404, "NOT_FOUND: There is no such organization.")
+    ]
+    assert {(line.method, line.path, line.remote_address.split()[0]) for line in kept} == {
+        ("MESSAGE", "orders.created", STREAM)
+    }
+    assert whole is not None
+    assert whole.body in {b"not JSON", b"{}", b'"\xff"'}
 
 
 async def test_organizations_are_kept_apart(store: Store, server: NatsServer) -> None:

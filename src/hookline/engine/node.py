@@ -5,6 +5,7 @@ Nothing here knows a concrete store, runner or sender; ``app.py`` hands them in.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -114,7 +115,9 @@ class Node:
                 broker,
                 publish=self._publisher.publish,
                 default_organization=lambda: default_organization(self.store),
+                keep=partial(self.keep_request, is_owed=True),
                 directory=self.directory,
+                clock=self.clock,
                 meter=self.meter,
             )
 

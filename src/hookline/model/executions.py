@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -267,8 +268,15 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     idle_ms: int | None = None
 
 
+MESSAGE: Final = "MESSAGE"
+"""Method of a kept request that a broker brought: no HTTP method, and no trigger's."""
+
+
 class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One inbound request as it came, secrets redacted, accepted or refused.
+
+    A broker's message that can never be an event is kept as one, too: its path is its subject, and in place of an
+    address stands what it is found by in the broker.
 
     execution_id: what it started, at once or when it was checked or routed again later; None for nothing.
     reason: why it was refused, ``CODE: sentence`` or ``unroutable: why``; None when accepted.
