@@ -29,14 +29,14 @@ from hookline.core.signing import (
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["VerificationError", "verify"]
 
 
 def verify(
     body: bytes | str,
-    headers: Headers,
+    headers: Headers | Iterable[tuple[bytes, bytes]],
     secret: str | Sequence[str],
     *,
     now: datetime | None = None,
@@ -46,7 +46,8 @@ def verify(
     """Return the event (or batch) that a request carries; raise VerificationError with ``reason`` if it does not
     verify.
 
-    body: the raw bytes; text is taken as its UTF-8.  headers: a mapping, or (name, value) pairs; any spelling.
+    body: the raw bytes; text is taken as its UTF-8.  headers: a mapping, or (name, value) pairs, also of bytes as an
+    ASGI scope has them; any spelling.
     secret: the webhook's secret or public key (``whpk_…``), or several while one is being rotated; an empty one is a
     ValueError.
     now: aware; None for the clock.  tolerance_seconds: how old or how far ahead a signed time may be.
@@ -82,10 +83,15 @@ def _verify_standard(
     return verify_standard(shared, headers, body, now, tolerance)
 
 
-def _pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
+def _pairs(headers: Headers | Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     # The standard library's request headers have items() without being a Mapping.
     items = getattr(headers, "items", None)
-    return tuple(items() if items is not None else headers)
+    pairs: Iterable[Any] = items() if items is not None else headers
+    return tuple((_text(name), _text(value)) for name, value in pairs)
+
+
+def _text(part: str | bytes) -> str:
+    return part.decode("latin-1") if isinstance(part, bytes) else part
 
 
 def _has_agenticflow(pairs: Sequence[tuple[str, str]]) -> bool:

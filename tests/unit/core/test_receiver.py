@@ -35,6 +35,16 @@ def test_verify_returns_the_event() -> None:
     assert verify(BODY, list(signed().items()), (OLD, SECRET), now=NOW)["type"] == "order.created"
 
 
+def test_headers_may_be_bytes() -> None:
+    """CONTRACT section 7: as an ASGI scope has them."""
+    scope = [(name.lower().encode(), value.encode()) for name, value in signed().items()]
+
+    assert verify(BODY, scope, SECRET, now=NOW)["type"] == "order.created"
+    with pytest.raises(VerificationError) as caught:
+        verify(BODY, [*scope[:2], (b"webhook-signature", b"v1,\xff")], SECRET, now=NOW)
+    assert caught.value.reason == "signature_malformed"
+
+
 def test_verify_reads_the_clock_itself() -> None:
     assert verify(BODY, signed(at=datetime.now(UTC)), SECRET)
     with pytest.raises(VerificationError) as caught:
