@@ -139,8 +139,15 @@ def test_a_second_rotation_is_ended_with_the_command(hookline: Hookline) -> None
     hookline("webhooks", "rotate", webhook)
 
     assert f"hookline webhooks rotate {webhook} --finish" in hookline("webhooks", "rotate", webhook, code=1)
-    hookline("webhooks", "rotate", webhook, "--finish")
+    assert "only the newest secret" in hookline("webhooks", "rotate", webhook, "--finish")
     assert "nothing was measured" in hookline("webhooks", "stats", webhook)
+
+
+def test_the_secret_of_render_jobs_is_shown_by_its_rotation(hookline: Hookline) -> None:
+    """P13: once; the end of the rotation shows none."""
+    assert hookline.json("jobs", "secret")["secret"].startswith("whsec_")
+    assert "`hookline jobs secret --finish`" in hookline("jobs", "secret", code=1)
+    assert "whsec_" not in hookline("jobs", "secret", "--finish")
 
 
 @pytest.mark.parametrize(

@@ -28,4 +28,9 @@ def rotate(path: str, *, finish: bool, own: str | None, command: str, json: bool
             "two secrets sign already: once every receiver has the new one, end that rotation with "
             f"`{command} --finish`"
         ) from error
-    show.as_json(answer) if json else show.sheet(answer.items())
+    if json:
+        show.as_json(answer)
+    elif finish:
+        show.line("only the newest secret signs now", "green")
+    else:
+        show.sheet(answer.items())
