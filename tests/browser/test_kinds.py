@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from browser_bed import SCRIPT
 from kinds_bed import MOVIE, SOURCE, recording
 from playwright.sync_api import expect
 from world import until
@@ -114,6 +115,9 @@ def test_a_script_is_stored_given_an_agent_and_launched(visitor: Visitor) -> Non
     expect(page.locator("h1 + .state")).to_have_text("succeeded", timeout=SOON)
     expect(page.get_by_role("heading", name="Result").locator("..")).to_contain_text('"given"')
     expect(page.get_by_label("Log", exact=True)).to_contain_text("hello <script>")
+    with page.expect_download() as downloaded:
+        page.get_by_role("link", name="report.html").click()
+    assert SCRIPT in downloaded.value.path().read_text()
     page.get_by_role("link", name="Hand").first.click()
 
 

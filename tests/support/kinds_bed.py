@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from world import World
 
 SOURCE: Final = f"""\
-from hookline_agent import get_argument, set_result_object
+from hookline_agent import artifacts_dir, get_argument, set_result_object
 print("hello {SCRIPT}")
+(artifacts_dir() / "report.html").write_text("{SCRIPT}")
 set_result_object({{"given": get_argument()}})
 """
 
