@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hookline.context import AgentContext, Context
-    from hookline.flows import ConfigVariable, Queue, Retry, Signature
+    from hookline.flow_settings import ConfigVariable, Queue, Retry, Signature
     from hookline.handling import HandlerContext, HttpResponse, Payload, Route, TriggerResult
     from hookline.sdk import App
     from hookline.siblings import FlowCallError, WorkflowError
@@ -39,7 +39,7 @@ __all__ = [
 
 _HOMES = {
     "context": ("AgentContext", "Context"),
-    "flows": ("ConfigVariable", "Queue", "Retry", "Signature"),
+    "flow_settings": ("ConfigVariable", "Queue", "Retry", "Signature"),
     "handling": ("HandlerContext", "HttpResponse", "Payload", "Route", "TriggerResult"),
     "sdk": ("App",),
     "siblings": ("FlowCallError", "WorkflowError"),

@@ -28,14 +28,12 @@ This module only declares, and is loaded into every child process: it imports no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 import msgspec
 
-from hookline.core.routing import parse_field
 from hookline.errors import SettingError
-from hookline.model.executions import QueueRule, RetryRule
+from hookline.flow_settings import ConfigVariable, Queue, Retry, Signature, check_field
 from hookline.model.integrations import (
     Endpoint,
     Flow,
@@ -47,152 +45,14 @@ from hookline.model.integrations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hookline.options import Options
     from hookline.sdk import App
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
-VARIABLE_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "string": (str,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "json": (object,),
-}
-"""Word to what a value of it is in Python."""
-
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
-
-
-class ConfigVariable(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that each instance has of its own, read as ``ctx.config["name"]``. Raises SettingError.
-
-    type: ``string``, ``number``, ``boolean`` or ``json``.  default: of its type, None for none.
-    required: an instance without a value is refused.  secret: encrypted at rest, never shown.
-    """
-
-    type: Literal["string", "number", "boolean", "json"] = "string"
-    default: Any = None
-    required: bool = False
-    secret: bool = False
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if self.type not in VARIABLE_TYPES:
-            raise SettingError(
-                f"a config variable's type must be one of {', '.join(VARIABLE_TYPES)}; got {self.type!r}"
-            )
-        if self.default is not None and not is_of(self.type, self.default):
-            raise SettingError(
-                f"a config variable's default must be a {self.type}; got {self.default!r}: change its type or default"
-            )
-        if self.default is not None and self.secret:
-            raise SettingError(
-                "a secret config variable has no default: code is no place for it; leave it out"
-            )
-
-
-def is_of(type_: str, value: object) -> bool:
-    """Say whether a value is of a config variable's type."""
-    is_boolean_for_number = type_ == "number" and isinstance(value, bool)
-    return isinstance(value, VARIABLE_TYPES[type_]) and not is_boolean_for_number
-
-
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """How often an execution that failed is run again (PR-18). Raises SettingError.
-
-    max_attempts: 0 to 10 retries.  delay_minutes: 0 to 60, before each.  exponential: each wait is twice the last.
-    unique_request_id_field: where a request says what it is about; a newer one of the same id ends older retries.
-    """
-
-    max_attempts: int
-    delay_minutes: float = 1
-    exponential: bool = False
-    unique_request_id_field: str | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.max_attempts, bool) or self.max_attempts not in range(11):
-            raise SettingError(
-                f"Retry: max_attempts must be a whole number, 0 to 10; got {self.max_attempts!r}"
-            )
-        if not is_of("number", self.delay_minutes) or not 0 <= self.delay_minutes <= 60:
-            raise SettingError(f"Retry: delay_minutes must be a number, 0 to 60; got {self.delay_minutes!r}")
-        _check_field("Retry: unique_request_id_field", self.unique_request_id_field)
-
-    @property
-    def rule(self) -> RetryRule | None:
-        """What the engine acts on; None for no retries."""
-        if self.max_attempts == 0:
-            return None
-        return RetryRule(
-            max_retries=self.max_attempts,
-            delay_ms=round(self.delay_minutes * 60_000),
-            is_exponential=self.exponential,
-            unique_id=self.unique_request_id_field,
-        )
-
-
-class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """How many executions of one flow of one instance run at once (PR-19). Raises SettingError.
-
-    type: ``parallel`` (as many as there are), ``throttled`` (``concurrency_limit``, 2 to 15) or ``sequential`` (one
-    after the other, as they came).  dedupe_id_field: where a request names itself, so that a repeat runs nothing.
-    """
-
-    type: Literal["parallel", "throttled", "sequential"]
-    concurrency_limit: int | None = None
-    dedupe_id_field: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.type not in {"parallel", "throttled", "sequential"}:
-            raise SettingError(f"Queue: type must be parallel, throttled or sequential; got {self.type!r}")
-        if self.type != "throttled" and self.concurrency_limit is not None:
-            raise SettingError(
-                f"Queue: only a throttled queue has a concurrency_limit; leave it out of {self.type}"
-            )
-        if self.type == "throttled" and self.concurrency_limit not in range(2, 16):
-            raise SettingError(
-                f"Queue: a throttled queue needs a concurrency_limit, 2 to 15; got {self.concurrency_limit!r}"
-            )
-        if self.type == "parallel" and self.dedupe_id_field is not None:
-            raise SettingError(
-                "Queue: parallel has no queue to look for repeats in; choose throttled or sequential"
-            )
-        _check_field("Queue: dedupe_id_field", self.dedupe_id_field)
-
-    @property
-    def rule(self) -> QueueRule | None:
-        """What the engine acts on; None for no queue."""
-        if self.type == "parallel":
-            return None
-        return QueueRule(limit=self.concurrency_limit or 1, dedupe_id=self.dedupe_id_field)
-
-
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """How requests to a flow are signed, by whoever the customer connected. Raises SettingError.
-
-    preset: ``stripe``, ``github``, ``slack`` and so on; or scheme: the fields of an own one.
-    secret: the config variable that holds the secret of each instance.  previous_secret: the one that holds the secret
-    before, which counts while it has a value.  verify_token: the one with the word that Meta and WhatsApp show.
-    """
-
-    secret: str
-    preset: str | None = None
-    scheme: Mapping[str, Any] | None = None
-    previous_secret: str | None = None
-    verify_token: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.preset is None) == (self.scheme is None):
-            raise SettingError("Signature: give a preset, or a scheme of your own")
-
-    @property
-    def declared(self) -> FlowSignature:
-        """What the engine is told."""
-        definition = {"preset": self.preset} if self.scheme is None else dict(self.scheme)
-        secrets = (self.secret,) if self.previous_secret is None else (self.secret, self.previous_secret)
-        return FlowSignature(definition=definition, secrets=secrets, verify_token=self.verify_token)
 
 
 class AppIntegration:
@@ -341,8 +201,8 @@ def declare_integration(
         )
     where = f"integration {id!r}"
     kind = _choice(where, "endpoint", Endpoint, endpoint)
-    _check_field(f"{where}: flow_name_field", flow_name_field)
-    _check_field(f"{where}: external_customer_id_field", external_customer_id_field)
+    check_field(f"{where}: flow_name_field", flow_name_field)
+    check_field(f"{where}: external_customer_id_field", external_customer_id_field)
     if route is not None and not callable(route):
         raise SettingError(f"{where}: route must be a function; got {route!r}")
     _check_routing(where, kind, flow_name_field, external_customer_id_field, has_route=route is not None)
@@ -410,15 +270,6 @@ def _choice(where: str, setting: str, words: type[Word], value: str) -> Word:
     except ValueError:
         expected = ", ".join(words)
         raise SettingError(f"{where}: {setting} must be one of {expected}; got {value!r}") from None
-
-
-def _check_field(what: str, field: object) -> None:
-    if field is None:
-        return
-    try:
-        parse_field(field if isinstance(field, str) else repr(field))
-    except ValueError as exc:
-        raise SettingError(f"{what} {exc}") from None
 
 
 def _one_of(where: str, **functions: Callable[..., Any] | None) -> Callable[..., Any] | None:

@@ -34,7 +34,7 @@ from hookline.options import AgentOptions, ModelOptions, Options, check_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hookline.flows import ConfigVariable
+    from hookline.flow_settings import ConfigVariable
     from hookline.model.executions import QueueRule, RetryRule
     from hookline.model.integrations import Handler, Integration
 
