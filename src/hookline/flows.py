@@ -117,13 +117,9 @@ class AppIntegration:
             ),
         }
         automation_id = f"{self._declared.id}.{name}"
-        register = self._app.declare_flow(
-            automation_id,
-            name,
-            options,
-            retry=None if retry is None else retry.rule,
-            queue=None if queue is None else queue.rule,
-        )
+        retried = None if retry is None else retry.rule
+        queued = None if queue is None else queue.rule
+        register = self._app.declare_flow(automation_id, name, options, retry=retried, queue=queued)
         flow = Flow(
             name=name,
             automation_id=automation_id,
