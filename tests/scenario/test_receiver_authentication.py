@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +37,9 @@ def echo(request: Received) -> Reply:
         left = int(request.target.rsplit(b"/", 1)[1])
         return Reply.redirect(f"/chain/{left - 1}", 308) if left else Reply()
     said = request.target + b"\n" + b"\n".join(value.encode() for _, value in request.headers)
+    kind, _, credential = (request.header("authorization") or "").partition(" ")
+    if kind == "Basic":
+        said += b"\nwelcome, " + b64decode(credential)
     place = "https://elsewhere.example" + request.target.decode()
     status = 307 if b"redirect" in request.target else 500
     return Reply(status=status, headers=(("Location", place), ("X-Echo", place)), body=said)

@@ -126,15 +126,15 @@ def redact_url(url: str, secret_names: Collection[str] = ()) -> str:
 
 
 def spellings_of(
-    credential: str, *, headers: Iterable[tuple[str, str]] = (), url: str = ""
+    credential: str, *, password: str = "", headers: Iterable[tuple[str, str]] = (), url: str = ""
 ) -> tuple[bytes, ...]:
     """Return what a receiver may repeat of the secrets by which it knows us, for ``forget``; the longest first.
 
-    credential: of the webhook's authentication, or empty.  headers, url: as they are sent, with the secrets that
-    ``redact_headers`` and ``redact_url`` find in them. Each as it was sent and percent-decoded; one that is too short
-    to be told from a word is left out.
+    credential: of the webhook's authentication, or empty.  password: inside that of ``basic``.  headers, url: as they
+    are sent, with the secrets that ``redact_headers`` and ``redact_url`` find in them. Each as it was sent and
+    percent-decoded; one that is too short to be told from a word is left out.
     """
-    secrets = [credential, *(value for name, value in headers if _is_secret_header(name))]
+    secrets = [credential, password, *(value for name, value in headers if _is_secret_header(name))]
     query = url.partition("?")[2].partition("#")[0]
     if query:
         items = query.split("&")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,7 +141,12 @@ class Target:
         self.query_secret = _query_secret(webhook, self.credential)
         # Whatever the owner puts into a header of their own may be a credential: none is stored with an attempt.
         self.secret_headers = frozenset(name.lower() for name, _ in self.headers)
-        self.secrets = spellings_of(self.credential, headers=webhook.headers.items(), url=webhook.url)
+        self.secrets = spellings_of(
+            self.credential,
+            password=_password(webhook, self.credential),
+            headers=webhook.headers.items(),
+            url=webhook.url,
+        )
 
     def __repr__(self) -> str:
         return f"Target({self.public_id}, revision={self.revision})"
@@ -262,6 +268,12 @@ def _credential(webhook: Webhook, vault: Vault) -> str:
     """The secret by which the receiver knows us, empty without one."""
     sealed = webhook.sealed_authentication
     return "" if sealed is None else vault.open(sealed, AUTHENTICATION).decode()
+
+
+def _password(webhook: Webhook, credential: str) -> str:
+    """What a receiver decodes from the credential of ``basic``; empty of the others."""
+    is_basic = webhook.authentication.get("type") == "basic"
+    return b64decode(credential).decode().partition(":")[2] if is_basic else ""
 
 
 def _authentication_headers(webhook: Webhook, credential: str) -> tuple[tuple[str, str], ...]:

@@ -115,6 +115,10 @@ def test_a_secret_is_taken_out_of_what_a_receiver_repeats() -> None:
 
     assert forget(said, spellings_of("CANARY%2f1")) == b"got [redacted] which is [redacted], again [redacted]"
     assert forget(said, spellings_of("")) == said
+    assert (
+        forget(b"you are CANARY 7", spellings_of("dTpDQU5BUlkgNw==", password="CANARY 7"))
+        == b"you are [redacted]"
+    )
     assert forget(b"a b", spellings_of("a")) == b"a b"
 
 
