@@ -316,7 +316,7 @@ class Settings(BaseModel):
     )
     log_attempts: Literal["all", "failed", "none"] = _setting(
         "one of all, failed, none",
-        "Which attempts have a line in the log, at level info; every one is in the database. A line costs some 20 µs.",
+        "Which attempts have a line in the log, at level info; every one is in the database.",
         "all",
     )
     trace_headers: Literal["all", "continued", "none"] = _setting(

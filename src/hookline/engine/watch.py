@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from hookline.engine.tracing import Sending, Tracing
     from hookline.ports.sender import Answer, Outgoing
 
-_log = structlog.get_logger("hookline.attempt")
+LOGGER: Final = "hookline.attempt"
+
+_log = structlog.get_logger(LOGGER)
 
 
 class LoggedAttempts(StrEnum):
@@ -64,7 +66,8 @@ class Watch:
             self.tracing.sent(sending, claim, target.public_id, request.url, answer, state, at)
         has_failed = answer.outcome is not AttemptOutcome.DELIVERED
         if self._logs is LoggedAttempts.ALL or (has_failed and self._logs is LoggedAttempts.FAILED):
-            # Without URL, header or body: what these hold is nobody's who reads logs.
+            # Without URL, header or body: what these hold is nobody's who reads logs. What writes these lines counts on
+            # ids, states and numbers being all there is in them.
             _log.info(
                 "attempt",
                 webhook=target.public_id,

@@ -68,3 +68,57 @@ def test_this_process_keeps_its_own_logging() -> None:
     assert not any(
         type(handler.formatter).__name__ == "ProcessorFormatter" for handler in logging.root.handlers
     )
+
+
+ATTEMPTS = """
+import asyncio, sys
+import structlog
+from hookline.cli.logs import configure
+from hookline.engine.watch import LOGGER
+
+configure(level=sys.argv[2], form=sys.argv[1])
+log = structlog.get_logger(LOGGER)
+
+async def main():
+    for number in range(int(sys.argv[3])):
+        log.info("attempt", webhook="wh_1", number=number, status=None, duration_ms=3)
+    await asyncio.sleep(float(sys.argv[4]))
+    sys.stderr.write("left\\n")
+
+asyncio.run(main())
+"""
+
+
+def attempts(form: str, level: str = "info", *, count: int = 3, stays: float = 0.0) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", ATTEMPTS, form, level, str(count), str(stays)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stderr.splitlines()
+
+
+def test_lines_of_attempts_are_written_together_and_none_is_left_behind() -> None:
+    *_, left = attempts("json", stays=1.0)
+    first, *found = attempts("json")
+
+    assert left == "left", "what waited was written while the process still ran"
+    assert first == "left", "what waited at the end was written then"
+    told: list[dict[str, Any]] = [json.loads(line) for line in found]
+    assert [line["number"] for line in told] == [0, 1, 2]
+    assert {(line["event"], line["level"], line["status"]) for line in told} == {("attempt", "info", None)}
+    assert all(line["timestamp"].endswith("Z") for line in told)
+
+
+def test_more_lines_than_are_kept_are_written_without_waiting() -> None:
+    *found, left = attempts("json", count=1_000)
+
+    assert left == "left"
+    assert len(found) == 1_000
+
+
+def test_lines_of_attempts_follow_level_and_form_like_all_others() -> None:
+    assert attempts("json", "warning") == ["left"]
+    assert "number" in attempts("text")[0]
