@@ -9,6 +9,7 @@ Its tools live in an environment of their own, .venv-audit.
 
     python3 scripts/audit.py                                 # of .venv-check, which scripts/check.py made
     python3 scripts/audit.py --python PYTHON --bom FILE      # of another environment
+    python3 scripts/audit.py --osv URL                       # asks a service that speaks OSV's protocol instead
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ def main() -> int:
     )
     parser.add_argument("--python", type=Path, default=CHECKED, help="the environment that is looked at")
     parser.add_argument("--bom", type=Path, default=BOM, help="where the bill of materials goes")
+    parser.add_argument("--osv", metavar="URL", help="where OSV's protocol is spoken, such as a mirror")
     given = parser.parse_args()
     make_tools()
     print(f"bill     {write_bom(given.python, given.bom)} components in {given.bom}", flush=True)
-    text, is_bad = verdict(ask(needed(given.python)))
+    text, is_bad = verdict(ask(needed(given.python), osv=given.osv))
     print(f"audit    {text}", flush=True)
     return int(is_bad)
 
@@ -75,8 +77,8 @@ def write_bom(python: Path, target: Path) -> int:
     return len(json.loads(target.read_text())["components"])
 
 
-def ask(packages: list[str]) -> dict[str, Any] | str:
-    """Return what the audit says of each package, or why there is none."""
+def ask(packages: list[str], *, osv: str | None = None) -> dict[str, Any] | str:
+    """Return what the audit says of each package, or why there is none. osv: asked instead of PyPI."""
     command = [
         TOOLS / "bin" / "pip-audit",
         "--format",
@@ -87,6 +89,7 @@ def ask(packages: list[str]) -> dict[str, Any] | str:
         "10",
     ]
     command += ["--disable-pip", "--no-deps", "--requirement", "/dev/stdin"]
+    command += [] if osv is None else ["--vulnerability-service", "osv", "--osv-url", osv]
     try:
         done = subprocess.run(
             command,

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Write the reference pages that are generated: settings, commands, routes, limits, events, dialects and metrics.
 
+Before the page of routes, what each of them refuses is read from the code into ``src/hookline/api/refusals.json``.
+
 A test compares the pages with what this writes, so they cannot go stale.
 
     python3 scripts/reference.py
@@ -18,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from reference_api import limits_page, routes_page
 from reference_events import dialects_page, events_page
+from reference_refusals import TARGET as REFUSALS
+from reference_refusals import refusals_text
 
 from hookline.api.metrics import FIGURES
 from hookline.cli import EVERY, build
@@ -158,6 +162,7 @@ GENERATED = {
 
 def main() -> None:
     """Write every page."""
+    REFUSALS.write_text(refusals_text(), encoding="utf-8")
     PAGES.mkdir(parents=True, exist_ok=True)
     for name, page in GENERATED.items():
         (PAGES / f"{name}.md").write_text(page(), encoding="utf-8")

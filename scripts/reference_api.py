@@ -9,6 +9,7 @@ from hookline import __version__
 from hookline.api import call, inbound, publish, requests, results
 from hookline.api.app import ROUTERS, management_app
 from hookline.api.description import describe
+from hookline.api.documented import refusals
 from hookline.api.hot import hot_routes
 from hookline.api.reply import Need
 from hookline.config import Settings
@@ -30,14 +31,42 @@ may call is said by the trigger, the signed link or nobody. Keys are sent as `Au
 render jobs take `x-api-key` as well. An admin key acts for another organization with the header
 [`Hookline-Organization`](headers.md).
 
-**Answers** are those of a success. Each route may refuse with 400, 401, 403, 404, 405, 409, 413, 415, 429 or 503; the
-body then has a [code](errors.md) that says why. An object of another organization answers exactly like one that is
+**Answers** are those of a success. **Refuses** says with which statuses the route refuses, read from the code; the body
+then has a [code](errors.md) that says why, and a caller can count on it. Beside a status stand the codes that are the
+route's own; others are the same everywhere:
+
+| status | codes |
+|---|---|
+{common}
+
+A method that a path does not know is 405 everywhere. An object of another organization answers exactly like one that is
 not there.
 
 Lists take `limit` (1 to 500, 50 unless you say otherwise) and `cursor`, which is the `next` of the page before. Every
 POST below `/api/v1` takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24
 hours, marked `Idempotent-Replayed: true`; with another body it is 409.
 """
+
+COMMON: Final = {
+    "400": (
+        "INVALID_INPUT",
+        "INVALID_JSON",
+        "INVALID_UTF8",
+        "JSON_TOO_DEEP",
+        "UNKNOWN_FIELD",
+        "INVALID_REQUEST",
+    ),
+    "401": ("UNAUTHORIZED",),
+    "403": ("FORBIDDEN",),
+    "404": ("NOT_FOUND",),
+    "409": ("IDEMPOTENCY_KEY_REUSED",),
+    "413": ("PAYLOAD_TOO_LARGE", "INVALID_REQUEST"),
+    "415": ("UNSUPPORTED_MEDIA_TYPE", "INVALID_REQUEST"),
+    "429": ("RATE_LIMITED",),
+    "500": ("INTERNAL",),
+    "503": ("STORAGE_UNAVAILABLE", "LEASE_LOST", "OVERLOADED", "IDEMPOTENCY_KEY_BUSY"),
+}
+"""Codes that a status has wherever it is answered; ``INVALID_REQUEST`` is the word of render jobs."""
 
 _LIMITS: Final = """# Limits
 
@@ -51,14 +80,15 @@ def routes_page() -> str:
     site: Any = SimpleNamespace(settings=SimpleNamespace(version=__version__))
     document = describe(management_app(site), hot_routes(site), __version__)
     scopes = _scopes() | {("POST", "/api/v1/events"): "write"}
+    common = "\n".join(f"| {status} | {_codes(codes)} |" for status, codes in COMMON.items())
     by_tag: dict[str, list[str]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             row = _row(method.upper(), path, operation, scopes.get((method.upper(), path), "none"))
             by_tag.setdefault(operation["tags"][0], []).append(row)
-    head = "| route | scope | answers | does |\n|---|---|---|---|\n"
+    head = "| route | scope | answers | refuses | does |\n|---|---|---|---|---|\n"
     parts = [f"## {tag.capitalize()}\n\n{head}{''.join(rows)}" for tag, rows in by_tag.items()]
-    return "\n".join([_ROUTES, *parts])
+    return "\n".join([_ROUTES.format(common=common), *parts])
 
 
 def _row(method: str, path: str, operation: dict[str, Any], scope: str) -> str:
@@ -66,7 +96,18 @@ def _row(method: str, path: str, operation: dict[str, Any], scope: str) -> str:
     asked = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
     query = f". Query: {', '.join(f'`{name}`' for name in asked)}" if asked else ""
     summary = operation["summary"].replace("|", "\\|")
-    return f"| `{method} {path}` | {scope} | {answers} | {summary}{query} |\n"
+    refused = ", ".join(_refusal(*one) for one in refusals()[f"{method} {path}"].items())
+    return f"| `{method} {path}` | {scope} | {answers} | {refused} | {summary}{query} |\n"
+
+
+def _refusal(status: str, codes: list[str]) -> str:
+    """A status, with the codes that not every route has."""
+    own = _codes([code for code in codes if code not in COMMON.get(status, ())])
+    return f"{status} {own}" if own else status
+
+
+def _codes(codes: Iterable[str]) -> str:
+    return " ".join(f"`{code}`" for code in codes)
 
 
 def _scopes() -> dict[tuple[str, str], str]:

@@ -45,6 +45,11 @@ def test_generated_pages_are_what_the_code_says(name: str, reference: dict[str, 
     assert prose(ROOT / "docs" / "reference" / f"{name}.md") == reference["GENERATED"][name]()
 
 
+def test_what_routes_refuse_is_what_the_code_says(reference: dict[str, Any]) -> None:
+    """Run ``python3 scripts/reference.py`` when this fails."""
+    assert prose(reference["REFUSALS"]) == reference["refusals_text"]()
+
+
 def test_every_event_type_is_documented() -> None:
     """CONTRACT section 5: what begins runs, what ends them, what tells of webhooks."""
     sent = {

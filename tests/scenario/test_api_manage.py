@@ -515,7 +515,9 @@ async def test_the_description_holds_every_route(api: Api) -> None:
     for method, path in hot:
         assert method in document["paths"][path]
     assert "get" in document["paths"]["/api/v1/events"]
-    assert "422" not in json.dumps(document)
+    assert not any(
+        "422" in one["responses"] for methods in document["paths"].values() for one in methods.values()
+    )
     for path, operations in document["paths"].items():
         for operation in operations.values():
             needs_key = path != "/api/render/schema" and path.startswith(

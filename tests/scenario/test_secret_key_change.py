@@ -201,6 +201,7 @@ def test_the_command_works_while_a_server_runs_with_both_keys(tmp_path: Path) ->
         node = one.add_node(HOOKLINE_SECRET_KEY=NEW, HOOKLINE_SECRET_KEY_PREVIOUS=OLD)
         said = _run(one)
         again = _run(one)
+        asked = one("POST", "/api/v1/secret-key/reseal", {"since": None})
         node.stop()
         one.nodes.clear()
         one.add_node(HOOKLINE_SECRET_KEY=NEW)
@@ -209,6 +210,7 @@ def test_the_command_works_while_a_server_runs_with_both_keys(tmp_path: Path) ->
 
     assert json.loads(said)["rows_resealed"] > 0
     assert (json.loads(again)["rows_resealed"], json.loads(again)["unreadable"]) == (0, 0)
+    assert (asked.json["rows_resealed"], asked.json["next"]) == (0, None)
     assert verify(request.body, request.headers, secret)["event"] == "a"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from asgi import Client
+from described import DescribedClient
 from engine_bed import ORDERS, SUPPORT, Bed, running
 
 from hookline.api.app import build_application
@@ -17,6 +17,8 @@ from hookline.ports.runner import Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from asgi import Client
 
     from hookline.api.front import Front
     from hookline.model.executions import Automation
@@ -37,18 +39,18 @@ class Api:
         self.front = front
         self.bed = bed
         self.key = key
-        self.anyone = Client(front)
-        self.admin = Client(front, {"Authorization": f"Bearer {key}"})
+        self.anyone = DescribedClient(front)
+        self.admin = DescribedClient(front, {"Authorization": f"Bearer {key}"})
 
     def __repr__(self) -> str:
         return "Api()"
 
-    async def client(self, *scopes: str, organization: str | None = None) -> Client:
+    async def client(self, *scopes: str, organization: str | None = None) -> DescribedClient:
         """Return a client with a new key of these scopes, of the first or another organization."""
         maker = self.admin if organization is None else self.admin.having(Hookline_Organization=organization)
         made = await maker("POST", "/api/v1/keys", {"name": "-".join(scopes), "scopes": list(scopes)})
         assert made.status == 201, made
-        return Client(self.front, {"Authorization": f"Bearer {made.json['key']}"})
+        return DescribedClient(self.front, {"Authorization": f"Bearer {made.json['key']}"})
 
     async def organization(self, name: str, external_id: str | None = None) -> str:
         body = {"name": name, "external_id": external_id}

@@ -44,7 +44,7 @@ class Client:
 
     def having(self, **headers: str) -> Client:
         """Return a client that sends these, too; ``_`` stands for ``-``."""
-        return Client(
+        return type(self)(
             self.app, self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         )
 

@@ -10,6 +10,9 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import described
 
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
 from hookline.testing.receivers import Receiver, Reply
@@ -60,9 +63,12 @@ def call(
     try:
         connection.request(method, path, data, sent)
         answer = connection.getresponse()
-        return Answer(answer.status, answer.headers, answer.read())  # type: ignore[arg-type]
+        found = Answer(answer.status, answer.headers, answer.read())  # type: ignore[arg-type]
     finally:
         connection.close()
+    url = unquote(urlsplit(path).path)
+    described.note(method, url, found.status, found.headers.get("content-type"), data or b"", found.body)
+    return found
 
 
 def until(ask: Callable[[], T], holds: Callable[[T], bool] = bool, *, within: float = 10.0) -> T:

@@ -40,7 +40,7 @@ from hookline.api import (
     triggers,
     webhooks,
 )
-from hookline.api.description import describe
+from hookline.api.description import describe, operation_id
 from hookline.api.errors import MethodError, answer_of, internal
 from hookline.api.front import Front
 from hookline.api.gate import Gate
@@ -112,6 +112,7 @@ def management_app(site: Site) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
         # Without this every route would document a 422, which no route answers.
         responses={"4XX": {"description": "Refused"}},
         telemetry={"tracing": False, "metrics": False},

@@ -29,6 +29,12 @@ from hookline.ports.blobs import Blobs
 
 router = APIRouter(tags=["executions"])
 
+PARTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes, in their own type", "content": {"*/*": {}}},
+    206: {"description": "The range asked for"},
+    304: {"description": "It is what the caller has"},
+}
+"""What routes of files answer besides, for their description."""
 _CHUNK_BYTES = 1 << 18
 _SHOWN_IN_PLACE = ("image/", "video/", "audio/")
 
@@ -43,6 +49,7 @@ async def list_all(site: AtSite, execution: Found) -> Response:
 @router.get(
     "/api/v1/executions/{execution_id}/artifacts/{name}",
     response_class=Response,
+    responses=PARTS,
     summary="Read a file that it made; knows ranges and entity tags",
 )
 async def download(site: AtSite, request: Request, execution: Found, name: str) -> Response:
@@ -54,6 +61,7 @@ async def download(site: AtSite, request: Request, execution: Found, name: str) 
 @router.get(
     LINKS + "{execution_id}/{name}",
     response_class=Response,
+    responses=PARTS,
     summary="Read a file by a signed link; knows ranges and entity tags",
 )
 async def by_link(

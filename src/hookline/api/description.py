@@ -14,6 +14,7 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from hookline.api.documented import complete, shapes
 from hookline.api.errors import is_job_path
 from hookline.api.gate import OPEN
 from hookline.core.movie import movie_components
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastapi import FastAPI
+    from fastapi.routing import APIRoute
 
     from hookline.api.front import HotRoute
 
@@ -33,6 +35,15 @@ _ABOUT: Final = (
 
 _ERROR: Final[dict[str, Any]] = {
     "type": "object",
+    "description": "Every refusal, but those of render jobs.",
+    "example": {
+        "success": False,
+        "error": {
+            "code": "INVALID_INPUT",
+            "message": "Required field 'name' is missing",
+            "details": {"field": "name", "expected": "string", "received": "null"},
+        },
+    },
     "required": ["success", "error"],
     "properties": {
         "success": {"const": False},
@@ -55,6 +66,14 @@ _ERROR: Final[dict[str, Any]] = {
 
 _JOB_ERROR: Final[dict[str, Any]] = {
     "type": "object",
+    "description": "A refusal of a route of render jobs.",
+    "example": {
+        "error": {
+            "code": "SCHEMA_VALIDATION_ERROR",
+            "message": "Field 'scenes.0.duration': Expected number > 0.0.",
+            "path": "scenes.0.duration",
+        }
+    },
     "required": ["error"],
     "properties": {
         "error": {
@@ -83,6 +102,13 @@ _SCHEMES: Final[dict[str, Any]] = {
 }
 
 
+def operation_id(route: APIRoute) -> str:
+    """Name an operation by the module of its handler and what it does: generated clients name functions so."""
+    group = route.endpoint.__module__.rpartition(".")[2]
+    end = "_part" if "PATCH" in (route.methods or ()) else ""
+    return f"{group}_{route.name}{end}"
+
+
 def describe(app: FastAPI, routes: tuple[HotRoute, ...], version: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
     document = get_openapi(
@@ -90,20 +116,19 @@ def describe(app: FastAPI, routes: tuple[HotRoute, ...], version: str) -> dict[s
     )
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(movie_components())
-    components["schemas"] |= {"Error": _ERROR, "JobError": _JOB_ERROR}
+    components["schemas"] |= {"Error": _ERROR, "JobError": _JOB_ERROR} | shapes()["components"]
     components["securitySchemes"] = _SCHEMES
     for path, operations in document["paths"].items():
-        name = "JobError" if is_job_path(path) else "Error"
-        error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
         for operation in operations.values():
             if path.startswith("/api/v1"):
                 operation["security"] = [{"key": []}]
             elif is_job_path(path) and path != OPEN:
                 operation["security"] = [{"key": []}, {"job_key": []}]
-            operation["responses"].pop("422", None)
-            operation["responses"]["4XX"] = {"description": "Refused", "content": error}
     for route in routes:
-        document["paths"].setdefault(route.path, {})[route.method.lower()] = route.operation
+        document["paths"].setdefault(route.path, {})[route.method.lower()] = dict(route.operation)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            complete(method, path, operation)
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     return document
@@ -185,10 +210,14 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
         yield "</table>"
     for kind in operation.get("requestBody", {}).get("content", {}).values():
         yield f"<p>Body</p>{_json(kind['schema'])}"
-    answers = ", ".join(
-        f"{status} {answer.get('description', '')}" for status, answer in operation["responses"].items()
-    )
-    yield f"<p>Answers: {escape(answers)}</p></details>"
+        if "example" in kind:
+            yield f"<p>For example</p>{_json(kind['example'])}"
+    yield "<table><tr><th>Answer</th><th>Says</th></tr>"
+    for status, answer in operation["responses"].items():
+        shown = answer.get("content", {}).get("application/json", {})
+        example = _json(shown["example"]) if "example" in shown else ""
+        yield f"<tr><td>{status}</td><td>{escape(answer.get('description', ''))}{example}</td></tr>"
+    yield "</table></details>"
 
 
 def _json(value: Any) -> str:

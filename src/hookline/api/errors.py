@@ -133,12 +133,16 @@ def error_body(error: HooklineError) -> bytes:
 
 def job_error_body(error: HooklineError) -> bytes:
     """Return PF-9's body, for the routes of render jobs. ``path`` is there only when it is known."""
-    known = _JOB_CODES.get(type(error))
-    code = known if known is not None and error.code not in _JOB_OWN_CODES else error.code
-    told = {"code": code, "message": error.message}
+    told = {"code": job_code_of(error), "message": error.message}
     if error.field is not None:
         told["path"] = error.field
     return msgspec.json.encode({"error": told})
+
+
+def job_code_of(error: HooklineError) -> str:
+    """Return the code of an error in PF-9's words."""
+    known = _JOB_CODES.get(type(error))
+    return known if known is not None and error.code not in _JOB_OWN_CODES else error.code
 
 
 def is_job_path(path: str) -> bool:

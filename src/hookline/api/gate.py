@@ -67,7 +67,7 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_path(scope)
-        if not _needs_key(scope["path"]):
+        if not needs_key(scope["path"]):
             await self._app(scope, receive, send)
             return
         self._budget.enter()
@@ -100,7 +100,8 @@ class Gate:
         await send_answer(send, answer)
 
 
-def _needs_key(path: str) -> bool:
+def needs_key(path: str) -> bool:
+    """Say whether a path is open to holders of keys only."""
     return path.startswith(PREFIX) or (is_job_path(path) and path != OPEN)
 
 

@@ -158,7 +158,8 @@ def _trigger_operation() -> dict[str, object]:
         "tags": ["incoming"],
         "summary": "Start what a trigger starts",
         "description": "Any method that the trigger takes, with any path below it and any body. The trigger says how "
-        "its callers are known, and whether the answer is the result.",
+        "its callers are known, and whether the answer is the result. One of the profile `prismatic` words refusals as "
+        "Prismatic does.",
         "security": [
             {},
             {"trigger_token": []},
@@ -181,8 +182,10 @@ def _trigger_operation() -> dict[str, object]:
             "200": {"description": "Accepted in the Prismatic profile, or the result itself"},
             "202": {"description": "Queued, or still running"},
             "303": {"description": "The result is at Location"},
-            "4XX": {"description": "Refused, or the run failed"},
-            "5XX": {"description": "The run failed, or nothing was stored"},
+            "500": {
+                "description": "The run failed, or a defect of ours: `FAILED`, `KILLED`, `LOST`, `INTERNAL`"
+            },
+            "504": {"description": "The run took longer than its time limit: `TIMED_OUT`"},
         },
     }
 
@@ -205,8 +208,10 @@ def _result_operation() -> dict[str, object]:
             "202": {"description": "It still runs; ask again after Retry-After"},
             "206": {"description": "The range asked for"},
             "304": {"description": "It is what the caller has"},
-            "4XX": {"description": "No such link, or the run failed"},
-            "5XX": {"description": "The run failed"},
+            "500": {
+                "description": "The run failed, or a defect of ours: `FAILED`, `KILLED`, `LOST`, `INTERNAL`"
+            },
+            "504": {"description": "The run took longer than its time limit: `TIMED_OUT`"},
         },
     }
 
@@ -216,9 +221,4 @@ def _body(schema: dict[str, Any]) -> dict[str, object]:
 
 
 def _responses(description: str, schema: dict[str, Any]) -> dict[str, object]:
-    error = {"$ref": "#/components/schemas/Error"}
-    return {
-        "202": {"description": description, "content": {"application/json": {"schema": schema}}},
-        "4XX": {"description": "Refused", "content": {"application/json": {"schema": error}}},
-        "503": {"description": "Not stored; try again", "content": {"application/json": {"schema": error}}},
-    }
+    return {"202": {"description": description, "content": {"application/json": {"schema": schema}}}}

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
-from hookline.api.artifacts import file_answer
+from hookline.api.artifacts import PARTS, file_answer
 from hookline.api.following import LastEventId, new_lines, position_after
 from hookline.api.identity import Caller
 from hookline.api.reply import AtSite, RawBody, Reader, Starter, found_or_missing, reply, when
@@ -74,6 +74,7 @@ Found = Annotated[Execution, Depends(_Named())]
 @router.post("/api/jobs", status_code=202, summary="Render a movie", openapi_extra=_TAKES_A_MOVIE)
 @router.post(
     "/api/render",
+    operation_id="jobs_render",
     status_code=202,
     summary="Render a movie; the same as /api/jobs",
     openapi_extra=_TAKES_A_MOVIE,
@@ -155,6 +156,7 @@ async def cancel(site: AtSite, caller: Starter, job: Found) -> Response:
 @router.get(
     "/api/jobs/{job_id}/output",
     response_class=Response,
+    responses=PARTS,
     summary="Read the video; knows ranges and entity tags. `output_url` is the same for whoever has no key",
 )
 async def output(site: AtSite, request: Request, job: Found) -> Response:

@@ -123,7 +123,12 @@ async def explain(site: AtSite, caller: Reader, request_id: str) -> Response:
     return reply(request_line(kept) | {"explain": await explanation(site, kept)})
 
 
-@router.get("/requests/{request_id}/body", summary="Get the exact bytes of a request's body")
+@router.get(
+    "/requests/{request_id}/body",
+    response_class=Response,
+    responses={200: {"description": "The bytes", "content": {"application/octet-stream": {}}}},
+    summary="Get the exact bytes of a request's body",
+)
 async def body_of(site: AtSite, caller: Reader, request_id: str) -> Response:
     kept = await _kept(site, caller.organization_id, request_id)
     chunks = _body(site, kept)

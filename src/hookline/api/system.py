@@ -42,7 +42,11 @@ async def health() -> Response:
     return reply({"status": "ok"})
 
 
-@router.get("/readyz", summary="The node takes work: 200, else 503")
+@router.get(
+    "/readyz",
+    summary="The node takes work: 200, else 503",
+    responses={503: {"description": "It does not; the body says why", "content": {"application/json": {}}}},
+)
 async def ready(site: AtSite) -> Response:
     state = await readiness(site)
     return reply(state, 200 if state["ready"] else 503, None if state["ready"] else {"retry-after": "1"})
