@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from hookline.api.metrics import FIGURES
 from hookline.config import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+SYSTEMD = shutil.which("systemd-analyze")
 FIGURE = re.compile(r"\bhookline_[a-z_]+")
 SETTING = re.compile(r"\bHOOKLINE_([A-Z_]+)\b")
 
@@ -70,3 +75,42 @@ def test_the_unit_gives_a_stop_its_grace() -> None:
     grace = Settings.model_fields["grace_seconds"].default
     assert float(unit["Service"]["timeoutstopsec"]) > 2 * grace
     assert unit["Service"]["execstart"].split()[1] == "serve"
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="no systemd on this machine, so it cannot be asked")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """Issue 6, item 6. Only the program's place is another one: it is looked for there."""
+    unit = tmp_path / "hookline.service"
+    unit.write_text(
+        re.sub(r"/opt/hookline/bin/hookline", sys.executable, (DEPLOY / "hookline.service").read_text())
+    )
+    command = [str(SYSTEMD), "verify", "--man=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert [line for line in done.stderr.splitlines() if unit.name in line] == []
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_compose_file_is_one_by_its_specification() -> None:
+    """Issue 6, item 6: against the schema of the Compose Specification, which knows every word."""
+    checker = Path(sys.executable).parent / "check-jsonschema"
+    command = [str(checker), "--builtin-schema", "vendor.compose-spec", str(DEPLOY / "compose.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_compose_file_means_what_is_there() -> None:
+    """What a schema cannot see: services and volumes by name, the build's files, the variables that must be set."""
+    compose = YAML(typ="safe").load((DEPLOY / "compose.yaml").read_text())
+    services = compose["services"]
+    nodes = [service for service in services.values() if "build" in service]
+    named = {mount.split(":")[0] for service in services.values() for mount in service.get("volumes", ())}
+
+    assert len(nodes) == 2
+    assert named == compose["volumes"].keys()
+    for node in nodes:
+        assert node["depends_on"].keys() <= services.keys()
+        assert (DEPLOY / node["build"]["context"] / node["build"]["dockerfile"]).is_file()
+        assert all(port.endswith(":8700") for port in node["ports"])
+    assert ":?" in nodes[0]["environment"]["HOOKLINE_SECRET_KEY"]
