@@ -6,6 +6,11 @@ ended attempts by how many share a transaction, claims with a backlog, signals, 
 processor's seconds are those of PostgreSQL's processes; the node's own are in ``hookline bench --scenario deliver``.
 
     python3 scripts/measure_scaling.py [--events 4096] [--backlog 200000] [--json]
+    python3 scripts/measure_scaling.py --save [--part store|deliver|nodes|nodes-cores|executions]
+
+The second makes ``docs/scaling.json``, or one part of it again: what the store takes, and the scenarios of ``hookline
+bench`` that the page shows, each with how busy the machine was and all versions. ``scripts/reference.py`` words the
+page's table of it.
 """
 
 from __future__ import annotations
@@ -13,12 +18,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import platform
+import re
 import statistics
+import subprocess
+import sys
 import time
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hookline import __version__
 from hookline.engine.clock import SystemClock
 from hookline.model.events import Attempt, Delivery, Event
 from hookline.model.ids import new_key
@@ -29,12 +41,15 @@ from hookline.testing.postgres import PostgresServer
 from hookline.testing.processes import cpu_seconds
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from hookline.model.ids import Key
     from hookline.ports import Write
 
 DATA = b'{"words":"' + b"The quick brown fox jumps over the lazy dog. " * 13 + b'"}'
+SAVED = Path(__file__).resolve().parent.parent / "docs" / "scaling.json"
+STORE = "store"
+PARTS = (STORE, "deliver", "nodes", "nodes-cores", "executions")
 SIZES = (1, 16, 64, 256)
 LEASE = timedelta(seconds=600)
 CLAIMED = 64
@@ -221,6 +236,43 @@ async def measure(server: PostgresServer, events: int, backlog: int) -> dict[str
         await store.close()
 
 
+def about_the_machine(server: PostgresServer) -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    return {
+        "python": platform.python_version(),
+        "postgresql": server.execute("SHOW server_version").split()[0],
+        "linux": platform.release().partition("-")[0],
+        "processors": os.cpu_count(),
+        "processor": model[1] if model is not None else "unknown",
+        "hookline": __version__,
+    }
+
+
+def benched(scenario: str) -> dict[str, Any]:
+    """Return what ``hookline bench`` prints of a scenario."""
+    command = [sys.executable, "-m", "hookline", "bench", "--scenario", scenario, "--database", "postgres"]
+    command += ["--runs", "3", "--seconds", "2", "--events", "6000", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def save(server: PostgresServer, parts: Iterable[str], events: int, backlog: int) -> None:
+    """Measure parts of ``docs/scaling.json`` and put them in the place of what it had."""
+    saved: dict[str, Any] = json.loads(SAVED.read_text(encoding="utf-8")) if SAVED.exists() else {"parts": {}}
+    for part in parts:
+        figures = asyncio.run(measure(server, events, backlog)) if part == STORE else benched(part)
+        saved["parts"][part] = {
+            "figures": figures,
+            "measured_on": datetime.now(UTC).date().isoformat(),
+            # Of the minute that has passed, so it counts the measurement itself, too.
+            "load_average": round(os.getloadavg()[0], 1),
+            **about_the_machine(server),
+        }
+        SAVED.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -228,8 +280,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=4096)
     parser.add_argument("--backlog", type=int, default=200_000)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--save", action="store_true", help="write docs/scaling.json")
+    parser.add_argument("--part", choices=PARTS, help="only this one")
     asked = parser.parse_args()
     with PostgresServer() as server:
+        if asked.save:
+            save(server, PARTS if asked.part is None else (asked.part,), asked.events, asked.backlog)
+            return
         found = asyncio.run(measure(server, asked.events, asked.backlog))
     if asked.json:
         print(json.dumps(found))

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Write the reference pages that are generated: settings, commands, routes, limits, events, dialects and metrics.
 
-Before the page of routes, what each of them refuses is read from the code into ``src/hookline/api/refusals.json``.
-
-A test compares the pages with what this writes, so they cannot go stale.
+The measured table of docs/scaling.md is made, too. Before the page of routes, what each of them refuses is read from
+the code into ``src/hookline/api/refusals.json``. A test compares the pages with what this writes, so they cannot go stale.
 
     python3 scripts/reference.py
 """
@@ -22,6 +21,8 @@ from reference_api import limits_page, routes_page
 from reference_events import dialects_page, events_page
 from reference_refusals import TARGET as REFUSALS
 from reference_refusals import refusals_text
+from reference_scaling import PAGE as SCALING
+from reference_scaling import scaling_page
 
 from hookline.api.metrics import FIGURES
 from hookline.cli import EVERY, build
@@ -166,6 +167,7 @@ def main() -> None:
     PAGES.mkdir(parents=True, exist_ok=True)
     for name, page in GENERATED.items():
         (PAGES / f"{name}.md").write_text(page(), encoding="utf-8")
+    SCALING.write_text(scaling_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,14 @@ def test_what_routes_refuse_is_what_the_code_says(reference: dict[str, Any]) -> 
     assert prose(reference["REFUSALS"]) == reference["refusals_text"]()
 
 
+def test_measured_limits_are_those_of_the_result_file(reference: dict[str, Any]) -> None:
+    """Issue 6, item 5. Run ``python3 scripts/reference.py`` when this fails."""
+    page = prose(ROOT / "docs" / "scaling.md")
+
+    assert page == reference["scaling_page"]()
+    assert "| receive, store, deliver, one node |" in page
+
+
 def test_every_event_type_is_documented() -> None:
     """CONTRACT section 5: what begins runs, what ends them, what tells of webhooks."""
     sent = {

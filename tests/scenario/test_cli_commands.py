@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from world import until
 
 from hookline.testing import demo_app
 from hookline.testing.nodes import ADMIN_KEY, NodeProcess
@@ -93,6 +94,34 @@ def test_a_run_and_an_event_are_explained(hookline: Hookline) -> None:
     assert alone["timeline"] == told["timeline"]
     assert event["event_id"] in hookline("explain", execution["id"])
     assert "none of its event patterns" in hookline("explain", event["event_id"])
+
+
+def test_a_story_begins_with_its_request_and_says_what_its_numbers_count(hookline: Hookline) -> None:
+    """CONTRACT 1: from the trigger's request on, in lines that a terminal of 80 columns holds."""
+    trigger = hookline.json("triggers", "create", "workflow", "orders", "--auth", "token")
+    sent = hookline.json("triggers", "send", trigger["id"], "--token", trigger["token"], "--data", "{}")
+    execution_id = json.loads(sent["body"])["execution_id"]
+    until(lambda: hookline.json("executions", "show", execution_id)["completed_at"], within=30)
+    lines = hookline("explain", execution_id).splitlines()
+    words = [line.split()[1] for line in lines if line[:1].isdigit()]
+
+    assert words[:3] == ["request", "queued", "started"]
+    assert "POST /trigger/" in lines[0]
+    assert "  after " in lines[2]
+    assert lines[2].endswith(" ms")
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("option", ["--event", "--events"])
+def test_events_are_named_alike_everywhere(hookline: Hookline, option: str) -> None:
+    """One option, once or several times, with one pattern or several; `listen` has both names, too."""
+    made = hookline.json(
+        *("webhooks", "create", "https://receiver.example.com/", option, "a.*,b.c", option, "d"),
+    )
+    published = hookline.json("events", "publish", "--type", "b.c", "--data", "{}")
+
+    assert made["events"] == ["a.*", "b.c", "d"]
+    assert published["status"] == "accepted"
 
 
 def test_an_unknown_automation_is_said_in_one_line(hookline: Hookline) -> None:

@@ -47,6 +47,8 @@ router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 
 _MOST_LOG_LINES = 500
 _MOST_DELIVERIES = 500
+_TOLD_ELSEWHERE = frozenset({"log", "credits"})
+"""Entries of the journal that only count what the log and the execution itself say."""
 
 StatusName = Literal["queued", "running", "waiting", "succeeded", "failed", "killed", "timed_out", "lost"]
 KindName = Literal["workflow", "agent", "script", "robot", "render"]
@@ -137,7 +139,12 @@ async def logs(
 @router.get("/{execution_id}/timeline", summary="Everything that happened to it, in order")
 async def timeline(site: AtSite, caller: Reader, execution: Found) -> Response:
     moments = _own_moments(execution)
-    moments += [_done_moment(entry) for entry in await site.services.store.journal(execution.id)]
+    journal = await site.services.store.journal(execution.id)
+    moments += [_done_moment(entry) for entry in journal if entry.op not in _TOLD_ELSEWHERE]
+    lines = await site.services.store.logs(execution.id, after=-1, limit=_MOST_LOG_LINES)
+    moments += [
+        _moment(line.at, "log", level=line.level, stream=line.stream, text=line.text) for line in lines
+    ]
     for event in await site.services.store.execution_events(execution.id):
         moments.append(_moment(event.received_at, "event", id=event.public_id, type=event.type))
         moments += await _sent_moments(site.services.store, caller.organization_id, event)

@@ -20,7 +20,6 @@ _IDLE_SECONDS: Final = 1.0
 @app.command
 def publish(
     type: str,
-    /,
     *,
     data: Data = None,
     id: str | None = None,

@@ -33,7 +33,7 @@ _EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 def listen(
     *,
     forward: str,
-    events: Annotated[str, Parameter(name=["--events", "-e"])] = "*",
+    events: Annotated[str, Parameter(name=["--events", "--event", "-e"])] = "*",
     dialect: str = "agenticflow",
     secret: str | None = None,
     after: str | None = None,

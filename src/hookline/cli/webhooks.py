@@ -17,7 +17,8 @@ from hookline.cli.sheets import health_line, show_webhook
 app = App(name="webhooks", help="Say which events go to which URL, and how they fare.")
 
 _EVENT = Parameter(
-    name=["--event", "-e"], help="Event type or pattern such as `workflow.*`; may be repeated."
+    name=["--event", "--events", "-e"],
+    help="Event type or pattern such as `workflow.*`; may be repeated, or several parted by commas.",
 )
 _MORE = Parameter(
     name="--set", help="JSON object with any other field of the API, such as `'{\"max_in_flight\": 4}'`."
@@ -101,11 +102,12 @@ def create(
     bearer
         Token that each delivery carries as `Authorization: Bearer`.
     """
-    if not event:
+    patterns = _patterns(event)
+    if not patterns:
         raise CommandError(
             "say which events it gets: --event 'workflow.*', --event order.paid, or --event '*' for all"
         )
-    body: dict[str, Any] = {"name": name or _host(url), "url": url, "events": event}
+    body: dict[str, Any] = {"name": name or _host(url), "url": url, "events": patterns}
     if dialect is not None:
         body["dialect"] = dialect
     if bearer is not None:
@@ -164,7 +166,7 @@ def update(
     name
         New name.
     """
-    given = {"url": url, "events": event or None, "name": name}
+    given = {"url": url, "events": _patterns(event) or None, "name": name}
     body = {word: value for word, value in given.items() if value is not None}
     body |= read_fields(set)
     if not body:
@@ -350,6 +352,11 @@ def rotate(
 
 def _path(webhook_id: str, rest: str = "") -> str:
     return f"/api/v1/webhooks/{segment(webhook_id)}{rest}"
+
+
+def _patterns(given: list[str] | None) -> list[str]:
+    """Every pattern of an option that may be repeated and hold several."""
+    return [one.strip() for text in given or () for one in text.split(",") if one.strip()]
 
 
 def _host(url: str) -> str:

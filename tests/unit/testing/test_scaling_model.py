@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
@@ -62,6 +63,17 @@ def test_databases_carry_less_the_more_one_organization_sends(model: Any) -> Non
     assert 3.5 < even < 4
     assert 1 < skewed < even
     assert model.sharded(1, skew=1.0)["typical"] == 1.0
+
+
+def test_the_constants_are_of_the_size_that_was_measured(model: Any) -> None:
+    """Each within a factor of two of docs/scaling.json, which ``measure_scaling.py --save`` wrote."""
+    parts = json.loads((ROOT / "docs" / "scaling.json").read_text(encoding="utf-8"))["parts"]
+    machine = model.Machine()
+    node = parts["deliver"]["figures"]["cpu_s_per_1000"] / 1000
+    database = parts["store"]["figures"]["publish"]["16"]["database_cpu_ms"] / 1000
+
+    assert 0.5 <= (machine.receive + machine.deliver) / node <= 2
+    assert 0.5 <= machine.database / database <= 2
 
 
 @pytest.mark.parametrize(
