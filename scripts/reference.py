@@ -2,7 +2,7 @@
 """Write the reference pages that are generated: settings, commands, routes, limits, events, dialects and metrics.
 
 The measured table of docs/scaling.md is made, too. Before the page of routes, what each of them refuses is read from
-the code into ``src/hookline/api/refusals.json``. A test compares the pages with what this writes, so they cannot go stale.
+the code into ``src/hookline/api/refusals.json``. Tests compare all of it with what this writes: it cannot go stale.
 
     python3 scripts/reference.py
 """

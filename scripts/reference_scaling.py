@@ -15,7 +15,9 @@ END: Final = "<!-- end of measured -->\n"
 
 MOST_PER_PROCESSOR: Final = 3
 """Load for each processor; what is measured makes about two."""
-BUSY: Final = " **That work took most of the machine: the figures are lower bounds, and ratios between them scatter by half.**"
+BUSY: Final = (
+    " **It took most of the machine: figures are lower bounds, and ratios between them scatter by half.**"
+)
 BENCH: Final = "`hookline bench --scenario {} --database postgres`"
 STORE: Final = "`python3 scripts/measure_scaling.py`"
 
