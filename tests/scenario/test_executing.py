@@ -6,11 +6,13 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from engine_bed import ORDERS, RESUMABLE, SUPPORT, parsed, running
 from seed_bodies import COMPLETED_CONVERSATION, COMPLETED_WORKFLOW
 
 from hookline.model.executions import Failure, JournalEntry
+from hookline.model.ids import public
 from hookline.ports.runner import EmitDraft, Failed, LogDraft, Lost, OpenWait, Succeeded, Suspended
 
 if TYPE_CHECKING:
@@ -95,6 +97,27 @@ async def test_an_agents_turn_emits_its_four_events(store: Store) -> None:
     assert data["resolution"] == {"type": "solved", "category": "billing", "tags": ["a"]}
 
 
+@pytest.mark.parametrize(("source", "status"), [("workflow", "killed"), ("flow", "succeeded")])
+async def test_a_child_whose_parent_has_ended_does_not_begin(store: Store, source: str, status: str) -> None:
+    """Issue 5, item 5: a parent's node that dies before it has written down what it started leaves such a one. A flow
+    that was called goes on by itself.
+    """
+    ran: list[str] = []
+
+    async def work(job: RunJob, _: RunListener) -> Outcome:
+        ran.append(job.automation_id)
+        return DONE
+
+    async with running(store, work={ORDERS: work, RESUMABLE: work}) as bed:
+        parent = await bed.until_status(await bed.start(), "succeeded")
+        by = {"execution_id": public("execution", parent.id), "waits_for": "run_workflow:x:0"}
+        child = await bed.start(RESUMABLE, source=source, trigger=msgspec.json.encode({"called_by": by}))
+        ended = await bed.until_status(child, "killed", "succeeded")
+
+    assert ended.status == status
+    assert len(ran) == (1 if status == "killed" else 2)
+
+
 @pytest.mark.parametrize(
     ("outcome", "status", "code"),
     [
@@ -149,7 +172,9 @@ async def test_sleeping_holds_no_run_and_wakes_by_itself(store: Store) -> None:
     async with running(store, work={ORDERS: work}) as bed:
         execution = await bed.start()
         waiting = await bed.until_status(execution, "waiting")
-        assert not bed.node.executor._running
+        async with asyncio.timeout(5):
+            while bed.node.executor._running:  # noqa: ASYNC110 -- it is stored a moment before its task is told
+                await asyncio.sleep(0.001)
         ended = await bed.until_status(execution, "succeeded")
 
     assert waiting.attempt == 1

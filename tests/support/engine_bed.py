@@ -93,13 +93,14 @@ class Bed:
         assert isinstance(published, list)
         return published[0].public_id
 
-    async def start(self, automation: Automation = ORDERS, data: bytes = b"{}") -> Execution:
+    async def start(self, automation: Automation = ORDERS, data: bytes = b"{}", **more: Any) -> Execution:
         execution = await self.node.start_execution(
             ExecutionStart(
                 organization_id=self.organization_id,
                 kind=automation.kind,
                 automation_id=automation.id,
                 input=data,
+                **more,
             )
         )
         assert not hasattr(execution, "is_same")

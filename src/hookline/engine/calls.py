@@ -212,6 +212,17 @@ class FlowCalls:
         flow = None if integration is None else integration.flow(name)
         return None if integration is None or flow is None else (stored, integration, flow)
 
+    async def is_left_behind(self, called: Execution) -> bool:
+        """Say whether a workflow outlived the run that runs it: when that one's node died before it had written down
+        what it runs, nobody else ends it. Raises StorageError.
+        """
+        by = caller_of(called)
+        id_ = None if by is None or by.waits_for is None else parse("execution", by.execution_id)
+        if id_ is None or called.source != SOURCES[WORKFLOW]:
+            return False
+        caller = await self._archive.execution(id_, organization_id=called.organization_id)
+        return caller is None or caller.status.is_terminal
+
     async def release(self, caller: Execution) -> None:
         """Cancel the workflows that an execution runs, since it ends. Tried until it is stored: before its own end is,
         so that a node that dies in between leaves it to who takes over.

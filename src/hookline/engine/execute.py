@@ -188,7 +188,7 @@ class Executor:
 
     async def _run(self, execution: Execution, epoch: Epoch) -> None:
         try:
-            if execution.is_cancel_requested:
+            if execution.is_cancel_requested or await self._is_left_behind(execution):
                 await self._finish(execution, epoch, KILLED)
                 return
             run = Run(self._recorder, execution, epoch, self._calls)
@@ -206,6 +206,9 @@ class Executor:
             _log.exception("execution_crashed", execution=execution.id.hex())
             failure = Failure(code="LOST", message="The engine failed while it ran this execution.")
             await self._finish(execution, epoch, Lost(failure=failure))
+
+    async def _is_left_behind(self, execution: Execution) -> bool:
+        return self._calls is not None and await self._calls.is_left_behind(execution)
 
     async def _outcome(self, run: Run, execution: Execution) -> Outcome:
         try:
