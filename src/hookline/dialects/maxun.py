@@ -207,8 +207,7 @@ def _times(ending: Ending) -> JsonObject:
 
 
 def _metadata(ending: Ending) -> JsonObject:
-    metadata = {"browser_id": ending.text("browser_id"), "user_id": None} if ending.is_run else {}
-    metadata = metadata or {"browser_id": None, "user_id": None}
+    metadata = {"browser_id": ending.text("browser_id") if ending.is_run else None, "user_id": None}
     return {**metadata, "test_mode": True} if ending.is_test else metadata
 
 
