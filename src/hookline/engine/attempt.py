@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hookline.core.hops import HEADER
-from hookline.core.lifecycle import CONDITION_UNREADABLE
+from hookline.core.lifecycle import CONDITION_UNREADABLE, FILTERED, WEBHOOK_DELETED
 from hookline.core.parameters import add_parameter
 from hookline.core.redact import forget, redact_headers, redact_url, spellings_of
 from hookline.engine.target import parsed
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from hookline.engine.lanes import Claim
     from hookline.engine.target import Target
     from hookline.model.events import Delivery
-    from hookline.ports import Epoch, Owed
+    from hookline.ports import Epoch, NewEvent, Owed
     from hookline.ports.sender import Answer, Headers
 
 
@@ -49,6 +51,41 @@ def unsent(
         next_attempt_at=now if due is None else due,
         failures=delivery.failures,
         crashes=delivery.crashes if crashes is None else crashes,
+    )
+
+
+def given_back(target: Target | None, claim: Claim, now: datetime) -> Settle:
+    """Free a claim as the webhook now is, None when it is deleted: due at once, held while it rests, or not owed."""
+    delivery = claim.owed.delivery
+    settle = unsent(delivery, claim.epoch, now)
+    if target is None:
+        state, reason = DeliveryState.CANCELLED, WEBHOOK_DELETED
+    elif target.rests_for is not None:
+        state, reason = DeliveryState.HELD, target.rests_for
+    elif is_ruled_out(target, claim.owed):
+        state, reason = DeliveryState.CANCELLED, FILTERED
+        settle = msgspec.structs.replace(settle, ordering_key=delivery.ordering_key)
+    else:
+        return settle
+    return msgspec.structs.replace(settle, state=state, state_reason=reason, next_attempt_at=None)
+
+
+def set_aside(
+    claim: Claim,
+    reason: str,
+    at: datetime,
+    *,
+    crashes: int | None = None,
+    events: tuple[NewEvent, ...] = (),
+) -> Settle:
+    """End a delivery that cannot be sent at all; visible, with the reason. crashes: with this one."""
+    return msgspec.structs.replace(
+        unsent(claim.owed.delivery, claim.epoch, at, crashes=crashes),
+        state=DeliveryState.EXHAUSTED,
+        state_reason=reason,
+        next_attempt_at=None,
+        ordering_key=claim.owed.delivery.ordering_key,
+        events=events,
     )
 
 

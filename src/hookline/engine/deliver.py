@@ -21,11 +21,21 @@ import structlog
 
 from hookline import failpoints
 from hookline.core.flow import ramp_wait
-from hookline.core.lifecycle import FILTERED, PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
+from hookline.core.lifecycle import PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
 from hookline.core.retry import next_attempt_at, parse_retry_after
 from hookline.core.templates import TemplateFailedError
 from hookline.engine.alert import NO_NEWS
-from hookline.engine.attempt import attempt_of, header, is_ruled_out, is_test, request_of, unsent, unworded
+from hookline.engine.attempt import (
+    attempt_of,
+    given_back,
+    header,
+    is_ruled_out,
+    is_test,
+    request_of,
+    set_aside,
+    unsent,
+    unworded,
+)
 from hookline.engine.claim import Claimer
 from hookline.engine.lanes import Claim, Lanes
 from hookline.engine.pace import Pacer
@@ -50,7 +60,7 @@ if TYPE_CHECKING:
     from hookline.engine.word import Wording
     from hookline.model.events import Delivery
     from hookline.model.ids import Key
-    from hookline.ports import Archive, Clock, Epoch, Leases, NewEvent
+    from hookline.ports import Archive, Clock, Epoch, Leases
     from hookline.ports.sender import Sender
 
 _log = structlog.get_logger("hookline.deliver")
@@ -304,7 +314,7 @@ class Deliverer:
             self._give_back(claim, self._clock.now())
             return
         except PayloadGoneError:
-            self._set_aside(claim, PAYLOAD_GONE, started_at)
+            self._settler.post(set_aside(claim, PAYLOAD_GONE, started_at))
             return
         except TemplateFailedError as exc:
             body, request, sending = None, unworded(target, claim), self._watch.sending(target, claim)
@@ -427,55 +437,15 @@ class Deliverer:
         if crashes >= _CRASHES_ALLOWED:
             reason = f"poison: {type(exc).__name__}"
             events = self._alerts.poisoned(target, claim, reason, at)
-            self._set_aside(claim, reason, at, crashes=crashes, events=events)
+            self._settler.post(set_aside(claim, reason, at, crashes=crashes, events=events))
             return
         later = at + _OUR_PAUSE * self._time_scale
         self._settler.post(unsent(delivery, claim.epoch, at, due=later, crashes=crashes))
 
-    def _set_aside(
-        self,
-        claim: Claim,
-        reason: str,
-        at: datetime,
-        *,
-        crashes: int | None = None,
-        events: tuple[NewEvent, ...] = (),
-    ) -> None:
-        """End a delivery that cannot be sent at all; visible, with the reason."""
-        settle = unsent(claim.owed.delivery, claim.epoch, at, crashes=crashes)
-        self._settler.post(
-            msgspec.structs.replace(
-                settle,
-                state=DeliveryState.EXHAUSTED,
-                state_reason=reason,
-                next_attempt_at=None,
-                ordering_key=claim.owed.delivery.ordering_key,
-                events=events,
-            )
-        )
-
     def _give_back(self, claim: Claim, now: datetime) -> None:
         """Free a claim without an attempt: due at once for whoever claims it, or held while the webhook rests."""
-        delivery = claim.owed.delivery
-        settle = unsent(delivery, claim.epoch, now)
-        target = self._newest(self._lanes[delivery.webhook_id])
-        if target is None:
-            settle = msgspec.structs.replace(
-                settle, state=DeliveryState.CANCELLED, state_reason=WEBHOOK_DELETED, next_attempt_at=None
-            )
-        elif not target.is_active:
-            settle = msgspec.structs.replace(
-                settle, state=DeliveryState.HELD, state_reason=target.rests_for, next_attempt_at=None
-            )
-        elif is_ruled_out(target, claim.owed):
-            settle = msgspec.structs.replace(
-                settle,
-                state=DeliveryState.CANCELLED,
-                state_reason=FILTERED,
-                next_attempt_at=None,
-                ordering_key=delivery.ordering_key,
-            )
-        self._settler.post(settle)
+        target = self._newest(self._lanes[claim.owed.delivery.webhook_id])
+        self._settler.post(given_back(target, claim, now))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

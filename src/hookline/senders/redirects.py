@@ -87,7 +87,10 @@ def _next(hop: Outgoing, answer: Answer, seconds: float, *, followed: int, most:
     if followed >= most:
         raise _StayError(f"it is redirect number {followed + 1}, and {most} are followed")
     if answer.status not in (_KEEPS_A_GET if hop.method == "GET" else _KEEPS_METHOD_AND_BODY):
-        raise _StayError(f"a {answer.status} turns a {hop.method} into a GET without its body")
+        turned = f"turns a {hop.method} into a GET without its body"
+        raise _StayError(
+            f"a {answer.status} {turned if answer.status in _KEEPS_A_GET else 'names no one place'}"
+        )
     if seconds <= 0:
         raise _StayError("the time for this attempt is over")
     try:

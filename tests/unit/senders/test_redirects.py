@@ -58,14 +58,17 @@ async def test_two_redirects_are_followed_and_a_third_is_an_error(
         assert "/hop/3" in answer.error
 
 
-@pytest.mark.parametrize("status", [300, 301, 302, 303])
-async def test_a_post_that_would_become_a_get_is_a_failure(send: Any, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(300, "names no one place"), (301, "GET"), (302, "GET"), (303, "GET"), (304, "no one place")],
+)
+async def test_a_post_that_would_become_a_get_is_a_failure(send: Any, status: int, why: str) -> None:
     """PB-X2: never a silent success without a body."""
     async with Receiver() as elsewhere, Receiver(default=Reply.redirect(elsewhere.url, status)) as receiver:
         answer = await send(receiver.url, max_redirects=2)
 
     assert answer.outcome is Is.REDIRECT
-    assert "GET" in answer.error
+    assert why in answer.error
     assert answer.location == elsewhere.url
     assert elsewhere.connections == 0
 
