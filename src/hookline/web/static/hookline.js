@@ -46,7 +46,8 @@
     new uPlot({
       width: place.clientWidth, height: place.clientHeight, legend: { show: false }, cursor: { y: false },
       axes: [{ ...axis, values: moments, space: 60, size: 30 }, { ...axis, size: 58, values: (_, found) => units[place.dataset.kind](found) }],
-      scales: { y: { range: (_, low, high) => [0, Math.max(4, (high || 0) * 1.1)] } },
+      // Half a step more on both sides, or the first and the last bar are cut in two.
+      scales: { x: { range: (_, low, high) => [low - step / 2, high + step / 2] }, y: { range: (_, low, high) => [0, Math.max(4, (high || 0) * 1.1)] } },
       series: [{}, ...series],
     }, [times, ...values], place);
   };
