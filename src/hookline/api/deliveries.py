@@ -95,11 +95,14 @@ def _rounded_view(event: Event, path: str) -> dict[str, Any]:
 
 
 async def viewer(site: Site, deliveries: Sequence[Delivery]) -> Callable[[Delivery], dict[str, Any]]:
-    """Return the view of these deliveries, which names each event by the id that its receiver sees."""
+    """Return the view of deliveries of one organization, which names each event by the id that its receiver sees."""
+    if not deliveries:
+        return partial(_view, {}, {})
+    organization_id = deliveries[0].organization_id
+    names = await site.services.directory.webhook_names(organization_id)
     keys = [delivery.event_key for delivery in deliveries if delivery.event_key is not None]
-    if not keys:
-        return partial(_view, {})
-    return partial(_view, await site.services.store.own_event_ids(deliveries[0].organization_id, keys))
+    own_ids = await site.services.store.own_event_ids(organization_id, keys) if keys else {}
+    return partial(_view, own_ids, names)
 
 
 def brief_view(delivery: Delivery) -> dict[str, Any]:
@@ -118,10 +121,12 @@ def _event_id(own_ids: Mapping[Key, str], delivery: Delivery) -> str | None:
     return None if key is None else own_ids.get(key) or public("event", key)
 
 
-def _view(own_ids: Mapping[Key, str], delivery: Delivery) -> dict[str, Any]:
+def _view(own_ids: Mapping[Key, str], names: Mapping[Key, str], delivery: Delivery) -> dict[str, Any]:
+    """webhook_name: None when it is not registered: deleted, or made for one run."""
     return {
         "id": public("delivery", delivery.id),
         "webhook_id": public("webhook", delivery.webhook_id),
+        "webhook_name": names.get(delivery.webhook_id),
         "event_id": _event_id(own_ids, delivery),
         "event_type": delivery.event_type,
         "batch_id": None if delivery.batch_id is None else public("batch", delivery.batch_id),

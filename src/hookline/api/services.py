@@ -14,7 +14,7 @@ from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.model.configuration import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from hookline.engine.alert import Alerts
@@ -101,6 +101,9 @@ class Directory(Protocol):
 
     async def organization(self, named: str, /) -> Stored[Organization] | None:
         """One by our id or by its ``external_id``."""
+
+    async def webhook_names(self, organization_id: Key, /) -> Mapping[Key, str]:
+        """What people call an organization's registered webhooks: the name, or the URL of those without."""
 
 
 class Commits(Protocol):

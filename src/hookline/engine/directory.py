@@ -15,7 +15,7 @@ import structlog
 
 from hookline.core.event_types import OPERATIONAL
 from hookline.core.matching import Mismatch
-from hookline.core.operations import subject_of
+from hookline.core.operations import plain_url, subject_of
 from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.engine.target import Target, parsed
 from hookline.model.configuration import ApiKey, Document, Organization, Stored, Trigger, Webhook
@@ -186,6 +186,15 @@ class Directory:
         """The newest revision of a webhook, or None when it is gone (or its organization not loaded)."""
         webhooks = self._organizations.get(organization_id)
         return None if webhooks is None else webhooks.targets.get(webhook_id)
+
+    async def webhook_names(self, organization_id: Key) -> dict[Key, str]:
+        """What people call an organization's registered webhooks: the name, or the URL of those without."""
+        await self.load(organization_id)
+        return {
+            id_: target.webhook.name or plain_url(target.webhook.url)
+            for id_, target in self._organizations[organization_id].targets.items()
+            if target.webhook.origin is Origin.REGISTERED
+        }
 
     async def target(self, webhook_id: Key) -> Target | None:
         """The newest revision of a webhook of whatever organization, or None when it is gone."""

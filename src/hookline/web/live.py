@@ -41,12 +41,14 @@ def live_answer(
     async def looks() -> AsyncIterator[str]:
         shown = None
         quiet = 0
-        while not await request.is_disconnected() and await is_alive():
+        while not await request.is_disconnected():
             try:
+                if not await is_alive():
+                    break
                 told = await page.answer(visit)
+                text = await block(visit, told) if isinstance(told, View) else shown
             except (Refusal, HooklineError):
-                told = None  # gone meanwhile, or the database is away: what is shown stays
-            text = await block(visit, told) if isinstance(told, View) else shown
+                text = shown  # gone meanwhile, or the database is away: what is shown stays
             if text is not None and text != shown:
                 shown, quiet = text, 0
                 yield _message(text)

@@ -41,9 +41,11 @@ def read_assets() -> dict[str, Asset]:
         if not path.is_file():
             continue
         body = path.read_bytes()
+        name = path.relative_to(_HERE / "static").as_posix()
         if path.suffix == ".css":
             body = _squeezed(body)
-        name = path.relative_to(_HERE / "static").as_posix()
+        elif path.suffix == ".js" and not name.startswith("vendor/"):
+            body = _without_remarks(body)
         kind = mimetypes.guess_type(name)[0] or "text/plain"
         found[name] = Asset(
             url=f"{STATIC_PREFIX}{hashlib.sha256(body).hexdigest()[:12]}/{name}",
@@ -57,6 +59,11 @@ def read_assets() -> dict[str, Asset]:
 def _squeezed(sheet: bytes) -> bytes:
     """A style sheet without its comments and indentation, which no browser needs."""
     return re.sub(rb"\s*\n\s*", b"\n", re.sub(rb"/\*.*?\*/", b"", sheet, flags=re.DOTALL)).strip()
+
+
+def _without_remarks(script: bytes) -> bytes:
+    """A script of ours without the lines that are comments, and without indentation: none of its texts spans lines."""
+    return re.sub(rb"^[ \t]*(//[^\n]*)?\n?", b"", script, flags=re.MULTILINE)
 
 
 class Renderer:

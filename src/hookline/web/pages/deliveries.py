@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.model.states import Scope
 from hookline.web.desk import path_of
-from hookline.web.pages.base import Page, found_or_none, listed, webhook_names
+from hookline.web.pages.base import Page, listed
 from hookline.web.visit import Away, View
 
 if TYPE_CHECKING:
@@ -27,17 +27,14 @@ async def deliveries(visit: Visit) -> View:
         webhook_id=visit.query("webhook_id"),
         event_type=visit.query("event_type"),
     )
-    names = await webhook_names(visit, found["rows"])
-    return View(template="deliveries.html", context=found | {"states": STATES, "names": names})
+    return View(template="deliveries.html", context=found | {"states": STATES})
 
 
 async def delivery(visit: Visit) -> View:
     shown = await visit.desk.get(path_of("deliveries", visit.part("id")))
-    webhook = await found_or_none(visit, path_of("webhooks", shown["webhook_id"]))
     body = shown.get("request_body")
     context = {
         "delivery": shown,
-        "webhook": webhook,
         "rounded": ", ".join(dict.fromkeys(warning["field"] for warning in shown["warnings"])),
         "body": None if body is None else body[:_MOST_SHOWN],
         "is_body_cut": body is not None and len(body) > _MOST_SHOWN,

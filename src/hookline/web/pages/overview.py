@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from hookline.web.pages.base import Page, webhook_names
+from hookline.web.pages.base import Page
 from hookline.web.visit import View
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ async def overview(visit: Visit) -> View:
     deliveries = await visit.desk.get("/api/v1/deliveries", limit=_LATEST)
     troubled = await visit.desk.get("/api/v1/deliveries", limit=_TROUBLED, state="exhausted")
     context = {
-        "names": await webhook_names(visit, [*deliveries["deliveries"], *troubled["deliveries"]]),
         "stats": stats,
         "window": window,
         "windows": WINDOWS,
