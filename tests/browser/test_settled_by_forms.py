@@ -80,12 +80,15 @@ def test_a_delivery_outlives_its_webhook_on_pages(site: World, visitor: Visitor)
     page = visitor.go(f"/ui/deliveries?webhook_id={webhook['id']}")
     expect(page.get_by_role("row").filter(has_text="gone.now")).to_contain_text("to Soon gone")
     expect(page.get_by_role("row").filter(has_text="gone.now")).to_contain_text("succeeded")
+    named = site.get(f"/api/v1/deliveries?webhook_id={webhook['id']}")["deliveries"][0]["webhook_name"]
+    assert named == "Soon gone"
     assert site("DELETE", f"/api/v1/webhooks/{webhook['id']}").status == 204
 
     page.reload()
     page.get_by_role("row").filter(has_text="gone.now").get_by_role("link").first.click()
 
     expect(page.locator(".facts")).to_contain_text("not registered now")
+    assert site.get(f"/api/v1/deliveries?webhook_id={webhook['id']}")["deliveries"][0]["webhook_name"] is None
     expect(page.locator(".sides").first).to_contain_text("webhook-signature")
 
 
