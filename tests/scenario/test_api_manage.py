@@ -348,6 +348,8 @@ async def test_filters_narrow_the_list(api: Api) -> None:
         ("automation=orders", 1),
         ("status=succeeded&kind=workflow", 1),
         ("status=lost", 0),
+        ("state=succeeded&kind=workflow", 1),
+        ("state=lost", 0),
         ("since=2100-01-01T00:00:00Z", 0),
         ("until=2100-01-01T00:00:00Z", 2),
     ):
@@ -476,6 +478,9 @@ async def test_a_delivery_shows_its_attempts_and_can_be_sent_again(api: Api) -> 
     await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
     await api.bed.sender.received(1)
     found = await until(api.admin, "/api/v1/deliveries?state=succeeded", lambda answer: answer["deliveries"])
+    same = await api.admin("GET", "/api/v1/deliveries?status=succeeded&type=a")
+    other = await api.admin("GET", "/api/v1/deliveries?status=succeeded&type=b")
+    assert (same.json, other.json["deliveries"]) == (found, [])
     place = f"/api/v1/deliveries/{found['deliveries'][0]['id']}"
     retried = await api.admin("POST", f"{place}/retry")
     await api.bed.sender.received(2)

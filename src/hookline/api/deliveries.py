@@ -36,15 +36,19 @@ async def list_all(
     caller: Reader,
     page: AtPage,
     state: Annotated[list[StateName] | None, Query(description="May be repeated.")] = None,
+    status: Annotated[list[StateName] | None, Query(description="The same as state.")] = None,
     webhook_id: str | None = None,
-    event_type: Annotated[str | None, Query(max_length=200)] = None,
+    event_type: Annotated[str | None, Query(description="Only this exact type.", max_length=200)] = None,
+    type_: Annotated[
+        str | None, Query(alias="type", description="The same as event_type.", max_length=200)
+    ] = None,
     since: Annotated[str | None, Query(description="Created at or after, RFC 3339.")] = None,
     until: Annotated[str | None, Query(description="Created before, RFC 3339.")] = None,
 ) -> Response:
     wanted = DeliveryFilter(
         webhook_id=None if webhook_id is None else key_in_path("webhook", webhook_id),
-        states=tuple(DeliveryState(name) for name in state or ()),
-        event_type=event_type,
+        states=tuple(DeliveryState(name) for name in (*(state or ()), *(status or ()))),
+        event_type=event_type or type_,
         since=instant(since, "since"),
         until=instant(until, "until"),
     )

@@ -79,14 +79,16 @@ async def list_all(
     caller: Reader,
     page: AtPage,
     status: StatusName | None = None,
+    state: Annotated[StatusName | None, Query(description="The same as status.")] = None,
     kind: KindName | None = None,
     automation: Annotated[str | None, Query(description="Id of the automation.", max_length=128)] = None,
     conversation_id: str | None = None,
     since: Annotated[str | None, Query(description="Created at or after, RFC 3339.")] = None,
     until: Annotated[str | None, Query(description="Created before, RFC 3339.")] = None,
 ) -> Response:
+    named = status or state
     wanted = ExecutionFilter(
-        status=None if status is None else ExecutionStatus(status),
+        status=None if named is None else ExecutionStatus(named),
         kind=None if kind is None else Kind(kind),
         automation_id=automation,
         conversation_id=None if conversation_id is None else key_in_path("conversation", conversation_id),
