@@ -145,3 +145,10 @@ async def until_gone(mark: str, *, within: float = 10.0) -> None:
     async with asyncio.timeout(within):
         while processes_with(mark):  # noqa: ASYNC110 -- asks the machine
             await asyncio.sleep(0.02)
+
+
+async def until_there(mark: str, *, within: float = 10.0) -> None:
+    """Wait until a process has this mark: one that has just begun its program has no command line for a moment."""
+    async with asyncio.timeout(within):
+        while not processes_with(mark):  # noqa: ASYNC110 -- asks the machine
+            await asyncio.sleep(0.02)

@@ -16,6 +16,7 @@ from hookline.core.tries import FailedTry, entry_of, step_of
 from hookline.model.executions import Failure
 from hookline.ports.runner import CallJob, Failed, Killed, Lost, RunJob, Succeeded, Suspended, TimedOut
 from hookline.runners.protocol import Began, Broken, Finished, Recorded, Suspend
+from hookline.runners.time_limits import too_long
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,10 +223,8 @@ class Run:
             case Verdict.KILLED:
                 return Killed(failure=Failure(code="KILLED", message="The execution was cancelled."))
             case Verdict.TIMED_OUT:
-                seconds = f"{self._timeout_ms / 1000:g}"
-                message = f"{self._what} took longer than its limit of {seconds} seconds."
                 limit = self.job.limit if isinstance(self.job, RunJob) else None
-                return TimedOut(failure=Failure(code="TIMED_OUT", message=message, limit=limit))
+                return TimedOut(failure=too_long(self._what, self._timeout_ms, limit))
             case Verdict.STOPPED:
                 how = "the node was stopped"
             case None:

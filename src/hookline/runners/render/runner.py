@@ -26,6 +26,7 @@ from hookline.runners.render.graph import draw
 from hookline.runners.render.programs import HOW_TO_GET, HOW_TO_GET_FONTS, Programs
 from hookline.runners.render.progress import ProgressReader, cause_of
 from hookline.runners.render.workshop import Limits, Workshop
+from hookline.runners.time_limits import too_long
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -180,8 +181,7 @@ class RenderRunner:
         if run.job.timeout_ms is None:
             return None
         seconds = run.job.timeout_ms / 1000
-        message = f"The render took longer than {seconds:g} seconds."
-        failure = Failure(code="TIMED_OUT", message=message, limit=run.job.limit)
+        failure = too_long("The render", run.job.timeout_ms, run.job.limit)
         return asyncio.get_running_loop().call_later(seconds, run.stop, TimedOut(failure=failure))
 
     async def _render(self, run: _Run, listener: RunListener) -> Outcome:

@@ -26,6 +26,7 @@ from hookline.runners.robot.folders import sweep
 from hookline.runners.robot.messages import Begin, Broken, Done, Moved, Ready, Setup, Shot, Told, Unready
 from hookline.runners.robot.process import RobotProcess
 from hookline.runners.sandbox.husk import free_uid
+from hookline.runners.time_limits import too_long
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("hookline.robots")
 
 _START_SECONDS: Final = 60.0
+_MOST_MS: Final = 600_000
+"""Of a run whose job has no limit of its own (MX-15)."""
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
@@ -56,14 +59,15 @@ class RobotSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Verdict(Enum):
     KILLED = "The run was cancelled."
-    TIMED_OUT = "The run took longer than it may."
+    TIMED_OUT = "The run took too long."
     STOPPED = "The node was stopped while the robot ran."
 
 
 class _Run:
     """One under way. process: None until it has started."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: RunJob) -> None:
+        self.job = job
         self.verdict: _Verdict | None = None
         self.process: RobotProcess | None = None
         self.ready: Ready | None = None
@@ -133,8 +137,8 @@ class RobotRunner:
 
     async def run(self, job: RunJob, listener: RunListener) -> Outcome:
         if self._is_closed:
-            return _outcome(_Verdict.STOPPED, _Run(), has_started=False)
-        run = self._runs[job.execution_id] = _Run()
+            return _outcome(_Verdict.STOPPED, _Run(job), has_started=False)
+        run = self._runs[job.execution_id] = _Run(job)
         self._emptied.clear()
         try:
             if not await self._has_room(run):
@@ -208,14 +212,14 @@ class RobotRunner:
             limit.cancel()
             await listener.started(at=datetime.now(UTC))
             if run.verdict is None:
-                limit = loop.call_later((job.timeout_ms or 600_000) / 1000, run.end, _Verdict.TIMED_OUT)
+                limit = loop.call_later((job.timeout_ms or _MOST_MS) / 1000, run.end, _Verdict.TIMED_OUT)
                 if not message.is_sandboxed:
                     await _note(listener, "warning", "This machine lets Chromium have no sandbox of its own.")
                 process.send(begin)
             ended = await self._listen(run, process, listener)
         finally:
             limit.cancel()
-        return self._ended(run, process, ended, job)
+        return self._ended(run, process, ended)
 
     def _setup(self, process: RobotProcess, user: int | None) -> Setup:
         return Setup(
@@ -266,23 +270,23 @@ class RobotRunner:
         _log.warning("robot_not_ready", last_words=process.last_words())
         return Lost(failure=Failure(code="LOST", message=told), has_started=False, facts=run.facts())
 
-    def _ended(self, run: _Run, process: RobotProcess, ended: Done | Broken | None, job: RunJob) -> Outcome:
+    def _ended(self, run: _Run, process: RobotProcess, ended: Done | Broken | None) -> Outcome:
         if isinstance(ended, Done):
             return Succeeded(output=bytes(ended.output), facts=run.facts())
         if isinstance(ended, Broken):
             return Failed(failure=ended.failure, facts=run.facts(is_partial=ended.is_partial))
         if run.verdict is not None:
-            return _outcome(run.verdict, run, limit=job.limit)
+            return _outcome(run.verdict, run)
         _log.warning("robot_died", last_words=process.last_words())
         return Lost(failure=Failure(code="LOST", message="The robot's process died."), facts=run.facts())
 
 
-def _outcome(verdict: _Verdict, run: _Run, *, has_started: bool = True, limit: str | None = None) -> Outcome:
+def _outcome(verdict: _Verdict, run: _Run, *, has_started: bool = True) -> Outcome:
     message = verdict.value
     if verdict is _Verdict.KILLED:
         return Killed(failure=Failure(code="KILLED", message=message), facts=run.facts())
     if verdict is _Verdict.TIMED_OUT:
-        failure = Failure(code="TIMED_OUT", message=message, type="TimeoutError", limit=limit)
+        failure = too_long("The run", run.job.timeout_ms or _MOST_MS, run.job.limit, type_="TimeoutError")
         return TimedOut(failure=failure, facts=run.facts())
     return Lost(failure=Failure(code="LOST", message=message), has_started=has_started, facts=run.facts())
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hookline.model.executions import Failure, ScriptFacts
 from hookline.ports.runner import Failed, Killed, Lost, Succeeded, TimedOut
 from hookline.runners.run import Verdict
+from hookline.runners.time_limits import too_long
 
 if TYPE_CHECKING:
     from hookline.model.scripts import ScriptDefinition
@@ -43,7 +44,7 @@ def outcome_of(
             failure = Failure(code="KILLED", message="The execution was cancelled.")
             return Killed(failure=failure, facts=facts)
         case Verdict.TIMED_OUT:
-            return TimedOut(failure=_too_long(job), facts=facts)
+            return TimedOut(failure=too_long("The script", job.timeout_ms or 0, job.limit), facts=facts)
         case Verdict.STOPPED:
             return Lost(failure=STOPPED, has_started=has_begun, facts=facts)
         case None:
@@ -74,16 +75,6 @@ def _own_end(
         message = f"The script used more than its {definition.limits.memory_mb} MiB of memory."
     stack = last_words.decode("utf-8", "replace") or None
     return Failed(failure=Failure(code="FAILED", message=message, stack=stack), facts=facts)
-
-
-def _too_long(job: RunJob) -> Failure:
-    seconds = f"{(job.timeout_ms or 0) / 1000:g}"
-    words = {
-        "agent": f"The script took longer than {seconds} seconds, the limit of its agent.",
-        "org": "The organization's run time of this period is used up.",
-        "global": f"The script took longer than {seconds} seconds, the limit of this server.",
-    }
-    return Failure(code="TIMED_OUT", message=words[job.limit], limit=job.limit)
 
 
 def _facts(definition: ScriptDefinition, code: int | None) -> ScriptFacts:

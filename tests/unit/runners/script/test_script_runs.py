@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 import pytest_asyncio
-from script_bed import launch, no_way_out, processes_with, until_gone
+from script_bed import launch, no_way_out, processes_with, until_gone, until_there
 
 from hookline.model.executions import ScriptFacts
 from hookline.ports.runner import Failed, Killed, Lost, Succeeded, TimedOut
@@ -163,7 +163,7 @@ time.sleep(60)
 """
     run = launch(runner, source)
     await run.listener.said("ready")
-    assert processes_with("4711.25")
+    await until_there("4711.25")
     runner.cancel(run.id)
     outcome = await run.ended()
 
