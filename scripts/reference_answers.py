@@ -1,4 +1,4 @@
-"""Make ``src/hookline/api/answers.json`` of the answers that tests of the API got: shapes, and one real one for each.
+"""Add what answers tell that tests of the API got: ``src/hookline/api/answers.json`` has shapes, and one real one for each.
 
 An object with an id of ours has the same shape wherever it stands, and a name. A field is required when every answer
 had it. What users and their code put in has no shape: it is theirs. Secrets in the examples are made unrecognizable.
@@ -223,6 +223,54 @@ def answers(lines: list[dict[str, Any]]) -> dict[str, Any]:
     return {"components": shapes.named(), "routes": routes}
 
 
+def widened(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that fits whatever one of two fits. Empty ones fit anything."""
+    if old == new or not old or not new:
+        return old if old == new else {}
+    if not {"type"} <= old.keys() & new.keys():
+        return {"anyOf": [old, new]}
+    kinds = sorted({*_listed(old["type"]), *_listed(new["type"])})
+    found: dict[str, Any] = {"type": kinds[0] if len(kinds) == 1 else kinds}
+    found |= {name: old[name] for name in ("format", "enum") if name in old and old[name] == new.get(name)}
+    if "required" in old and "required" in new:
+        found["required"] = [name for name in old["required"] if name in new["required"]]
+    if "properties" in old or "properties" in new:
+        found["properties"] = joined(old.get("properties", {}), new.get("properties", {}))
+    for name in ("items", "additionalProperties"):
+        if name in old or name in new:
+            found[name] = widened(old.get(name, new.get(name)), new.get(name, old.get(name)))
+    return found
+
+
+def _listed(kinds: str | list[str]) -> list[str]:
+    return [kinds] if isinstance(kinds, str) else kinds
+
+
+def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return schemas by name; those that both have are widened."""
+    return old | {name: widened(old[name], one) if name in old else one for name, one in new.items()}
+
+
+def added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of the file with what new notes tell besides. Examples that are there stay."""
+    routes = dict(old["routes"])
+    for route, entry in new["routes"].items():
+        known = routes.get(route, {"answers": {}})
+        found = {
+            status: {
+                "schema": joined({"": known["answers"].get(status, one)["schema"]}, {"": one["schema"]})[""],
+                "example": known["answers"].get(status, one)["example"],
+            }
+            for status, one in entry["answers"].items()
+        }
+        routes[route] = {**entry, **known, "answers": known["answers"] | found}
+    in_order = sorted(routes, key=lambda route: route.partition(" ")[::-1])
+    return {
+        "components": joined(old["components"], new["components"]),
+        "routes": {route: routes[route] for route in in_order},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -230,7 +278,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     notes = parser.parse_args().folder.glob("*.jsonl")
     lines = [json.loads(line) for file in notes for line in file.read_text(encoding="utf-8").splitlines()]
-    TARGET.write_text(json.dumps(answers(lines), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    known = json.loads(TARGET.read_text(encoding="utf-8"))
+    found = added(known, answers(lines))
+    TARGET.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
