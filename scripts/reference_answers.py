@@ -1,4 +1,4 @@
-"""Add what answers tell that tests of the API got: ``src/hookline/api/answers.json`` has shapes, and one real one for each.
+"""Add what answers tell that tests of the API got to ``src/hookline/api/answers.json``: shapes, and one real one each.
 
 An object with an id of ours has the same shape wherever it stands, and a name. A field is required when every answer
 had it. What users and their code put in has no shape: it is theirs. Secrets in the examples are made unrecognizable.
@@ -103,7 +103,8 @@ class Shapes:
         """Return the named shapes."""
         found = {name: self._object(values) for name, values in sorted(self._named.items())}
         for (name, field), words in WORDS.items():
-            found[name]["properties"][field]["enum"] = [str(word) for word in words]
+            if name in found:
+                found[name]["properties"][field]["enum"] = [str(word) for word in words]
         return found
 
     def of(self, values: list[Any]) -> dict[str, Any]:
