@@ -116,8 +116,6 @@ class Shapes:
         objects = [value for value in values if isinstance(value, dict)]
         lists = [one for value in values if isinstance(value, list) for one in value]
         texts = [value for value in values if isinstance(value, str)]
-        if kinds == ["null"]:
-            return {}
         if objects:
             names = {self._name(one) for one in objects}
             if len(names) == 1 and None not in names:
@@ -232,7 +230,10 @@ def widened(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": [old, new]}
     kinds = sorted({*_listed(old["type"]), *_listed(new["type"])})
     found: dict[str, Any] = {"type": kinds[0] if len(kinds) == 1 else kinds}
-    found |= {name: old[name] for name in ("format", "enum") if name in old and old[name] == new.get(name)}
+    for name in ("format", "enum"):
+        told = {str(one.get(name)) for one in (old, new) if "string" in _listed(one["type"])}
+        if len(told) == 1 and (name in old or name in new):
+            found[name] = old.get(name, new.get(name))
     if "required" in old and "required" in new:
         found["required"] = [name for name in old["required"] if name in new["required"]]
     if "properties" in old or "properties" in new:
@@ -241,6 +242,15 @@ def widened(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         if name in old or name in new:
             found[name] = widened(old.get(name, new.get(name)), new.get(name, old.get(name)))
     return found
+
+
+def loosened(schema: Any) -> Any:
+    """Return a schema where what was null in every answer may be anything: nobody knows yet what it holds else."""
+    if isinstance(schema, list):
+        return [loosened(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {} if schema == {"type": "null"} else {name: loosened(one) for name, one in schema.items()}
 
 
 def _listed(kinds: str | list[str]) -> list[str]:
@@ -259,7 +269,7 @@ def added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         known = routes.get(route, {"answers": {}})
         found = {
             status: {
-                "schema": joined({"": known["answers"].get(status, one)["schema"]}, {"": one["schema"]})[""],
+                "schema": loosened(widened(known["answers"].get(status, one)["schema"], one["schema"])),
                 "example": known["answers"].get(status, one)["example"],
             }
             for status, one in entry["answers"].items()
@@ -267,7 +277,7 @@ def added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         routes[route] = {**entry, **known, "answers": known["answers"] | found}
     in_order = sorted(routes, key=lambda route: route.partition(" ")[::-1])
     return {
-        "components": joined(old["components"], new["components"]),
+        "components": loosened(joined(old["components"], new["components"])),
         "routes": {route: routes[route] for route in in_order},
     }
 
