@@ -480,7 +480,9 @@ async def test_a_delivery_shows_its_attempts_and_can_be_sent_again(api: Api) -> 
     found = await until(api.admin, "/api/v1/deliveries?state=succeeded", lambda answer: answer["deliveries"])
     same = await api.admin("GET", "/api/v1/deliveries?status=succeeded&type=a")
     other = await api.admin("GET", "/api/v1/deliveries?status=succeeded&type=b")
-    assert (same.json, other.json["deliveries"]) == (found, [])
+    of_event = await api.admin("GET", f"/api/v1/deliveries?event_id={found['deliveries'][0]['event_id']}")
+    of_none = await api.admin("GET", "/api/v1/deliveries?event_id=nobody")
+    assert (same.json, other.json["deliveries"], of_event.json, of_none.status) == (found, [], found, 404)
     place = f"/api/v1/deliveries/{found['deliveries'][0]['id']}"
     retried = await api.admin("POST", f"{place}/retry")
     await api.bed.sender.received(2)

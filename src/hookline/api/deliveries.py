@@ -16,6 +16,7 @@ from hookline.api.reply import (
     found_or_missing,
     instant,
     key_in_path,
+    missing,
     reply,
     when,
 )
@@ -38,6 +39,9 @@ async def list_all(
     state: Annotated[list[StateName] | None, Query(description="May be repeated.")] = None,
     status: Annotated[list[StateName] | None, Query(description="The same as state.")] = None,
     webhook_id: str | None = None,
+    event_id: Annotated[
+        str | None, Query(description="Only those of this event sent alone; explain knows of batches.")
+    ] = None,
     event_type: Annotated[str | None, Query(description="Only this exact type.", max_length=200)] = None,
     type_: Annotated[
         str | None, Query(alias="type", description="The same as event_type.", max_length=200)
@@ -45,8 +49,14 @@ async def list_all(
     since: Annotated[str | None, Query(description="Created at or after, RFC 3339.")] = None,
     until: Annotated[str | None, Query(description="Created before, RFC 3339.")] = None,
 ) -> Response:
+    event = None
+    if event_id is not None:
+        event = await site.services.store.event(caller.organization_id, event_id)
+        if event is None:
+            raise missing("event")
     wanted = DeliveryFilter(
         webhook_id=None if webhook_id is None else key_in_path("webhook", webhook_id),
+        event_key=None if event is None else event.key,
         states=tuple(DeliveryState(name) for name in (*(state or ()), *(status or ()))),
         event_type=event_type or type_,
         since=instant(since, "since"),
