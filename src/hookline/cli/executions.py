@@ -128,10 +128,12 @@ def _log_line(entry: dict[str, Any]) -> None:
 
 
 def _told(entry: dict[str, Any]) -> str:
-    """A line's text; of progress, which has none, how far the run is and what it does, or an answer's next words."""
-    fields = entry.get("fields")
-    if entry.get("stream") != "progress" or not isinstance(fields, dict):
-        return str(entry.get("text", ""))
+    """A line's text and fields; of progress, which has no text, how far the run is, or an answer's next words."""
+    text, fields = str(entry.get("text", "")), entry.get("fields")
+    if not isinstance(fields, dict):
+        return text
+    if entry.get("stream") != "progress":
+        return "  ".join([text, *(f"{name}={show.short(value)}" for name, value in fields.items())])
     if isinstance(fields.get("delta"), str):
         return str(fields["delta"])
     percent, label = fields.get("percent"), fields.get("label")

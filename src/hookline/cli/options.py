@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from hookline.cli.client import CommandError, Verbatim
 
 _EXAMPLE: Final = """{} '{{"timeout_seconds": 10, "metadata": {{"team": "billing"}}}}'"""
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for programs.")]
-Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="Most rows to show.")]
+Limit = Annotated[
+    int, Parameter(name=["--limit", "-n"], help="Most rows to show.", validator=Number(gte=1, lte=500))
+]
 Data = Annotated[
     str | None,
     Parameter(

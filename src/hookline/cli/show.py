@@ -20,6 +20,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _PIPE_WIDTH = 10_000
 
+_SHORT = 60
+"""Letters of a value beside others on a line."""
+
 _ENOUGH = 28
 """Letters that a folded text keeps on a line: the longest event type of ours, ``workflow.execution.completed``."""
 
@@ -66,6 +69,13 @@ def as_json(value: object) -> None:
 def clean(value: object) -> str:
     """Return text that a terminal cannot obey."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", "" if value is None else str(value))
+
+
+def short(value: object) -> str:
+    """Return a value as one word beside others: text as it is, anything else as JSON, cut after 60 letters."""
+    text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
+    text = clean(text.replace("\n", "\\n"))
+    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
 
 
 def table(
