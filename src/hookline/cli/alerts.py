@@ -57,7 +57,7 @@ def list_(
         ),
         json=json,
         spare=("snoozed_until", "closed_at", "last", "failures", "opened_at"),
-        empty="no alerts: nothing has failed",
+        empty=show.none_found("no alerts: nothing has failed", state, webhook),
     )
 
 

@@ -65,7 +65,12 @@ def list_(
         ),
         json=json,
         spare=("satisfaction_score", "credits_used", "message_count", "started_at", "user_id"),
-        empty="no conversations yet: begin one with `hookline conversations say AGENT MESSAGE`",
+        empty=show.none_found(
+            "no conversations yet: begin one with `hookline conversations say AGENT MESSAGE`",
+            agent,
+            user,
+            status,
+        ),
     )
 
 

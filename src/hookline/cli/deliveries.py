@@ -61,7 +61,7 @@ def list_(
         ),
         [one | {"webhook": names.get(one["webhook_id"], one["webhook_id"])} for one in found],
         spare=("created_at", "next_attempt_at", "last_status", "attempts_made", "webhook"),
-        empty="no deliveries: none of the events so far matched a webhook",
+        empty=show.none_found("no deliveries: none of the events so far matched a webhook", state, webhook),
     )
 
 

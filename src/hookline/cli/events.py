@@ -92,7 +92,7 @@ def list_(
         show.columns("id", "type", ("timestamp", "when"), ("execution_id", "execution")),
         page["events"],
         spare=("execution_id", "timestamp"),
-        empty="no events yet: publish one with `hookline events publish TYPE`",
+        empty=show.none_found("no events yet: publish one with `hookline events publish TYPE`", after, type),
     )
     if len(page["events"]) == limit and _has_more(client, page["next"], type):
         show.line(f"more with --after {page['next']}", "dim")

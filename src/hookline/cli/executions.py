@@ -60,7 +60,9 @@ def list_(
         ),
         json=json,
         spare=("steps", "run_duration_ms", "error.code", "automation.kind", "created_at"),
-        empty="nothing has run yet: start something with `hookline trigger workflow ID`",
+        empty=show.none_found(
+            "nothing has run yet: start something with `hookline trigger workflow ID`", status, kind
+        ),
     )
 
 

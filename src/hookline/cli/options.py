@@ -15,9 +15,7 @@ from hookline.cli.client import CommandError, Verbatim
 _EXAMPLE: Final = """{} '{{"timeout_seconds": 10, "metadata": {{"team": "billing"}}}}'"""
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for programs.")]
-Limit = Annotated[
-    int, Parameter(name=["--limit", "-n"], help="Most rows to show.", validator=Number(gte=1, lte=500))
-]
+Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="Most rows to show.", validator=Number(gte=1))]
 Data = Annotated[
     str | None,
     Parameter(

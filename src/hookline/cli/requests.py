@@ -68,7 +68,9 @@ def list_(
         ),
         json=json,
         spare=("body_size", "remote_address", "method", "execution_id"),
-        empty="no such requests",
+        empty=show.none_found(
+            "no requests yet: nobody called a trigger", trigger, refused, ran, since, until
+        ),
     )
 
 

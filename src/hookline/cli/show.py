@@ -109,6 +109,11 @@ def table(
     _print(grid)
 
 
+def none_found(empty: str, *filters: object) -> str:
+    """Return what an empty list says: ``empty`` holds only where no filter narrowed it; None is a filter not given."""
+    return empty if all(one is None for one in filters) else "nothing matches these filters"
+
+
 def listing(
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, str],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from hookline.cli import deliveries, events, executions, keys, show, webhooks
+from hookline.cli import deliveries, events, executions, keys, main, show, webhooks
 from hookline.cli.client import Client
 
 if TYPE_CHECKING:
@@ -120,6 +120,39 @@ def test_a_delivery_is_owed_to_a_name(listed: Callable[..., list[str]]) -> None:
 
     assert WEBHOOK["name"] in row
     assert WEBHOOK["id"] not in row
+
+
+@pytest.mark.parametrize(
+    ("command", "empty"),
+    [
+        ("deliveries list", "no deliveries: "),
+        ("deliveries list --state exhausted", "nothing matches these filters"),
+        ("executions list --kind agent", "nothing matches these filters"),
+        ("conversations list --user ada", "nothing matches these filters"),
+        ("alerts list --state closed", "nothing matches these filters"),
+        ("events list --type order.paid", "nothing matches these filters"),
+        ("requests list", "no requests yet"),
+        ("requests list --accepted", "nothing matches these filters"),
+    ],
+)
+def test_an_empty_list_says_whether_filters_made_it_so(
+    command: str, empty: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Client, "pages", lambda *_, **__: [])
+    monkeypatch.setattr(Client, "get", lambda *_, **__: {"events": [], "next": None})
+
+    with pytest.raises(SystemExit):
+        main(command.split())
+
+    assert capsys.readouterr().out.startswith(empty)
+
+
+def test_a_limit_below_1_is_asked_for_wrongly(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["webhooks", "list", "--limit", "0"])
+
+    assert caught.value.code == 2
+    assert "Must be >= 1" in capsys.readouterr().err
 
 
 def test_the_least_important_column_goes_first() -> None:
