@@ -231,6 +231,36 @@ def test_an_event_is_published_delivered_and_sent_again(hookline: Hookline) -> N
     assert "[WEBHOOK_DELETED]" in hookline("deliveries", "retry", delivery["id"], code=1)
 
 
+def test_what_waits_after_an_outage_is_retried_together(hookline: Hookline) -> None:
+    """CONTRACT 3: a mended receiver is sent what still waits, with one command, and a replay names that command."""
+    # Loopback is allowed here and nobody listens on port 9: each delivery waits for its next try.
+    webhook = hookline.json("webhooks", "create", "http://127.0.0.1:9/", "--event", "outage.*")["id"]
+    for _ in range(3):
+        hookline("events", "publish", "outage.began")
+    listed = ("deliveries", "list", "--webhook", webhook, "--state", "pending")
+    until(lambda: [one["attempts_made"] for one in hookline.json(*listed)] == [1, 1, 1])
+    ids = [one["id"] for one in hookline.json(*listed)]
+
+    replay = hookline(
+        "deliveries", "replay", "--since", "2026-01-01T00:00:00Z", "--webhook", webhook, "--dry-run"
+    )
+    asked = hookline("deliveries", "retry", "--webhook", webhook, code=1)
+    done = hookline("deliveries", "retry", "--webhook", webhook, "--yes")
+    until(lambda: [one["attempts_made"] for one in hookline.json(*listed)] == [2, 2, 2])
+    named = hookline("deliveries", "retry", ids[0], ids[1], ids[0].replace("dlv_", "wh_"), code=1)
+    none = hookline.json("deliveries", "retry", "--webhook", webhook, "--state", "exhausted")
+
+    assert "3 more still wait for the next try (pending), which no replay sends sooner" in replay
+    assert f"`hookline deliveries retry --webhook {webhook}`" in replay
+    assert f"Send 3 pending deliveries of {webhook} again now? Add --yes" in asked
+    assert "3 deliveries are due now" in done
+    assert "2 deliveries are due now" in named
+    assert "1 could not be sent again" in named
+    assert none == {"retried": 0, "refused": []}
+    assert "by their ids, or all of one webhook" in hookline("deliveries", "retry", code=1)
+    assert "--state goes with --webhook" in hookline("deliveries", "retry", ids[0], "--state", "held", code=1)
+
+
 def test_a_backup_is_a_database_of_its_own(hookline: Hookline, tmp_path: Path) -> None:
     assert "copied" in hookline("backup", str(tmp_path / "copy.db"))
     assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final, Literal
 from cyclopts import App, Parameter
 
 from hookline.cli import show
-from hookline.cli.client import Client, segment
-from hookline.cli.options import Json, Limit
+from hookline.cli.client import Client, CommandError, segment
+from hookline.cli.options import Json, Limit, Yes
 from hookline.cli.replaying import confirm_replay, follow, how_many
+from hookline.cli.retrying import note_pending, retry_all_of, retry_each, show_retried
 from hookline.cli.sheets import show_delivery
 
 app = App(name="deliveries", help="See what was sent, and send it again.")
@@ -84,26 +85,54 @@ def show_(delivery_id: str, /, *, json: Json = False) -> None:
     show.as_json(delivery) if json else show_delivery(delivery)
 
 
+Retriable = Literal["pending", "exhausted", "held"]
+
+
 @app.command
-def retry(delivery_id: str, /, *, json: Json = False) -> None:
-    """Send a delivery again now, whatever its state; the bytes are the same.
+def retry(
+    *delivery_ids: str,
+    webhook: str | None = None,
+    state: Retriable | None = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Send deliveries again now, whatever their state; the bytes are the same.
+
+    With `--webhook`, all that wait for their next try: after its receiver is mended, nobody need wait for hours.
 
     For example:
 
     ```
     hookline deliveries retry dlv_…
+    hookline deliveries retry --webhook wh_…
+    hookline deliveries retry --webhook wh_… --state exhausted --yes
     ```
 
     Parameters
     ----------
-    delivery_id
-        Its id from `hookline deliveries list`.
+    delivery_ids
+        Their ids from `hookline deliveries list`.
+    webhook
+        Instead of ids: all of this webhook that are in `--state`.
+    state
+        With `--webhook`: which ones; `pending` if left out.
     """
-    answer = Client.from_environment().post(f"/api/v1/deliveries/{segment(delivery_id)}/retry")
-    if json:
-        show.as_json(answer)
+    if bool(delivery_ids) == (webhook is not None):
+        raise CommandError("name deliveries by their ids, or all of one webhook with --webhook ID")
+    if state is not None and webhook is None:
+        raise CommandError("--state goes with --webhook ID: a delivery named by its id is sent in any state")
+    client = Client.from_environment()
+    if len(delivery_ids) == 1:
+        answer = client.post(f"/api/v1/deliveries/{segment(delivery_ids[0])}/retry")
+        show.as_json(answer) if json else show.line(f"{delivery_ids[0]} is due now", "green")
         return
-    show.line(f"{delivery_id} is due now", "green")
+    if webhook is not None:
+        done = retry_all_of(client, webhook, state or "pending", yes=yes, is_shown=not json)
+    else:
+        done = retry_each(client, delivery_ids, total=len(delivery_ids), is_shown=not json)
+    show.as_json(done) if json else show_retried(done)
+    if done["refused"]:
+        raise CommandError(f"{len(done['refused'])} could not be sent again: each says why")
 
 
 Replayable = Literal["succeeded", "exhausted", "held", "cancelled"]
@@ -170,6 +199,7 @@ def replay(
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     preview = client.post("/api/v1/replays", wanted | {"dry_run": True})
+    note_pending(client, webhook)
     if dry_run:
         show.as_json(preview) if json else show.line(how_many(preview, "deliveries"))
         return
