@@ -25,7 +25,7 @@ from reference_scaling import PAGE as SCALING
 from reference_scaling import scaling_page
 
 from hookline.api.metrics import FIGURES
-from hookline.cli import EVERY, build
+from hookline.cli import COMMANDS, EVERY, build
 from hookline.config import FILE_VARIABLE, Settings, expected_of, variable_of
 from hookline.engine.meter import Meter
 from hookline.model.states import AttemptOutcome, Kind
@@ -103,7 +103,10 @@ def settings_page() -> str:
 def cli_page() -> str:
     """Return docs/reference/cli.md."""
     with patch.object(sys, "argv", ["hookline"]):  # usages are worded by how the process was called
-        text: str = build(EVERY).generate_docs()
+        app = build(EVERY)
+        for group in [app[name] for name, *_ in COMMANDS]:  # a page is made without what a group inherits
+            group.default_parameter = app.default_parameter
+        text: str = app.generate_docs()
     # The table of contents repeats what the first lists already link to.
     text = re.sub(r"## Table of Contents\n.*?\n\n(?=\*\*)", "", text, flags=re.DOTALL)
     # Renderers disagree on the anchor of a heading with two dashes.

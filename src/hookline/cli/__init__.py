@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cyclopts import App, Group, Parameter
 
 from hookline import __version__
-from hookline.errors import HooklineError
+from hookline.errors import HooklineError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ has examples."""
 
 def _worth_showing(default: object) -> str | None:
     """Return a default as the help shows it, None for one that says nothing."""
-    if default is False or default is None:
+    if default is False or default is None or default == "":
         return None
     return ", ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
 
@@ -95,13 +95,21 @@ def build(called: str | None = None) -> App:
     return app
 
 
+def _expected(error: HooklineError) -> str:
+    """Return what should have stood where an option or a file is wrong; empty where the message says all."""
+    if not isinstance(error, InputError) or error.field is None or error.expected is None:
+        return ""
+    got = "" if error.received is None else f", got {error.received}"
+    return f" ({error.field}: expected {error.expected}{got})"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: 0 done, 1 it failed, 2 asked for wrongly, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         build(given[0] if given else None)(given)
     except HooklineError as error:
-        print(f"hookline: {error.message}", file=sys.stderr)
+        print(f"hookline: {error.message}{_expected(error)}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output left (`| head`); let nothing try to write to it again.

@@ -52,6 +52,7 @@ _LISTED: Final = {
 """The command that lists what a path's segment behind ``/api/v1`` names."""
 
 
+_ORGANIZATION: Final = "Hookline-Organization"
 _NO_ROUTE: Final = "There is no such route."
 
 
@@ -103,7 +104,7 @@ class Client:
                 )
             self._headers["Authorization"] = f"Bearer {key}"
         if organization:
-            self._headers["Hookline-Organization"] = organization
+            self._headers[_ORGANIZATION] = organization
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -294,6 +295,12 @@ def _refused(status: int, body: Any, path: str) -> AnswerError:
         message += f": {_NEXT_STEP[status]}"
     elif message.startswith(_NO_ROUTE):
         message += f": HOOKLINE_URL is the server's address alone, such as {DEFAULT_URL}"
+    elif status == 404 and details.get("field") == _ORGANIZATION:
+        # While the variable stands, the list itself would be refused with the same words.
+        message += (
+            ": HOOKLINE_ORGANIZATION names it; `env -u HOOKLINE_ORGANIZATION hookline orgs list` shows what "
+            "there is"
+        )
     elif status == 404 and (word := path.split("/")[3:4]) and word[0] in _LISTED:
         message += f": `hookline {_LISTED[word[0]]} list` shows what there is"
     return AnswerError(message, status=status, body=body, code=code or None)

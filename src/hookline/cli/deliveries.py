@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
-from hookline.cli.options import Json, Limit, Yes
+from hookline.cli.options import Json, Limit, Stay, Yes
 from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.retrying import note_pending, retry_all_of, retry_each, show_retried
 from hookline.cli.sheets import show_delivery
@@ -150,7 +150,7 @@ def replay(
     include_never_attempted: Annotated[bool, Parameter(negative=())] = False,
     dry_run: bool = False,
     yes: bool = False,
-    wait: bool = True,
+    wait: Stay = True,
     json: Json = False,
 ) -> None:
     """Send many deliveries again, newest first: says how many, asks, then shows how far it is.

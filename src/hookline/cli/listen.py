@@ -32,7 +32,7 @@ _EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 
 def listen(
     *,
-    forward: str,
+    forward: str | None = None,
     events: Annotated[str, Parameter(name=["--events", "--event", "-e"])] = "*",
     dialect: str = "agenticflow",
     secret: str | None = None,
@@ -54,7 +54,7 @@ def listen(
     Parameters
     ----------
     forward
-        Where to post, such as http://localhost:3000/hook.
+        Where to post, such as http://localhost:3000/hook; it must be given.
     events
         Event types or patterns, parted by commas.
     dialect
@@ -64,6 +64,8 @@ def listen(
     after
         Cursor to begin at; from now on when not given.
     """
+    if forward is None:
+        raise CommandError("say where to post the events: --forward http://localhost:3000/hook")
     from hookline.core.addresses import parse_target
     from hookline.core.signing import check_own_secret, new_secret
     from hookline.dialects import get

@@ -26,6 +26,8 @@ Wait = Annotated[
     bool,
     Parameter(help="Follow the run to its end; the exit code is 0 only if it succeeded."),
 ]
+Stay = Annotated[bool, Parameter(negative="--no-wait")]
+"""A ``wait`` that is on unless told otherwise."""
 Timeout = Annotated[float, Parameter(help="Longest wait in seconds; the run goes on after it.")]
 
 

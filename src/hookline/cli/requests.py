@@ -90,7 +90,9 @@ def show_(request_id: RequestId, /, *, json: Json = False) -> None:
 
 @app.command
 def explain(request_id: RequestId, /, *, json: Json = False) -> int:
-    """Say what is wrong with a refused request, judged with today's secrets; exit code 0 if it would run now.
+    """Say what is wrong with a refused request, judged with today's secrets.
+
+    Exit code 0 if nothing is left to mend: it would run now, or it ran already.
 
     For example:
 

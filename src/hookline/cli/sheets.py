@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from hookline.cli import show
+
+_ANSWER_LINES: Final = 10
+_ANSWER_WIDTH: Final = 200
+"""How much of a receiver's answer is shown: lines, and letters of each."""
 
 
 def show_execution(execution: dict[str, Any]) -> None:
@@ -105,6 +109,25 @@ def show_delivery(delivery: dict[str, Any]) -> None:
             spare=("address", "duration_ms", "started_at"),
             empty="not attempted yet",
         )
+        if attempts:
+            _show_answer(delivery["id"], max(attempts, key=lambda attempt: attempt["number"]))
+
+
+def _show_answer(delivery_id: str, attempt: dict[str, Any]) -> None:
+    """Print the first lines of what a receiver answered; nothing where it said nothing."""
+    body = attempt["response_body"]
+    if not body:
+        return
+    show.line("")
+    if attempt["response_body_encoding"] != "utf-8":
+        show.line(f"attempt {attempt['number']} was answered with bytes that are no text", "dim")
+        return
+    show.line(f"attempt {attempt['number']} was answered:", "dim")
+    rows = body.splitlines()
+    for row in rows[:_ANSWER_LINES]:
+        show.line(f"  {row if len(row) <= _ANSWER_WIDTH else row[:_ANSWER_WIDTH] + '…'}")
+    if len(rows) > _ANSWER_LINES or attempt["is_response_cut"]:
+        show.line(f"  … `hookline deliveries show {delivery_id} --json` has all that is kept", "dim")
 
 
 def show_trigger(trigger: dict[str, Any]) -> None:

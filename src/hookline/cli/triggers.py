@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.deleting import delete_for_good
-from hookline.cli.options import Json, Limit, Yes, confirm, read_fields, read_secret
+from hookline.cli.options import Json, Limit, Stay, Yes, confirm, read_fields, read_secret
 from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.sending import send
 from hookline.cli.sheets import show_trigger
@@ -123,6 +123,11 @@ def create(
     known = {field: value for field, value in given.items() if value is not None}
     known |= {field: read_secret(text) for field, text in sealed.items() if text is not None}
     body = _with_more({"automation": {"kind": kind, "id": automation_id}, "profile": profile}, known, set)
+    if auth == "signature" and not body["auth"].keys() - {"type", "secret"}:
+        raise CommandError(
+            "say who signs and with what: add --preset github --secret @secret.txt, or give the fields of "
+            "another sender with --set"
+        )
     if name is not None:
         body["name"] = name
     made = Client.from_environment().post("/api/v1/triggers", body)
@@ -269,7 +274,7 @@ def replay(
     rate: float | None = None,
     dry_run: bool = False,
     yes: Yes = False,
-    wait: bool = True,
+    wait: Stay = True,
     json: Json = False,
 ) -> None:
     """Run again what came in and ran, oldest first, from the same bytes: says how many, asks, then shows how far it is.

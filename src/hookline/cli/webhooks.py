@@ -237,8 +237,9 @@ def logs(webhook_id: str, /, *, limit: Limit = 50, json: Json = False) -> None:
     """
     found = Client.from_environment().pages(_path(webhook_id, "/logs"), "logs", limit=limit)
     show.listing(
-        found,
+        found if json else [one | {"id": one["delivery_id"]} for one in found],
         show.columns(
+            ("id", "delivery"),
             ("timestamp", "when"),
             "event",
             "status",
@@ -248,7 +249,7 @@ def logs(webhook_id: str, /, *, limit: Limit = 50, json: Json = False) -> None:
             ("payload_size", "bytes"),
         ),
         json=json,
-        spare=("payload_size", "response_time_ms"),
+        spare=("payload_size", "response_time_ms", "timestamp", "attempts"),
         empty="nothing was sent to it yet",
     )
 

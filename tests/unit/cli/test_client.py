@@ -37,6 +37,17 @@ class Handler(BaseHTTPRequestHandler):
                 },
             ),
             "/no-route": (404, {"error": {"code": "NOT_FOUND", "message": "There is no such route."}}),
+            "/api/v1/webhooks": (
+                404,
+                {
+                    "error": {
+                        "code": "NOT_FOUND",
+                        "message": "There is no such organization.",
+                        "path": "Hookline-Organization",
+                        "details": {"field": "Hookline-Organization", "expected": None, "received": None},
+                    }
+                },
+            ),
             "/page": (
                 200,
                 {"things": [1, 2], "next": "c"} if "cursor" not in query else {"things": [3], "next": None},
@@ -97,6 +108,11 @@ def test_a_key_with_an_ellipsis_is_a_placeholder_and_says_so(url: str) -> None:
 def test_a_wrong_field_is_shown_with_expected_and_received(url: str) -> None:
     with pytest.raises(AnswerError, match=r"url: expected string, got null.*INVALID_INPUT"):
         Client(url).get("/400")
+
+
+def test_an_organization_that_is_not_there_is_looked_for_without_it(url: str) -> None:
+    with pytest.raises(AnswerError, match="`env -u HOOKLINE_ORGANIZATION hookline orgs list` shows"):
+        Client(url, "k3y", "nope").get("/api/v1/webhooks")
 
 
 def test_an_answer_that_is_not_ours_asks_for_the_right_url(url: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cyclopts import App
@@ -17,9 +17,6 @@ from hookline.cli import COMMANDS, build, main, show
 from hookline.cli.client import CommandError, encoded
 from hookline.cli.options import read_data, read_fields, read_object, read_verbatim
 from hookline.core.signing import agenticflow_signature, standard_signature
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAVY = ("aiohttp", "fastapi", "pydantic", "uvicorn", "apsw", "asyncpg", "structlog", "asyncio")
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
@@ -115,6 +112,50 @@ def test_an_unknown_command_suggests_one() -> None:
 
     assert done.returncode == 2
     assert "trigger" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("listen", "--forward http://localhost:3000/hook"),
+        (
+            "listen --forward http://localhost:3000 --dialect foo",
+            "(--dialect: expected one of agenticflow ",
+        ),
+        ("triggers create workflow orders --auth signature", "add --preset github --secret @secret.txt"),
+        ("triggers create workflow orders --auth signature --secret s", "add --preset github --secret"),
+        ('triggers create workflow orders --auth signature --set {"auth":{"header":"x"}}', "no server at"),
+        ("triggers create workflow orders --auth signature --preset github --secret s", "no server at"),
+    ],
+)
+def test_what_is_left_out_is_answered_with_what_to_give(
+    command: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKLINE_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(SystemExit) as caught:
+        main(command.split())
+
+    assert caught.value.code == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["deliveries replay", "triggers replay trg_1"])
+def test_a_replay_need_not_be_waited_for(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKLINE_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--since", "2026-07-28T09:00:00Z", "--no-wait"])
+
+    assert "no server at" in capsys.readouterr().err
+
+
+def test_the_reference_names_no_option_that_a_command_does_not_take() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/cli.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"--(?:no|empty)-[a-z-]+", page)) == {"--no-wait"}
 
 
 def test_data_may_be_text_or_a_file(tmp_path: Path) -> None:

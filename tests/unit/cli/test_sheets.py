@@ -1,0 +1,54 @@
+"""Sheets: what one object says to people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hookline.cli.client import Client
+from hookline.cli.sheets import show_delivery
+from hookline.cli.webhooks import logs
+
+
+def attempt(body: str, *, number: int = 1, encoding: str = "utf-8", is_cut: bool = False) -> dict[str, Any]:
+    return {
+        "number": number,
+        "outcome": "failed",
+        "status": 500,
+        "response_body": body,
+        "response_body_encoding": encoding,
+        "is_response_cut": is_cut,
+    }
+
+
+@pytest.mark.parametrize(
+    ("last", "said", "unsaid"),
+    [
+        (attempt("no such\x1b[2J order", number=2), "  no such\N{REPLACEMENT CHARACTER}[2J order", "--json"),
+        (attempt("\n".join(f"row {row}" for row in range(11)), number=2), "  row 9", "row 10"),
+        (attempt("x" * 201, number=2), f"  {'x' * 200}…", "--json"),
+        (attempt("half", number=2, is_cut=True), "hookline deliveries show dlv_1 --json", "first"),
+        (attempt("/w==", number=2, encoding="base64"), "bytes that are no text", "/w=="),
+        (attempt("", number=2), "outcome", "was answered"),
+    ],
+)
+def test_a_delivery_shows_what_the_last_attempt_was_answered(
+    last: dict[str, Any], said: str, unsaid: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_delivery({"id": "dlv_1", "attempts": [attempt("the first answer"), last]})
+
+    out = capsys.readouterr().out
+    assert said in out
+    assert unsaid not in out
+    assert "the first answer" not in out
+
+
+def test_what_was_sent_to_a_webhook_names_its_deliveries(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Client, "pages", lambda *_, **__: [{"id": "log_1", "delivery_id": "dlv_1"}])
+
+    logs("wh_1")
+
+    assert "dlv_1" in capsys.readouterr().out
