@@ -261,6 +261,23 @@ def test_what_waits_after_an_outage_is_retried_together(hookline: Hookline) -> N
     assert "--state goes with --webhook" in hookline("deliveries", "retry", ids[0], "--state", "held", code=1)
 
 
+def test_an_admin_key_made_for_one_organization_is_warned_of(
+    hookline: Hookline, monkeypatch: pytest.MonkeyPatch, node: NodeProcess
+) -> None:
+    """CONTRACT 1: the scope admin is the server's, so a customer is given write."""
+    organization = hookline.json("orgs", "create", "acme")["id"]
+    monkeypatch.setenv("HOOKLINE_ORGANIZATION", organization)
+    acting = Hookline(node)
+
+    ruling = acting("keys", "create", "customer", "--scope", "admin")
+    own = acting("keys", "create", "customer", "--scope", "write")
+
+    assert f"rules the whole server, every organization of it, not {organization} alone" in ruling
+    assert "make one with `--scope write`" in ruling
+    assert "rules the whole server" not in own
+    assert "rules the whole server" not in hookline("keys", "create", "rescue", "--scope", "admin")
+
+
 def test_a_backup_is_a_database_of_its_own(hookline: Hookline, tmp_path: Path) -> None:
     assert "copied" in hookline("backup", str(tmp_path / "copy.db"))
     assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")

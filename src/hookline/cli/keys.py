@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+from typing import Final, Literal
 
 from cyclopts import App
 
@@ -13,6 +14,11 @@ from hookline.cli.options import Json, Limit
 app = App(name="keys", help="Create, list and revoke API keys.")
 
 Scope = Literal["admin", "write", "read", "trigger"]
+
+_RULES_ALL: Final = (
+    "warning: a key with the scope admin rules the whole server, every organization of it, not {} alone; for one "
+    "organization make one with `--scope write`, and revoke this with `hookline keys revoke {}`"
+)
 
 
 @app.command
@@ -26,8 +32,9 @@ def create(
 ) -> None:
     """Create a key and print it, once.
 
-    `admin` includes all others, `write` includes `read` and `trigger`. When no server runs, the SQLite file is
-    opened itself: that is how a lost admin key is replaced, in the folder of the database and without `HOOKLINE_URL`.
+    `admin` includes all others and rules every organization, `write` includes `read` and `trigger`. When no server
+    runs, the SQLite file is opened itself: that is how a lost admin key is replaced, in the folder of the database
+    and without `HOOKLINE_URL`.
 
     For example:
 
@@ -54,6 +61,9 @@ def create(
         made = Client.from_environment().post("/api/v1/keys", body)
     except NoServerError as reason:
         made = offline.create_key(reason, name=name, scopes=list(scope), expires_at=expires_at)
+    organization = os.environ.get("HOOKLINE_ORGANIZATION")
+    if organization and "admin" in scope:
+        show.note(_RULES_ALL.format(organization, made.get("id")))
     if json:
         show.as_json(made)
         return
