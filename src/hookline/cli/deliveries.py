@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
+from hookline.cli.instants import Instant
 from hookline.cli.options import Json, Limit, Stay, Yes
 from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.retrying import note_pending, retry_all_of, retry_each, show_retried
@@ -141,8 +142,8 @@ Replayable = Literal["succeeded", "exhausted", "held", "cancelled"]
 @app.command
 def replay(
     *,
-    since: str,
-    until: str | None = None,
+    since: Instant,
+    until: Instant | None = None,
     webhook: str | None = None,
     state: list[Replayable] | None = None,
     types: Annotated[list[str] | None, Parameter(name="--type")] = None,
@@ -160,16 +161,16 @@ def replay(
     ```
     hookline deliveries replay --since 2026-07-28T09:00:00Z --state exhausted
     hookline deliveries replay --since 2026-07-28T09:00:00Z --webhook wh_… --rate 20 --yes
-    hookline deliveries replay --since 2026-07-28T09:00:00Z --dry-run
+    hookline deliveries replay --since yesterday --dry-run
     hookline deliveries replay --since 2026-07-28T09:00:00Z --webhook wh_… --include-never-attempted
     ```
 
     Parameters
     ----------
     since
-        Deliveries created at or after this time, RFC 3339.
+        Deliveries created at or after this time: RFC 3339, a date, `today`, `yesterday`, or how long ago, as `2h`.
     until
-        Only those created before this time; now if left out.
+        Only those created before this time, written as for `--since`; now if left out.
     webhook
         Only those of this webhook.
     state

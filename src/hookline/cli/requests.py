@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
+from hookline.cli.instants import Instant
 from hookline.cli.options import Json, Limit
 from hookline.cli.sheets import show_findings, show_request
 
@@ -22,8 +23,8 @@ def list_(
     trigger: str | None = None,
     refused: Annotated[bool | None, Parameter(negative="--accepted")] = None,
     ran: Annotated[bool | None, Parameter(negative="--never-ran")] = None,
-    since: str | None = None,
-    until: str | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
@@ -32,7 +33,7 @@ def list_(
     For example:
 
     ```
-    hookline requests list --refused
+    hookline requests list --refused --since 2h
     hookline requests list --trigger trg_… --refused --never-ran
     ```
 
@@ -45,9 +46,9 @@ def list_(
     ran
         Only those that started something, then or later, or only the others.
     since
-        Only those that came at or after this time, RFC 3339.
+        Only those that came at or after this time: RFC 3339, a date, `today`, `yesterday`, or how long ago, as `2h`.
     until
-        Only those that came before this time.
+        Only those that came before this time, written as for `--since`.
     """
     path = "/api/v1/requests" if trigger is None else f"/api/v1/triggers/{segment(trigger)}/requests"
     flags = {

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.deleting import delete_for_good
+from hookline.cli.instants import Instant
 from hookline.cli.options import Json, Limit, Stay, Yes, confirm, read_fields, read_secret
 from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.sending import send
@@ -24,8 +25,10 @@ TriggerId = Annotated[str, Parameter(help="Its id from `hookline triggers list`.
 _MORE = Parameter(
     name="--set", help='JSON object with any other field of the API, such as `\'{"methods": ["POST"]}\'`.'
 )
-_SINCE = Parameter(help="Requests that came at or after this time, RFC 3339.")
-_UNTIL = Parameter(help="Only those that came before this time; now if left out.")
+_SINCE = Parameter(
+    help="Requests that came at or after this time: RFC 3339, a date, `today`, `yesterday`, or how long ago, as `2h`."
+)
+_UNTIL = Parameter(help="Only those that came before this time, written as for `--since`; now if left out.")
 
 
 @app.command(name="list")
@@ -269,8 +272,8 @@ def replay(
     trigger_id: TriggerId,
     /,
     *,
-    since: Annotated[str, _SINCE],
-    until: Annotated[str | None, _UNTIL] = None,
+    since: Annotated[Instant, _SINCE],
+    until: Annotated[Instant | None, _UNTIL] = None,
     rate: float | None = None,
     dry_run: bool = False,
     yes: Yes = False,
@@ -284,7 +287,7 @@ def replay(
     ```
     hookline triggers replay trg_… --since 2026-07-28T09:00:00Z
     hookline triggers replay trg_… --since 2026-07-28T09:00:00Z --until 2026-07-28T10:00:00Z --rate 2 --yes
-    hookline triggers replay trg_… --since 2026-07-28T09:00:00Z --dry-run
+    hookline triggers replay trg_… --since yesterday --dry-run
     ```
 
     Parameters
@@ -321,8 +324,8 @@ def reverify(
     trigger_id: TriggerId,
     /,
     *,
-    since: Annotated[str | None, _SINCE] = None,
-    until: Annotated[str | None, _UNTIL] = None,
+    since: Annotated[Instant | None, _SINCE] = None,
+    until: Annotated[Instant | None, _UNTIL] = None,
     dry_run: bool = False,
     yes: Yes = False,
     json: Json = False,
