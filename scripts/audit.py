@@ -15,6 +15,7 @@ Its tools live in an environment of their own, .venv-audit.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import subprocess
 import sys
@@ -52,14 +53,16 @@ def main() -> int:
 
 
 def make_tools() -> None:
-    """Make the environment of the tools, or keep it when it has what is wanted."""
+    """Make the environment of the tools, or keep it when it has what is wanted. One process at a time."""
     stamp = TOOLS / "installed"
-    if stamp.exists() and stamp.read_text() == "\n".join(PINNED):
-        return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(TOOLS)], check=True)
-    pip = [TOOLS / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *PINNED], check=True)
-    stamp.write_text("\n".join(PINNED))
+    with TOOLS.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text() == "\n".join(PINNED):
+            return
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(TOOLS)], check=True)
+        pip = [TOOLS / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *PINNED], check=True)
+        stamp.write_text("\n".join(PINNED))
 
 
 def needed(python: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,11 +52,12 @@ def _machine(parts: dict[str, Any]) -> str:
 
     loads = [part["load_average"] for part in parts.values()]
     is_busy = max(loads) > MOST_PER_PROCESSOR * min(part["processors"] for part in parts.values())
-    return (
+    words = (
         f"Measured on {told('measured_on')} with Hookline {told('hookline')}, Python {told('python')} and PostgreSQL "
         f"{told('postgresql')} on the same machine: Linux {told('linux')}, {told('processors')} virtual processors of "
         f"{told('processor')}, shared with other work (load average {min(loads):.1f} to {max(loads):.1f})."
     ) + (BUSY if is_busy else "")
+    return textwrap.fill(words, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _of_bench(one: dict[str, Any], slots: dict[str, Any], cores: dict[str, Any]) -> list[tuple[str, ...]]:
