@@ -37,6 +37,10 @@ HEAD_START: Final = 0.03
 stored first, and then it gets the processor.
 """
 
+_UNHEARD_SECONDS: Final = 2.0
+"""A killed process is heard of by the end of its socket; when that is not read, or held by what it left behind, a stop
+looks for itself after so long.
+"""
 
 CALL_PATIENCE: Final = 0.05
 """Seconds that calls wait for a busy process before another is started, which takes as long: most calls are short."""
@@ -132,8 +136,13 @@ class Group(ABC):
         self.refuse()
         for child in self._children:
             child.kill()
-        if self._children:
-            await self._emptied.wait()
+        while self._children:
+            try:
+                async with asyncio.timeout(_UNHEARD_SECONDS):
+                    await self._emptied.wait()
+            except TimeoutError:
+                for child in tuple(self._children):
+                    child.reap()
 
     def refuse(self) -> None:
         """Take no more runs, and let go those that wait and the processes without one."""

@@ -188,12 +188,14 @@ class Child:
         if broken is not None:
             self._why = Failure(code="LOST", message=f"its process broke the protocol: {broken.message}")
         self.kill()
-        self._reap(0.001)
+        self.reap()
 
-    def _reap(self, pause: float) -> None:
+    def reap(self, pause: float = 0.001) -> None:
         """Take note of the exit; a killed process is gone within a moment, unless the kernel holds it."""
+        if self.is_gone:
+            return
         if self._process.poll() is None:
-            self._loop.call_later(pause, self._reap, min(pause * 2, 0.5))
+            self._loop.call_later(pause, self.reap, min(pause * 2, 0.5))
             return
         self.is_gone = True
         self._line.close()

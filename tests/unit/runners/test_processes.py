@@ -210,6 +210,21 @@ async def test_closing_gives_runs_time_and_leaves_no_process(
     assert not any(group._children for group in groups)
 
 
+async def test_closing_ends_with_a_process_whose_end_nobody_hears(
+    new_runs: Any, children: Callable[[], set[int]]
+) -> None:
+    """P17: a line that is not read, because what came by it is not stored yet, says nothing of a death."""
+    others = children()
+    runs = await new_runs(warm=1, max_processes=1)
+    for group in (runs.host._pool, runs.host._shared):
+        for child in group._children:
+            child._line.read_on(wanted=False)
+    async with asyncio.timeout(20):
+        await runs.host.close(0)
+
+    assert children() <= others
+
+
 NODE = """
 import asyncio, sys
 from hookline.model.ids import new_key
