@@ -74,6 +74,20 @@ def test_a_webhook_is_made_tested_changed_paused_and_deleted(site: World, visito
     expect(page.get_by_text("Deleted.")).to_be_visible()
 
 
+def test_figures_count_ends_and_nobody_is_told_without_a_mail_server(site: World, visitor: Visitor) -> None:
+    """What was given up is called so; an alert that was due for a mail nobody could get shows no time of one."""
+    bad = next(one for one in site.get("/api/v1/webhooks")["webhooks"] if one["name"] == "Bad")
+    until(lambda: any(one["told_at"] for one in site.get("/api/v1/alerts")["alerts"]))
+    alerts = visitor.go("/ui/alerts")
+    row = alerts.get_by_role("row").filter(has_text="Bad").first
+    expect(row.locator("[data-label=Told]")).to_have_text("\N{EN DASH}")
+
+    page = visitor.go(f"/ui/webhooks/{bad['id']}")
+    given_up = page.locator(".figure").filter(has_text="Given up")
+    expect(given_up.locator("dd")).to_have_text(re.compile(r"[1-9]"))
+    expect(given_up).to_have_attribute("title", re.compile("counts each time"))
+
+
 def test_a_form_that_is_refused_says_where_and_keeps_what_was_typed(visitor: Visitor) -> None:
     page = visitor.go("/ui/webhooks/new")
     page.get_by_label("URL").fill("https://example.com/in")

@@ -41,7 +41,10 @@ def window_of(text: str) -> timedelta:
 
 
 def stats_view(minutes: Sequence[Minute], *, since: datetime, until: datetime) -> dict[str, Any]:
-    """Return the answer's body, but for the webhook and the window's name."""
+    """Return the answer's body, but for the webhook and the window's name.
+
+    The deliveries are counted by how they ended, not by attempts: one that is sent again after its end counts again.
+    """
     latency: Counter[int] = Counter()
     by_class: Counter[str] = Counter()
     for minute in minutes:

@@ -25,10 +25,12 @@ async def alerts(visit: Visit) -> View:
         webhook_id=visit.query("webhook_id"),
     )
     meta = await visit.desk.get("/api/v1/meta")
+    members = await visit.desk.get("/api/v1/members", limit=1)
     context = {
         "names": await webhook_names(visit, found["rows"]),
         "hours": HOURS,
         "alerting": meta["alerts"],
+        "is_mailed": meta["alerts"]["mail"] and bool(members["members"]),
     }
     return View(template="alerts.html", context=found | context)
 
