@@ -99,6 +99,23 @@ def test_one_mistake_is_named(value: str, body: bytes, hint: str) -> None:
     assert SECRET not in sentences
 
 
+@pytest.mark.parametrize(
+    ("preset", "missing"),
+    [
+        ("github", "The header x-hub-signature-256 is missing."),
+        ("telegram", "The header x-telegram-bot-api-secret-token is missing."),
+        ("phantombuster", "The request has no query value secret."),
+    ],
+)
+def test_of_a_request_without_a_signature_only_that_is_said(preset: str, missing: str) -> None:
+    """CONTRACT 1: nothing was signed, so no other secret signed it."""
+    found = diagnose(
+        PRESETS[preset], [SECRET], method="POST", url="https://a.example/b", headers=[], body=BODY, now=NOW
+    )
+
+    assert (found.reason, found.findings) == ("header_missing", (missing,))
+
+
 def test_two_mistakes_at_once_are_named_together() -> None:
     value = "sha256=" + b64encode(digest(BODY)).decode()
 

@@ -72,7 +72,11 @@ def diagnose(
         verified = verify_request(scheme, secrets, request, now)
     except VerificationError as error:
         found = hints(scheme, secrets, request, now)
-        return Diagnosis(False, error.reason, (error.message, *(found or [NO_IDEA])))
+        if (
+            not found and error.reason != "header_missing"
+        ):  # what is not there was signed with no secret at all
+            found = [NO_IDEA]
+        return Diagnosis(False, error.reason, (error.message, *found))
     previous = _previous(verified.secret_index)
     return Diagnosis(True, None, (f"{previous.capitalize()}.",) if previous else ())
 
