@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hookline.cli.client import Client
+from hookline.cli.requests import explain
 from hookline.cli.sheets import show_delivery
 from hookline.cli.webhooks import logs
 
@@ -52,3 +53,21 @@ def test_what_was_sent_to_a_webhook_names_its_deliveries(
     logs("wh_1")
 
     assert "dlv_1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        (None, 0),
+        ({"is_good": True, "reason": None, "findings": []}, 0),
+        ({"is_good": False, "reason": "already_ran", "findings": []}, 0),
+        ({"is_good": False, "reason": "signature_mismatch", "findings": []}, 1),
+    ],
+)
+def test_a_request_is_explained_with_code_0_where_nothing_is_left_to_mend(
+    told: dict[str, Any] | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "get", lambda *_, **__: {"explain": told})
+
+    assert explain("req_1") == code
+    assert "or it ran already" in (explain.__doc__ or "")
