@@ -249,6 +249,8 @@ def test_what_waits_after_an_outage_is_retried_together(hookline: Hookline) -> N
     until(lambda: [one["attempts_made"] for one in hookline.json(*listed)] == [2, 2, 2])
     named = hookline("deliveries", "retry", ids[0], ids[1], ids[0].replace("dlv_", "wh_"), code=1)
     none = hookline.json("deliveries", "retry", "--webhook", webhook, "--state", "exhausted")
+    hookline("webhooks", "pause", webhook)
+    paused = hookline("deliveries", "retry", *ids)
 
     assert "3 more still wait for the next try (pending), which no replay sends sooner" in replay
     assert f"`hookline deliveries retry --webhook {webhook}`" in replay
@@ -256,7 +258,9 @@ def test_what_waits_after_an_outage_is_retried_together(hookline: Hookline) -> N
     assert "3 deliveries are due now" in done
     assert "2 deliveries are due now" in named
     assert "1 could not be sent again" in named
-    assert none == {"retried": 0, "refused": []}
+    assert "3 held until the webhook takes events again" in paused
+    assert "0 deliveries are due now" in paused
+    assert none == {"retried": 0, "held": 0, "refused": []}
     assert "by their ids, or all of one webhook" in hookline("deliveries", "retry", code=1)
     assert "--state goes with --webhook" in hookline("deliveries", "retry", ids[0], "--state", "held", code=1)
 

@@ -29,31 +29,34 @@ def retry_all_of(client: Client, webhook_id: str, state: str, *, yes: bool, is_s
 
 
 def retry_each(client: Client, ids: Iterable[str], *, total: int, is_shown: bool) -> dict[str, Any]:
-    """Make each due now, with a bar. Returns ``retried``, how many, and ``refused``, each with its id and why.
+    """Make each due now, with a bar.
 
-    Raises CommandError when the server refuses all, not one.
+    Returns ``retried``, how many are due, ``held``, how many are not because their webhook takes nothing now, and
+    ``refused``, each with its id and why. Raises CommandError when the server refuses all, not one.
     """
     from rich.progress import Progress
 
-    retried, refused = 0, []
+    retried, held, refused = 0, 0, []
     with Progress(console=show.console(), transient=True, disable=not is_shown) as bar:
         task = bar.add_task("retrying", total=max(1, total))
         for id_ in ids:
             try:
-                client.post(f"/api/v1/deliveries/{segment(id_)}/retry")
-                retried += 1
+                is_held = client.post(f"/api/v1/deliveries/{segment(id_)}/retry")["state"] == "held"
+                held, retried = held + is_held, retried + (not is_held)
             except AnswerError as error:
                 if error.status not in _OF_ONE_ALONE:
                     raise
                 refused.append({"id": id_, "message": str(error)})
             bar.advance(task)
-    return {"retried": retried, "refused": refused}
+    return {"retried": retried, "held": held, "refused": refused}
 
 
 def show_retried(done: dict[str, Any]) -> None:
-    """Print the count, and each refusal beside it."""
+    """Print the count, and beside it each refusal and what is still held."""
     for one in done["refused"]:
         show.note(f"{one['id']}: {one['message']}")
+    if done["held"]:
+        show.note(f"{done['held']} held until the webhook takes events again: `hookline webhooks resume ID`")
     noun = "delivery is" if done["retried"] == 1 else "deliveries are"
     show.line(f"{done['retried']} {noun} due now", "green" if done["retried"] else "")
 
