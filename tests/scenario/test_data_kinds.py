@@ -266,4 +266,4 @@ async def test_what_is_no_plain_file_of_a_plain_name_is_refused(store: Store, tm
         await bed.until_status(execution, "succeeded")
         assert await store.artifacts(execution.id) == []
 
-    assert refused == ["path"] * 4 + ["name"] * 3
+    assert refused == ["file"] * 4 + ["name"] * 3

@@ -268,9 +268,8 @@ async def _carried_out(
 
     kind: as of ``Deployer.begin``.
     """
-    deployer = site.services.deployer
-    await deployer.begin(caller.organization_id, id, write, **kind)
-    await deployer.wait(id, WAIT_SECONDS)
+    await site.services.deployer.begin(caller.organization_id, id, write, **kind)
+    await site.services.deployer.wait(id, WAIT_SECONDS)
     return await site.services.store.get(Instance, id, organization_id=caller.organization_id)
 
 
