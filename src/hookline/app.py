@@ -221,6 +221,10 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+_TELLS: Final = ("debug", "info")
+"""Levels at which a line of an attempt is written."""
+
+
 def calm_collector() -> None:
     """Let the garbage collector look less often, and never again at what was loaded at start.
 
@@ -285,7 +289,8 @@ def _limits(settings: Settings) -> Limits:
         disable_after_days=settings.disable_after_days,
         payload_retention_days=settings.payload_retention_days or settings.retention_days,
         retention_max_bytes=settings.retention_max_bytes,
-        log_attempts=LoggedAttempts(settings.log_attempts),
+        # Not worded where their level is not written: that costs more than to write them.
+        log_attempts=LoggedAttempts(settings.log_attempts if settings.log_level in _TELLS else "none"),
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hookline.api.connection import WHOLE
-from hookline.api.errors import Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
+from hookline.api.errors import JSON, Answer, CallerGoneError, MethodError, answer_of, answer_unexpected
 from hookline.api.inbound import Budget, Inbound
 from hookline.core.redact import redact_url
 from hookline.engine.meter import Meter
@@ -33,6 +33,7 @@ _ALWAYS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 _ALWAYS_LINES: Final = b"".join([b"%b: %b\r\n" % line for line in _ALWAYS])
+_JSON_LINES: Final = b"content-type: %b\r\n%b" % (JSON, _ALWAYS_LINES)
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 
@@ -203,6 +204,8 @@ def _send_at_once(scope: Scope, answer: Answer) -> bool:
 
 def _head(answer: Answer) -> bytes | None:
     """The lines of an answer's headers; None when one of them is more than that, and not to be sent."""
+    if not answer.headers and answer.content_type == JSON:
+        return b"%bcontent-length: %d\r\n" % (_JSON_LINES, len(answer.body))
     lines = b"content-type: %b\r\ncontent-length: %d\r\n%b%b" % (
         answer.content_type,
         len(answer.body),
