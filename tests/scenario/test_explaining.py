@@ -43,7 +43,7 @@ def some_event(dice: random.Random) -> dict[str, Any]:
 
 
 async def settled(api: Api, least: int = 0) -> list[dict[str, Any]]:
-    """Return all deliveries when they have ended. least: so many there are to be; a batch comes about a moment later."""
+    """Return all deliveries when they have ended. least: how many there are to be, as a batch comes a moment later."""
     async with asyncio.timeout(8):
         while True:
             found: list[dict[str, Any]] = (await api.admin("GET", "/api/v1/deliveries?limit=500")).json[
