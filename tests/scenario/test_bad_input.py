@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from path_ids import PREFIXES
-from world import World, call, until, world
+from world import World, call, database_of, until, world
 
 from hookline.model.ids import bare, new_key
 from hookline.testing.nodes import ADMIN_KEY
@@ -17,7 +17,6 @@ from hookline.testing.nodes import ADMIN_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookline.testing.postgres import PostgresServer
 
 MAX_BODY = 65_536
 STATUSES = {400, 401, 403, 404, 405, 409, 413, 415}
@@ -71,11 +70,7 @@ WRONG_VALUES: Final[tuple[Any, ...]] = (
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("bad")
-    database = f"sqlite:///{folder}/bad.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, folder, HOOKLINE_MAX_BODY_BYTES=str(MAX_BODY)) as found:
+    with world(database_of(request, folder), folder, HOOKLINE_MAX_BODY_BYTES=str(MAX_BODY)) as found:
         yield found
 
 

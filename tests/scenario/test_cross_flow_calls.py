@@ -7,6 +7,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from world import database_of
 
 from hookline.testing.nodes import NodeProcess
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from hookline.testing.postgres import PostgresServer
 
 APP = """
 import asyncio, os, pathlib
@@ -247,10 +247,7 @@ def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("calls")
     app = folder / "app.py"
     app.write_text(APP)
-    database = f"sqlite:///{folder}/c.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
+    database = database_of(request, folder)
     # Two at once: callers that held theirs while they wait would be all there is.
     node = NodeProcess(database=database, folder=folder, app=app, settings={"HOOKLINE_MAX_EXECUTIONS": "2"})
     node.start()

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from world import World, terminal_events, until, world
+from world import World, database_of, terminal_events, until, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookline.testing.postgres import PostgresServer
 
 APP = Path(__file__).parents[1] / "support" / "durable_app.py"
 
@@ -22,10 +21,7 @@ APP = Path(__file__).parents[1] / "support" / "durable_app.py"
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("durable")
-    database = f"sqlite:///{folder}/durable.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
+    database = database_of(request, folder)
     # Three at once: parents that held theirs while they wait would soon be all there is.
     with world(database, folder, app=APP, HOOKLINE_MAX_EXECUTIONS="3") as found:
         yield found

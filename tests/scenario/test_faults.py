@@ -229,7 +229,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("no file system can be mounted here")
+        pytest.skip(
+            "a full disk is made by mounting a file system of 8 MiB, which takes an administrator, as in CI"
+        )
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

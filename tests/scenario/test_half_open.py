@@ -27,7 +27,7 @@ def _may_have_a_network_of_its_own() -> bool:
 
 @pytest.mark.skipif(
     not _may_have_a_network_of_its_own(),
-    reason="needs unshare, ip and a kernel that lets users make networks",
+    reason="the far machine is a network namespace: needs unshare and ip, and a kernel that lets this user make one",
 )
 def test_half_open_connections_end_at_the_deadline_and_others_wait_for_none() -> None:
     """P9, P10, PROMISES section 3: kept connections and new ones alike, with nothing simulated."""

@@ -7,22 +7,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from world import World, until, world
+from world import World, database_of, until, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hookline.testing.postgres import PostgresServer
-
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    database = f"sqlite:///{tmp_path}/killed.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, tmp_path) as found:
+    with world(database_of(request, tmp_path), tmp_path) as found:
         yield found
 
 

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from seed_bodies import COMPLETED_CONVERSATION, COMPLETED_WORKFLOW
 from standardwebhooks import Webhook as Verifier
-from world import World, every_event, until, world
+from world import World, database_of, every_event, until, world
 
 from hookline.testing.receivers import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookline.testing.postgres import PostgresServer
     from hookline.testing.receivers import Received
 
 NODE_VERIFIER = """
@@ -66,11 +65,8 @@ def answers(request: Received) -> Reply:
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A running node over each store; on PostgreSQL a second one beside it."""
     folder = tmp_path_factory.mktemp("main")
-    database = f"sqlite:///{folder}/main.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, folder, answers=answers, nodes=2 if request.param == "postgres" else 1) as found:
+    database, nodes = database_of(request, folder), 2 if request.param == "postgres" else 1
+    with world(database, folder, answers=answers, nodes=nodes) as found:
         yield found
 
 

@@ -6,22 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from render_bed import HELLO, ended, new_uuid, small, submit
-from world import Answer, World, world
+from world import Answer, World, database_of, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from hookline.testing.postgres import PostgresServer
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("renders")
-    database = f"sqlite:///{folder}/renders.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, folder, TMPDIR=str(folder)) as found:
+    with world(database_of(request, folder), folder, TMPDIR=str(folder)) as found:
         yield found
 
 

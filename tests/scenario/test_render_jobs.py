@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from films import Picture, data_url, pictures, png
 from render_bed import HELLO, LONG, ended, follow, new_uuid, read, small, submit
-from world import World, call, terminal_events, until, world
+from world import World, call, database_of, terminal_events, until, world
 
 from hookline.receiver import VerificationError, verify
 from hookline.testing.receivers import Reply
@@ -18,7 +18,6 @@ from hookline.testing.receivers import Reply
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookline.testing.postgres import PostgresServer
     from hookline.testing.receivers import Received
 
 
@@ -29,11 +28,7 @@ def answers(request: Received) -> Reply:
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("renders")
-    database = f"sqlite:///{folder}/renders.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, folder, answers=answers, TMPDIR=str(folder)) as found:
+    with world(database_of(request, folder), folder, answers=answers, TMPDIR=str(folder)) as found:
         yield found
 
 

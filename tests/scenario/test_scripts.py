@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from script_bed import processes_with
-from world import World, until, world
+from world import World, database_of, until, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookline.testing.postgres import PostgresServer
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -29,11 +28,7 @@ SLEEPS = "import time\nprint('ready')\ntime.sleep(60)"
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A running node over each store, whose processes may run for eight seconds."""
     folder = tmp_path_factory.mktemp("scripts")
-    database = f"sqlite:///{folder}/scripts.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, folder, HOOKLINE_MAX_RUN_SECONDS="8") as found:
+    with world(database_of(request, folder), folder, HOOKLINE_MAX_RUN_SECONDS="8") as found:
         yield found
 
 

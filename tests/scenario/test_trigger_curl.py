@@ -8,13 +8,12 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from world import World, world
+from world import World, database_of, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hookline.testing.postgres import PostgresServer
 
 pytestmark = pytest.mark.needs("curl")
 
@@ -25,11 +24,7 @@ IMAGE: Final = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("curl")
-    database = f"sqlite:///{folder}/curl.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, folder) as found:
+    with world(database_of(request, folder), folder) as found:
         yield found
 
 

@@ -8,23 +8,17 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from world import World, finished_steps, terminal_events, until, world
+from world import World, database_of, finished_steps, terminal_events, until, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hookline.testing.postgres import PostgresServer
-
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("faults")
-    database = f"sqlite:///{folder}/faults.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = server.fresh_database()
-    with world(database, folder) as found:
+    with world(database_of(request, folder), folder) as found:
         yield found
 
 

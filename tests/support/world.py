@@ -20,6 +20,9 @@ from hookline.testing.receivers import Receiver, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import pytest
+
+    from hookline.testing.postgres import PostgresServer
     from hookline.testing.receivers import Received
 
 T = TypeVar("T")
@@ -190,6 +193,14 @@ class World:
     def close(self) -> None:
         for node in self.nodes:
             node.kill()
+
+
+def database_of(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Return the URL of an empty database of the store that a fixture's parameter names, ``sqlite`` or ``postgres``."""
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        return server.fresh_database()
+    return f"sqlite:///{folder}/hookline.db"
 
 
 @contextmanager
