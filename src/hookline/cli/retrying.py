@@ -16,7 +16,7 @@ _PAGE: Final = 100
 
 _MOST_COUNTED: Final = 500
 
-_OF_ONE_ALONE: Final = frozenset({404, 409, 422})
+_OF_ONE_ALONE: Final = frozenset({404, 409})
 """Refusals that say something of the one delivery; after any other the next would be refused, too."""
 
 
