@@ -54,12 +54,11 @@ _write: Final = _encoder.encode
 # Digits become 0, and what may stand before a number in compact JSON becomes [ or :, so that "is there an integer
 # of 16 digits" and "does a key end in a digit" are plain substring searches: 1 us where a regex needs 10.
 _SHAPE: Final = bytes(
-    ord("0") if chr(byte).isdigit() and byte < 128 else ord("[") if byte in b"[,-" else byte
+    ord("0") if chr(byte).isdigit() and byte < 128 else ord("[") if byte in b"[," else byte
     for byte in range(256)
 )
 _LONG: Final = b"0" * 16
-_LONG_AFTER_COLON: Final = b":" + _LONG
-_LONG_AFTER_OTHER: Final = b"[" + _LONG
+_LONG_VALUES: Final = tuple([before + _LONG for before in (b":", b"[", b":-", b"[-")])
 _INDEX_KEY: Final = re.compile(rb'[{,]"(?:0|[1-9][0-9]{0,9})":')
 
 
@@ -171,12 +170,16 @@ def write(value: Any) -> bytes:
     shape = text.translate(_SHAPE)
     if (
         shape[:1] not in (b"{", b"[")  # a bare scalar: no room for the shortcuts below
-        or _LONG_AFTER_COLON in shape
-        or _LONG_AFTER_OTHER in shape
+        or _may_hold_long(shape)
         or (b'0":' in shape and _INDEX_KEY.search(text))
     ):
         return encode(value)
     return text
+
+
+def _may_hold_long(shape: bytes) -> bool:
+    """Say whether a text may have an integer of 16 digits. So many alone may stand in a string."""
+    return _LONG in shape and any([value in shape for value in _LONG_VALUES])
 
 
 def encode(value: Any) -> bytes:

@@ -20,6 +20,8 @@ from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from hookline.core import canonical, inbound
 from hookline.core.spelling import (
@@ -121,9 +123,10 @@ class Signer:
     def __init__(self, secret: str, key: SigningKey | None = None, *, alone: bool = False) -> None:
         self._key = key
         self._with_secret = key is None or not alone
-        # A copied HMAC has both key blocks hashed already: 1.1 us a signature instead of 1.6.
-        self._whole = hmac.new(secret.encode(), digestmod="sha256")
-        self._standard = hmac.new(standard_key(secret), digestmod="sha256")
+        # A copied HMAC has both key blocks hashed already: half of what a signature costs. The standard library's copies
+        # itself in Python.
+        self._whole = HMAC(secret.encode(), SHA256())
+        self._standard = HMAC(standard_key(secret), SHA256())
 
     def __repr__(self) -> str:
         return "Signer(…)"
@@ -135,7 +138,7 @@ class Signer:
         """The value of ``X-AgenticFlow-Signature`` for these exact bytes."""
         mac = self._whole.copy()
         mac.update(body)
-        return "sha256=" + mac.hexdigest()
+        return "sha256=" + mac.finalize().hex()
 
     def standard(self, message_id: str, timestamp: int, body: bytes) -> str:
         """The entries of ``webhook-signature``, separated by blanks. timestamp: seconds since 1970, of this attempt."""
@@ -153,7 +156,7 @@ class Signer:
         mac = self._standard.copy()
         mac.update(f"{message_id}.{timestamp}.".encode())
         mac.update(body)
-        return mac.digest()
+        return mac.finalize()
 
 
 def agenticflow_signature(secret: str, body: bytes) -> str:

@@ -44,6 +44,9 @@ _log = structlog.get_logger("hookline.commit")
 class Committer:
     """One per node. Owns the order of commits; holds no more than the writes that wait."""
 
+    _loop: asyncio.AbstractEventLoop
+    """Kept, because asking for it costs a system call, and every write would."""
+
     def __init__(self, ledger: Ledger, meter: Meter | None = None, tracing: Tracing | None = None) -> None:
         self._ledger = ledger
         self._tracing = tracing if tracing is not None else Tracing()
@@ -61,6 +64,7 @@ class Committer:
         return f"Committer(waiting={len(self._waiting)}, commits={self.commits}, writes={self.writes})"
 
     def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="committer")
 
     async def close(self) -> None:
@@ -82,7 +86,7 @@ class Committer:
         after: called with the outcome even when the waiting caller has left meanwhile: what must follow a commit
         goes there, because the commit happens all the same.
         """
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = self._loop.create_future()
 
         def done(result: Result | StorageError) -> None:
             if not future.done():
@@ -105,7 +109,6 @@ class Committer:
             span.end()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while not (self._is_closing and not self._waiting):
             await self._arrived.wait()
             batch = self._take()
@@ -113,10 +116,10 @@ class Committer:
                 self._arrived.clear()
             if not batch:
                 continue
-            began = loop.time()
+            began = perf_counter()
             await self._apply(batch)
             if len(self._waiting) < _MOST_WRITES and not self._is_closing:
-                await asyncio.sleep(min((loop.time() - began) * _REST, _LONGEST_REST_SECONDS))
+                await asyncio.sleep(min((perf_counter() - began) * _REST, _LONGEST_REST_SECONDS))
 
     def _take(self) -> list[tuple[Write, Done]]:
         """The writes of the next transaction."""

@@ -91,6 +91,9 @@ class Sent(msgspec.Struct, frozen=True):
 class Deliverer:
     """One per node."""
 
+    _loop: asyncio.AbstractEventLoop
+    """Kept, because asking for it costs a system call, and every delivery would several times."""
+
     def __init__(
         self,
         *,
@@ -144,6 +147,7 @@ class Deliverer:
 
     def start(self) -> None:
         self._is_open = True
+        self._loop = asyncio.get_running_loop()
         self._claims.start()
 
     async def close(self, grace: float) -> None:
@@ -180,7 +184,12 @@ class Deliverer:
         """Take a delivery that was reserved and is now stored as claimed."""
         lane = self._lanes.unreserve(owed.delivery.webhook_id)
         is_urgent = is_test(owed)
-        self._enqueue(lane, Claim(owed, epoch, "test" if is_urgent else "live"), is_urgent=is_urgent)
+        claim = Claim(owed, epoch, "test" if is_urgent else "live")
+        if self._is_open and self._lanes.begin(lane):  # the common case: nothing waits
+            self._settler.hold(owed.delivery.id)
+            self._spawn(self._work(lane, claim))
+            return
+        self._enqueue(lane, claim, is_urgent=is_urgent)
         self._pump()
 
     def take_formed(self, target: Target, delivery: Delivery, epoch: Epoch) -> None:
@@ -239,7 +248,7 @@ class Deliverer:
         return turn
 
     def _ramp(self, lane: WebhookLane, since: float) -> None:
-        wait = ramp_wait(asyncio.get_running_loop().time() - since)
+        wait = ramp_wait(self._loop.time() - since)
         if wait == 0.0:
             lane.ramps_from = None
         self._let_rest(lane, wait)
@@ -276,8 +285,7 @@ class Deliverer:
 
     def _let_rest(self, lane: WebhookLane, seconds: float) -> None:
         """Start nothing more for this webhook for a while; the longest of several rests counts."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+        until = self._loop.time() + seconds
         if seconds <= 0 or until <= lane.rests_until:
             return
 
@@ -289,7 +297,7 @@ class Deliverer:
 
         lane.rests = True
         lane.rests_until = until
-        loop.call_at(until, back)
+        self._loop.call_at(until, back)
 
     # --- one delivery: load, sign, send, classify, settle ---
 
@@ -337,7 +345,7 @@ class Deliverer:
         """
         if lane.target.webhook.origin is not Origin.REGISTERED:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if answer.outcome is not AttemptOutcome.DELIVERED:
             lane.troubles.failed(now)
         elif lane.troubles.succeeded(now):
@@ -448,6 +456,6 @@ class Deliverer:
         self._settler.post(given_back(target, claim, now))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -26,6 +26,8 @@ from hookline.model.scripts import Script, ScriptAgent
 from hookline.model.states import Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from hookline.engine.vault import Vault
     from hookline.model.events import Event
     from hookline.model.ids import Key
@@ -220,11 +222,14 @@ class Directory:
 
     async def find(self, kind: type[D], space: str, value: str) -> Stored[D] | None:
         """A document by unique name, through the cache."""
-        return await self._cached(kind, (space, value), self._registry.find(kind, space, value))
+        name = (space, value)
+        known = self._names[kind.kind].get(name)
+        return known or await self._look_up(kind, name, self._registry.find(kind, space, value))
 
     async def get(self, kind: type[D], id: Key) -> Stored[D] | None:
         """A document by id, of whatever organization, through the cache."""
-        return await self._cached(kind, id, self._registry.get(kind, id, organization_id=None))
+        known = self._names[kind.kind].get(id)
+        return known or await self._look_up(kind, id, self._registry.get(kind, id, organization_id=None))
 
     async def organization(self, named: str) -> Stored[Organization] | None:
         """One by our id or by its ``external_id``."""
@@ -233,16 +238,15 @@ class Directory:
             return await self.get(Organization, id)
         return await self.find(Organization, "external_id", named)
 
-    async def _cached(self, kind: type[D], name: tuple[str, str] | Key, look_up: Any) -> Stored[D] | None:
+    async def _look_up(
+        self, kind: type[D], name: tuple[str, str] | Key, asked: Awaitable[Stored[D] | None]
+    ) -> Stored[D] | None:
+        """Ask the registry, and remember the answer unless something changed meanwhile."""
         names = self._names[kind.kind]
-        found = names.get(name)
-        if found is not None:
-            look_up.close()
-            return found
         version = self._version
-        found = await look_up
+        found = await asked
         if found is not None and version == self._version:
             if len(names) >= _MOST_NAMES:
                 names.clear()
             names[name] = found
-        return found  # type: ignore[no-any-return]
+        return found

@@ -196,6 +196,24 @@ class Lanes:
             lane.is_in_turns = True
             self._turns.add(lane)
 
+    def begin(self, lane: WebhookLane) -> bool:
+        """Count a claim that has just come as active, when it may start and nobody's turn is before its own."""
+        if (
+            self._turns.length
+            or self.active >= self._max_in_flight
+            or lane.waiting.size
+            or lane.active >= lane.cap.value
+            or lane.rests
+            or lane.pace is not None
+            or lane.ramps_from is not None
+            or not lane.cap.is_proven
+        ):
+            return False
+        lane.active += 1
+        self.active += 1
+        self.load += 1
+        return True
+
     def next(self) -> tuple[WebhookLane, Claim] | None:
         """Take the delivery whose turn it is and count it as active; None when none may start now."""
         for _ in range(self._turns.length):

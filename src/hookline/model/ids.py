@@ -60,8 +60,7 @@ def earliest(at: datetime) -> Key:
 
 def bare(key: Key) -> str:
     """Return the key as a bare lower-case UUID: a render's ``job_id``, a robot's ``run_id``."""
-    digits = key.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return str(uuid_utils.UUID(bytes=key))
 
 
 def public(word: str, key: Key) -> str:

@@ -30,6 +30,7 @@ from hookline.model.states import AttemptOutcome
 from hookline.ports.sender import FETCH_REDIRECTS, Answer, Outgoing
 from hookline.senders import tls
 from hookline.senders.connection import Connection, Ending, Intake
+from hookline.senders.deadlines import Deadlines
 from hookline.senders.dns import NameFailedError, NameMissingError, Resolver
 from hookline.senders.failures import UnopenedError, connect_failure, stopping, tls_failure
 from hookline.senders.guard import AddressRefusedError, AddressRule, ExhaustedError, Guard
@@ -91,7 +92,7 @@ class HttpSender:
         self._pool = Pool()
         self._wording = Wording(user_agent)
         self._destinations: dict[str, _Destination] = {}
-        self._busy: set[Connection] = set()
+        self._busy = Deadlines()
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -153,6 +154,7 @@ class HttpSender:
         """Close idle connections and end the requests under way as interrupted."""
         self._is_closed = True
         self._pool.close()
+        self._busy.close()
         for connection in tuple(self._busy):
             connection.stop()
         self._resolver.close()
@@ -169,13 +171,10 @@ class HttpSender:
         started: float,
         intake: Intake | None,
     ) -> None:
-        left = started + request.timeout_seconds - time.monotonic()
-        timer = asyncio.get_running_loop().call_later(max(left, 0.0), connection.expire)
-        self._busy.add(connection)
+        self._busy.add(connection, started + request.timeout_seconds)
         try:
             await connection.exchange(head, request.body, has_no_body=request.method == "HEAD", intake=intake)
         finally:
-            timer.cancel()
             self._busy.discard(connection)
 
     def _answer(self, connection: Connection, key: Hashable, started: float) -> Answer:
