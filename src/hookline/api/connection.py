@@ -32,6 +32,9 @@ WHOLE: Final = "hookline.whole"
 look at every header with two patterns each: a tenth of what it takes to accept an event and deliver it.
 """
 
+BODY: Final = "hookline.body"
+"""In the scope of each request: ``read_whole`` of its body, which nearly always came with the head."""
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one caller may take.
@@ -213,7 +216,8 @@ class Protocol(HttpToolsProtocol):
         cycle = self.cycle
         if self.server_state.is_stopping:
             cycle.keep_alive = False
-        cast("dict[str, Any]", cycle.scope)[WHOLE] = self.write_whole
+        scope = cast("dict[str, Any]", cycle.scope)
+        scope[WHOLE], scope[BODY] = self.write_whole, self.read_whole
 
     def on_body(self, body: bytes) -> None:
         self._due += len(body) / self._limits.body_bytes_per_second
@@ -227,7 +231,23 @@ class Protocol(HttpToolsProtocol):
             self._phase = _Phase.ANSWER
             self._due = _NEVER
 
-    # Ends
+    # Shortcuts
+
+    def read_whole(self) -> bytes | None:
+        """The request's body, if all of it is here. None: nothing was done, and it comes in ASGI's messages."""
+        cycle = self.cycle
+        if (
+            self.pipeline  # then the cycle is not that of the request that asks
+            or cycle.more_body
+            or cycle.disconnected
+            or cycle.response_complete
+            or cycle.waiting_for_100_continue
+        ):
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        cycle.message_event.clear()
+        self.flow.resume_reading()
+        return body
 
     def write_whole(self, status: int, head: bytes, body: bytes) -> bool:
         """Answer with one write. False: nothing was done, because this answer needs ASGI's messages.
@@ -254,6 +274,8 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
         cycle.on_response()
         return True
+
+    # Ends
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
+from hookline.api.connection import BODY
 from hookline.api.errors import CallerGoneError, UnavailableError
 from hookline.errors import InputError, MediaTypeError, TooLargeError
 
@@ -139,6 +140,11 @@ class Inbound:
 
     async def body(self, cap: int) -> bytes:
         """Return the whole body. Raises TooLargeError past the cap, UnavailableError past the common budget."""
+        read_whole: Callable[[], bytes | None] | None = self.scope.get(BODY)
+        whole = None if read_whole is None else read_whole()
+        if whole is not None:
+            self._count(len(whole), cap)
+            return whole
         self.check_declared_size(cap)
         message = await self._next()
         first: bytes = message.get("body", b"")

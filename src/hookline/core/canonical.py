@@ -58,7 +58,8 @@ _SHAPE: Final = bytes(
     for byte in range(256)
 )
 _LONG: Final = b"0" * 16
-_LONG_VALUES: Final = tuple([before + _LONG for before in (b":", b"[", b":-", b"[-")])
+_OPENS_VALUE: Final = b":["
+_MINUS: Final = ord("-")
 _INDEX_KEY: Final = re.compile(rb'[{,]"(?:0|[1-9][0-9]{0,9})":')
 
 
@@ -178,8 +179,14 @@ def write(value: Any) -> bytes:
 
 
 def _may_hold_long(shape: bytes) -> bool:
-    """Say whether a text may have an integer of 16 digits. So many alone may stand in a string."""
-    return _LONG in shape and any([value in shape for value in _LONG_VALUES])
+    """Say whether a text may have an integer of 16 digits: in a string, so many seldom stand behind [ or :."""
+    place = shape.find(_LONG)
+    while place > 0:
+        before = shape[place - 2] if shape[place - 1] == _MINUS else shape[place - 1]
+        if before in _OPENS_VALUE:
+            return True
+        place = shape.find(_LONG, place + len(_LONG))
+    return False
 
 
 def encode(value: Any) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from hookline.errors import InputError
@@ -17,6 +18,7 @@ _SHAPE: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)  # what happens in one millisecond has one instant, written several times
 def rfc3339(instant: datetime) -> str:
     """Return ``2024-01-15T10:30:00.000Z``; below a millisecond is cut off. instant: aware, else ValueError."""
     if instant.tzinfo is not UTC:

@@ -51,6 +51,8 @@ class Target:
 
     status, url, headers and secrets are those of this revision: the newest is read at each attempt, while the
     revision frozen into a delivery words its body.
+
+    rests_for: why nothing is sent to it now, in the word that its held deliveries show; None while it is active.
     """
 
     __slots__ = (
@@ -63,12 +65,14 @@ class Target:
         "dialect",
         "headers",
         "id",
+        "is_active",
         "is_readable",
         "max_redirects",
         "organization_id",
         "previous_secret",
         "public_id",
         "query_secret",
+        "rests_for",
         "revision",
         "schedule",
         "secret",
@@ -120,6 +124,8 @@ class Target:
                 self._condition = compile_conditions(webhook.conditions)
             except InputError:  # a newer version stored what this one does not know
                 self.is_readable = False
+        self.rests_for = _rest_of(webhook.status, is_readable=self.is_readable)
+        self.is_active = self.rests_for is None
         self._recipient = Recipient(
             webhook_id=self.public_id,
             trim=(
@@ -158,18 +164,6 @@ class Target:
         if settings is None:
             return None
         return BatchSettings(settings["max_events"], timedelta(seconds=settings["max_wait_seconds"]))
-
-    @property
-    def rests_for(self) -> str | None:
-        """Why nothing is sent to it now, in the word that its held deliveries show; None while it is active."""
-        if not self.is_readable:
-            return CONDITION_UNREADABLE
-        status = self.webhook.status
-        return None if status is WebhookStatus.ACTIVE else f"webhook_{status}"
-
-    @property
-    def is_active(self) -> bool:
-        return self.rests_for is None
 
     @property
     def has_condition(self) -> bool:
@@ -239,6 +233,12 @@ class Target:
     def content_type(self, *, is_batch: bool = False) -> str:
         """Of the body that its dialect or template words."""
         return BATCH_CONTENT_TYPE if is_batch else (self.template or self.dialect).content_type
+
+
+def _rest_of(status: WebhookStatus, *, is_readable: bool) -> str | None:
+    if not is_readable:
+        return CONDITION_UNREADABLE
+    return None if status is WebhookStatus.ACTIVE else f"webhook_{status}"
 
 
 def parsed(data: bytes) -> Any:

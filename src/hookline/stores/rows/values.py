@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,6 +22,7 @@ _MS: Final = timedelta(milliseconds=1)
 MINUTE_MS: Final = 60_000
 
 
+@lru_cache(maxsize=1024)  # the rows of one event hold the same few instants
 def to_ms(at: datetime) -> int:
     """Milliseconds since 1970 UTC. Exact: no float in between."""
     return (at - _EPOCH) // _MS
@@ -31,7 +33,7 @@ def from_ms(ms: int) -> datetime:
 
 
 def maybe_ms(at: datetime | None) -> int | None:
-    return None if at is None else (at - _EPOCH) // _MS
+    return None if at is None else to_ms(at)
 
 
 def maybe_at(ms: int | None) -> datetime | None:
