@@ -19,6 +19,8 @@ import pytest
 import uvloop
 
 from hookline.api.connection import Limits
+from hookline.api.errors import CallerGoneError
+from hookline.api.inbound import Budget, Inbound
 from hookline.api.server import HttpServer
 
 if TYPE_CHECKING:
@@ -425,6 +427,46 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         bodies = [(await caller.answer())[-1:] for _ in range(5)]
 
         assert bodies == [b"1", b"2", b"3", b"4", b"5"]
+
+
+async def _echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with the body as hot routes read it."""
+    try:
+        body = await Inbound(scope, receive, Budget()).body(1_000_000)
+    except CallerGoneError:
+        return
+    await send({"type": "http.response.start", "status": 202, "headers": _length(body)})
+    await send({"type": "http.response.body", "body": body})
+
+
+@on_both_loops
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+async def test_a_body_read_at_once_is_that_of_its_request(pieces: int) -> None:
+    """With its head, behind it in pieces, on a kept connection and with other requests behind it."""
+    server = HttpServer(_echo)
+    await server.start()
+    caller = Caller(*await asyncio.open_connection("127.0.0.1", server.port))
+    try:
+        bodies = [bytes([97 + n]) * (n * 997 + 1) for n in range(8)]
+        for body in bodies[:4]:
+            wire = HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            step = len(wire) // pieces + 1
+            await caller.say(
+                *[wire[at : at + step] for at in range(0, len(wire), step)], pause=0.01 * (pieces > 1)
+            )
+            assert (await caller.answer()).endswith(b"\r\n\r\n" + body)
+
+        await caller.say(b"".join([HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(b), b) for b in bodies]))
+        for body in bodies:
+            assert (await caller.answer()).endswith(b"\r\n\r\n" + body)
+
+        await caller.say(HEAD + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert (await caller.answer()).startswith(b"HTTP/1.1 100 ")
+        await caller.say(b"abc")
+        assert (await caller.answer()).endswith(b"\r\n\r\nabc")
+    finally:
+        await caller.close()
+        await server.stop(0.0)
 
 
 @on_both_loops

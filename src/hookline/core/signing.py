@@ -123,8 +123,8 @@ class Signer:
     def __init__(self, secret: str, key: SigningKey | None = None, *, alone: bool = False) -> None:
         self._key = key
         self._with_secret = key is None or not alone
-        # A copied HMAC has both key blocks hashed already: half of what a signature costs. The standard library's copies
-        # itself in Python.
+        # A copied HMAC has both key blocks hashed already: half of what a signature costs. Of cryptography, because a
+        # copy of the standard library's is made in Python.
         self._whole = HMAC(secret.encode(), SHA256())
         self._standard = HMAC(standard_key(secret), SHA256())
 

@@ -97,6 +97,49 @@ def test_lanes_take_turns() -> None:
     assert take_all(lanes) == [a, b, a, b]
 
 
+def reserved(lanes: Lanes, target: Any) -> WebhookLane:
+    assert lanes.reserve(target)
+    return lanes.unreserve(target.id)
+
+
+def test_a_delivery_that_nobody_stands_before_begins_at_once() -> None:
+    lanes = Lanes(max_in_flight=4)
+    lane = lanes.of(Target(b"a"))  # type: ignore[arg-type]
+    for _ in range(8):
+        lanes.learn(lane, has_answered=True)
+
+    begun = [lanes.begin(reserved(lanes, lane.target)) for _ in range(5)]
+
+    assert begun == [True] * 4 + [False]
+    assert (lane.active, lanes.active, lanes.load) == (4, 4, 4)
+    for _ in range(4):
+        lanes.done(lane)
+    assert (lane.active, lanes.active, lanes.load) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("why", ["waits", "another_waits", "unproven", "rests", "ramps", "is_paced"])
+def test_a_delivery_takes_its_turn_where_something_keeps_it(why: str) -> None:
+    """P10: the short cut overtakes nobody and breaks no limit."""
+    lanes = Lanes(max_in_flight=10)
+    lane = lanes.of(Target(b"a", webhook=Webhook(rate_per_second=5.0 if why == "is_paced" else None)))  # type: ignore[arg-type]
+    if why != "unproven":
+        for _ in range(8):
+            lanes.learn(lane, has_answered=True)
+    if why == "waits":
+        lane.rests = True
+        lanes.enqueue(lane, claim("before"))
+        lane.rests = False
+    elif why == "another_waits":
+        filled(lanes, Target(b"b"), 1)
+    elif why == "rests":
+        lane.rests = True
+    elif why == "ramps":
+        lane.ramps_from = 0.0
+
+    assert not lanes.begin(lane)
+    assert lane.active == 0
+
+
 def test_organizations_take_turns_before_their_lanes_do() -> None:
     turns: Turns[Any] = Turns()
     big = [Target(bytes([n]), organization_id=b"big") for n in range(3)]
