@@ -234,7 +234,7 @@ async def test_switching_off_or_deleting_ends_what_waits(store: Store, by: str) 
     """P24: nothing more is sent, and what was owed is visibly cancelled."""
     async with serving(store, sender=(sender := FakeSender(lambda _: refused(500)))) as api:
         # The next try is far away.
-        api.bed.node.deliverer._time_scale = 1.0
+        api.bed.node.deliverer._outcomes._time_scale = 1.0
         trigger = await api.trigger(callbacks=True)
         await post(api, trigger, {"callback_url": URL})
         await sender.received(1)

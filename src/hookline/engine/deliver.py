@@ -1,4 +1,4 @@
-"""Deliver: word, sign, send, classify. Before it a delivery is claimed (claim.py), after it settled (settle.py).
+"""Deliver: word, sign, send. Before it a delivery is claimed (claim.py), after it judged and settled (outcomes.py).
 
 A delivery waits in the table, not in a worker. What this node has claimed stands in the lane of its webhook, and lanes
 take turns (round the organizations, then round their webhooks), so a dead receiver holds its own cap and nothing else
@@ -11,24 +11,16 @@ one transaction: attempt and new state.
 from __future__ import annotations
 
 import asyncio
-import random
-from datetime import datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 
 from hookline import failpoints
 from hookline.core.flow import ramp_wait
-from hookline.core.lifecycle import PAYLOAD_GONE, WEBHOOK_DELETED, after_attempt
-from hookline.core.retry import next_attempt_at, parse_retry_after
+from hookline.core.lifecycle import PAYLOAD_GONE
 from hookline.core.templates import TemplateFailedError
-from hookline.engine.alert import NO_NEWS
 from hookline.engine.attempt import (
-    attempt_of,
     given_back,
-    header,
     is_ruled_out,
     is_test,
     request_of,
@@ -38,18 +30,18 @@ from hookline.engine.attempt import (
 )
 from hookline.engine.claim import Claimer
 from hookline.engine.lanes import Claim, Lanes
+from hookline.engine.outcomes import Outcomes, Sent
 from hookline.engine.pace import Pacer
 from hookline.engine.settle import Settler
-from hookline.engine.tracing import Sending
 from hookline.errors import PayloadGoneError, StorageError
-from hookline.model.states import AttemptOutcome, DeliveryState, Lane, Origin
-from hookline.ports import Owed, Settle
-from hookline.ports.sender import Answer, Outgoing
+from hookline.model.states import AttemptOutcome, Lane, Origin
+from hookline.ports import Owed
+from hookline.ports.sender import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
+    from datetime import datetime
 
-    from hookline.core.lifecycle import Verdict
     from hookline.engine.alert import Alerts
     from hookline.engine.commit import Committer
     from hookline.engine.directory import Directory
@@ -64,28 +56,6 @@ if TYPE_CHECKING:
     from hookline.ports.sender import Sender
 
 _log = structlog.get_logger("hookline.deliver")
-
-_CRASHES_ALLOWED: Final = 3
-"""Times our own code may fail on a delivery before it is set aside (P22)."""
-
-_OUR_PAUSE: Final = timedelta(seconds=5)
-"""Before the next try when it was we who failed: the receiver had no part in it, so no step of the schedule is used."""
-
-_ASKS_FOR_REST: Final = (429, 503)
-
-_WAITS: Final = frozenset({DeliveryState.PENDING, DeliveryState.HELD})
-
-
-class Sent(msgspec.Struct, frozen=True):
-    """An attempt that has ended. body: None when there is none, because the event could not be worded."""
-
-    claim: Claim
-    body: bytes | None
-    request: Outgoing
-    answer: Answer
-    started_at: datetime
-    ended_at: datetime
-    sending: Sending
 
 
 class Deliverer:
@@ -116,7 +86,6 @@ class Deliverer:
         self._sender = sender
         self._lease = lease
         self._clock = clock
-        self._time_scale = retry_time_scale
         self._alerts = alerts
         self._watch = watch
         self.wording = wording
@@ -132,6 +101,13 @@ class Deliverer:
             take=self._take_claimed,
         )
         self._settler = Settler(committer=committer, lease=lease, alerts=alerts, expect=self.expect)
+        self._outcomes = Outcomes(
+            settler=self._settler,
+            alerts=alerts,
+            watch=watch,
+            newest=self._newest,
+            time_scale=retry_time_scale,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_open = False
 
@@ -328,7 +304,7 @@ class Deliverer:
             body, request, sending = None, unworded(target, claim), self._watch.sending(target, claim)
             answer = Answer(AttemptOutcome.TEMPLATE_FAILED, error=str(exc))
         except Exception as exc:  # noqa: BLE001 -- poison: our own code fails on this event, not the receiver
-            self._set_crashed(target, claim, exc, started_at)
+            self._outcomes.set_crashed(target, claim, exc, started_at)
             return
         else:
             failpoints.hit("before_send")
@@ -337,7 +313,9 @@ class Deliverer:
             self._note(lane, answer)
         if self._alerts.concerns(lane.target, answer):
             await self._alerts.ready(lane.target)
-        self._settle(lane, Sent(claim, body, request, answer, started_at, self._clock.now(), sending))
+        self._outcomes.settle(
+            lane, Sent(claim, body, request, answer, started_at, self._clock.now(), sending)
+        )
 
     def _note(self, lane: WebhookLane, answer: Answer) -> None:
         """Learn from an answer how much this receiver can take. Behind a hidden target are as many receivers as there
@@ -348,107 +326,13 @@ class Deliverer:
         now = self._loop.time()
         if answer.outcome is not AttemptOutcome.DELIVERED:
             lane.troubles.failed(now)
+            self._let_rest(lane, self._outcomes.rest(lane.target, answer, self._clock.now()))
         elif lane.troubles.succeeded(now):
             lane.ramps_from = now
         if answer.outcome is AttemptOutcome.TIMEOUT:
             self._lanes.learn(lane, has_answered=False)
         elif answer.status is not None:
             self._lanes.learn(lane, has_answered=True)
-        if answer.status in _ASKS_FOR_REST:
-            wait = parse_retry_after(header(answer, "retry-after"), self._clock.now())
-            longest = max(lane.target.schedule.delays, default=timedelta()) * self._time_scale
-            self._let_rest(lane, min(wait, longest).total_seconds())
-
-    async def _settle_anew(self, lane: WebhookLane, sent: Sent) -> None:
-        """Judge an attempt by the webhook and its health as they are now. Raises StorageError."""
-        await self._alerts.ready_anew(lane.target)
-        self._settle(lane, sent, is_first=False)
-
-    def _settle(self, lane: WebhookLane, sent: Sent, *, is_first: bool = True) -> None:
-        """From here to the commit nothing is awaited: what the alerts were made ready for is still so."""
-        claim, answer, ended_at = sent.claim, sent.answer, sent.ended_at
-        delivery, target = claim.owed.delivery, lane.target
-        verdict = after_attempt(
-            answer.outcome,
-            answer.status,
-            failures=delivery.failures,
-            retries=len(target.schedule.delays),
-            is_callback=target.webhook.origin is not Origin.REGISTERED,
-            is_test=is_test(claim.owed),
-        )
-        if verdict.state in _WAITS and self._newest(lane) is None:
-            # Deleted while it was under way: nobody would ever send it again.
-            verdict = msgspec.structs.replace(verdict, state=DeliveryState.CANCELLED, reason=WEBHOOK_DELETED)
-        if is_first:
-            self._watch.attempted(
-                target, claim, sent.request, answer, verdict.state, at=ended_at, sending=sent.sending
-            )
-        failures = delivery.failures + verdict.counts_as_failure
-        due = self._next_due(target, verdict, failures, answer, ended_at)
-        news = NO_NEWS
-        if self._alerts.concerns(target, answer):
-            news = self._alerts.news(
-                target,
-                claim,
-                answer,
-                verdict,
-                started_at=sent.started_at,
-                ended_at=ended_at,
-                next_attempt_at=due,
-            )
-        body = sent.body
-        self._settler.post(
-            Settle(
-                epoch=claim.epoch,
-                delivery_id=delivery.id,
-                webhook_id=delivery.webhook_id,
-                at=ended_at,
-                attempt=attempt_of(claim, sent.request, answer, sent.started_at, target),
-                state=verdict.state,
-                state_reason=verdict.reason,
-                lane=Lane.REPLAY if delivery.lane is Lane.REPLAY else Lane.RETRY,
-                next_attempt_at=due,
-                failures=failures,
-                crashes=delivery.crashes,
-                body=None if verdict.state is DeliveryState.SUCCEEDED else body,
-                body_size=None if body is None else len(body),
-                ordering_key=delivery.ordering_key,
-                events=news.events,
-            ),
-            news,
-            anew=partial(self._settle_anew, lane, sent) if news.health is not None else None,
-        )
-
-    def _next_due(
-        self, target: Target, verdict: Verdict, failures: int, answer: Answer, ended_at: datetime
-    ) -> datetime | None:
-        """When the next attempt may start, None when there is none."""
-        if verdict.state is not DeliveryState.PENDING:
-            return None
-        if not verdict.counts_as_failure:
-            return ended_at + _OUR_PAUSE * self._time_scale
-        asked = header(answer, "retry-after") if answer.status in _ASKS_FOR_REST else None
-        return next_attempt_at(
-            target.schedule,
-            attempts_made=failures,
-            ended_at=ended_at,
-            jitter=random.random(),  # noqa: S311 -- spreads load, guards nothing
-            retry_after=parse_retry_after(asked, ended_at),
-            time_scale=self._time_scale,
-        )
-
-    def _set_crashed(self, target: Target, claim: Claim, exc: Exception, at: datetime) -> None:
-        """Our own code failed on it: try again a little later, set aside after the third time (P22)."""
-        delivery = claim.owed.delivery
-        crashes = delivery.crashes + 1
-        _log.error("delivery_crashed", delivery=delivery.id.hex(), crashes=crashes, exc_info=exc)
-        if crashes >= _CRASHES_ALLOWED:
-            reason = f"poison: {type(exc).__name__}"
-            events = self._alerts.poisoned(target, claim, reason, at)
-            self._settler.post(set_aside(claim, reason, at, crashes=crashes, events=events))
-            return
-        later = at + _OUR_PAUSE * self._time_scale
-        self._settler.post(unsent(delivery, claim.epoch, at, due=later, crashes=crashes))
 
     def _give_back(self, claim: Claim, now: datetime) -> None:
         """Free a claim without an attempt: due at once for whoever claims it, or held while the webhook rests."""
