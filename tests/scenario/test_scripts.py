@@ -355,5 +355,5 @@ time.sleep(60)
     body = agent.told()
 
     assert execution["status"] == "lost"
-    assert (body["exitMessage"], body["exitCode"], body["script"]) == ("unknown", 1, "orphan_4713.py")
+    assert (body["exitMessage"], body["exitCode"], body["script"]) == ("unknown", 137, "orphan_4713.py")
     assert len(one.inbox.at(agent.hook)) == 1

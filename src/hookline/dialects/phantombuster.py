@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Execution
 
 _BY_SIGKILL: Final = 137
-"""What a shell says of a process that kill -9 ended; so end those that are cancelled or run out of time."""
+"""What a shell says of a process that kill -9 ended; so end those that are cancelled, run out of time or are lost."""
 
 _TIMEOUTS: Final = {"agent": "agent timeout", "org": "org timeout", "global": "global timeout"}
 
@@ -82,7 +82,7 @@ def exit_of(ending: Ending) -> tuple[str, int]:
         case ExecutionStatus.TIMED_OUT:
             return _TIMEOUTS.get(ending.limit or "agent", "agent timeout"), _code(ending, _BY_SIGKILL)
         case _:
-            return "unknown", _code(ending, 1)
+            return "unknown", _code(ending, _BY_SIGKILL)
 
 
 def _code(ending: Ending, default: int) -> int:

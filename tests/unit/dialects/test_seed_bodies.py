@@ -76,7 +76,7 @@ def test_a_failed_script_is_the_seeds_printed_failure() -> None:
         ("script-global-timeout", "global timeout", 137),
         ("script-org-timeout", "org timeout", 137),
         ("script-agent-timeout", "agent timeout", 137),
-        ("script-lost", "unknown", 1),
+        ("script-lost", "unknown", 137),
         ("workflow-completed", "finished", 0),
         ("workflow-failed", "finished", 1),
         ("message-failed", "agent timeout", 137),
