@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_body_size",
         "_done",
+        "_early",
         "_has_no_body",
         "_intake",
         "_interim",
@@ -108,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._done: asyncio.Future[None] | None = None
+        self._early = b""
         self._is_keepable = False
         self._has_no_body = False
         self._intake: Intake | None = None
@@ -165,6 +167,9 @@ class Connection(asyncio.Protocol):
         else:
             transport.write(head)
             transport.write(body)
+        if self._early and transport is not None:
+            transport.resume_reading()
+            self.data_received(self._early)
         failpoints.hit("in_send")
         try:
             await done
@@ -214,8 +219,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._done is None:
-            # Nothing was asked: an answer to no request must not become the answer to the next one.
-            self.abort()
+            self._take_unasked(data)
             return
         self.is_answered = True
         self._received += len(data)
@@ -294,13 +298,24 @@ class Connection(asyncio.Protocol):
         if self.status is None or self.ending is not None:
             return
         transport = self._transport
-        # An answer that came before the request was written leaves bytes that the next request would follow.
+        # An answer that came before the request was written leaves bytes that the next request would follow, and one
+        # that came before there was a request may be followed by another to the same.
         self._is_keepable = (
             self._parser.should_keep_alive()
+            and not self._early
             and transport is not None
             and transport.get_write_buffer_size() == 0
         )
         self.end(Ending.COMPLETE)
+
+    def _take_unasked(self, data: bytes) -> None:
+        if self.ending is None and not self._early and self._transport is not None:
+            # A server that is full says so as soon as it is dialled: it is heard when the request is written.
+            self._early = data
+            self._transport.pause_reading()
+        else:
+            # Between two requests: an answer to no request must not become the answer to the next one.
+            self.abort()
 
     def _bound(self) -> None:
         if self.status is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from hookline.model.states import AttemptOutcome as Is
 from hookline.ports.sender import TlsOptions
+from hookline.senders.connection import Connection, Ending
 from hookline.testing.receivers import Receiver, Reply
 
 if TYPE_CHECKING:
@@ -122,6 +124,42 @@ async def test_an_answer_before_the_body_was_sent_ends_the_connection(send: Any)
 
     assert [answer.status for answer in answers] == [413, 413]
     assert Hasty.count == 2
+
+
+async def test_who_answers_before_being_asked_is_heard_once() -> None:
+    """A server that is full says so as soon as it is dialled; what else it says belongs to no request of ours."""
+    connection = Connection(asyncio.get_running_loop(), "127.0.0.1", 0.0)
+    transport = Mock()
+    transport.is_closing.return_value = False
+    transport.get_write_buffer_size.return_value = 0
+
+    connection.connection_made(transport)
+    connection.data_received(b"HTTP/1.1 503 Full\r\nRetry-After: 7\r\nContent-Le")
+    asked = asyncio.ensure_future(connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b""))
+    await asyncio.sleep(0)
+    connection.data_received(b"ngth: 0\r\n\r\n")
+    await asked
+
+    assert (connection.ending, connection.status) == (Ending.COMPLETE, 503)
+    assert (b"Retry-After", b"7") in connection.headers
+    assert [call[0] for call in transport.method_calls if "reading" in call[0]] == [
+        "pause_reading",
+        "resume_reading",
+    ]
+    assert not connection.is_reusable
+
+
+async def test_a_receiver_that_refuses_at_once_is_recorded_with_its_answer(send: Any) -> None:
+    class Full(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.write(b"HTTP/1.1 503 Full\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            transport.close()
+
+    server = await asyncio.get_running_loop().create_server(Full, "127.0.0.1", 0)
+    answer = await send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    server.close()
+
+    assert (answer.outcome, answer.status) == (Is.HTTP_ERROR, 503)
 
 
 async def test_names_do_not_share_connections(sender: HttpSender, send: Any) -> None:
