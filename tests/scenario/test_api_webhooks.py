@@ -91,6 +91,20 @@ async def test_an_own_secret_is_kept(api: Api) -> None:
     assert b"short" not in weak.body.replace(b"too short", b"")
 
 
+async def test_one_without_a_name_is_called_by_where_it_leads(api: Api) -> None:
+    """Those of one host are told apart; neither a query nor a chat room's secret is in the name."""
+    token = "FHBJKcsQ9ELcrzh9aXTYZfWD"
+    named = {
+        "https://example.com/": "example.com",
+        "https://example.com:8443/hooks/?secret=s3": "example.com:8443/hooks",
+        "https://example.com/api/v2/orders": "example.com/…/orders",
+        f"https://hooks.slack.com/services/T0/B0/{token}": "hooks.slack.com/…aXTYZfWD",
+    }
+    made = [await api.admin("POST", URL, {"url": url, "events": ["*"]}) for url in named]
+
+    assert [one.json["name"] for one in made] == list(named.values())
+
+
 async def test_a_robots_webhooks_are_kept_by_the_management_routes(api: Api) -> None:
     """MX-8, in our words: added, listed, changed, tested and removed for one robot; MX-7: one URL may stand twice."""
     robot = {"kind": "robot", "id": "rob_1"}

@@ -251,6 +251,7 @@ def test_what_waits_after_an_outage_is_retried_together(hookline: Hookline) -> N
     none = hookline.json("deliveries", "retry", "--webhook", webhook, "--state", "exhausted")
     hookline("webhooks", "pause", webhook)
     paused = hookline("deliveries", "retry", *ids)
+    nothing = hookline("deliveries", "retry", "--webhook", webhook)
 
     assert "3 more still wait for the next try (pending), which no replay sends sooner" in replay
     assert f"`hookline deliveries retry --webhook {webhook}`" in replay
@@ -260,6 +261,8 @@ def test_what_waits_after_an_outage_is_retried_together(hookline: Hookline) -> N
     assert "1 could not be sent again" in named
     assert "3 held until the webhook takes events again" in paused
     assert "0 deliveries are due now" in paused
+    assert f"no pending deliveries of {webhook}" in nothing
+    assert f"it is paused and what comes is held: `hookline webhooks resume {webhook}`" in nothing
     assert none == {"retried": 0, "held": 0, "refused": []}
     assert "by their ids, or all of one webhook" in hookline("deliveries", "retry", code=1)
     assert "--state goes with --webhook" in hookline("deliveries", "retry", ids[0], "--state", "held", code=1)

@@ -8,6 +8,7 @@ from cyclopts import App
 
 from hookline.cli import show
 from hookline.cli.client import Client, segment
+from hookline.cli.naming import with_webhook_names
 from hookline.cli.options import Json, Limit
 from hookline.cli.sheets import answer_word
 
@@ -41,12 +42,12 @@ def list_(
     client = Client.from_environment()
     found = client.pages("/api/v1/alerts", "alerts", limit=limit, state=state, webhook_id=webhook)
     if not json:
-        found = [alert | {"last": _last(alert)} for alert in found]
+        found = [alert | {"last": _last(alert)} for alert in with_webhook_names(client, found)]
     show.listing(
         found,
         show.columns(
             "id",
-            ("webhook_id", "webhook"),
+            "webhook",
             "cause",
             "state",
             ("opened_at", "since"),

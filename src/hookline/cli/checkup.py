@@ -210,7 +210,11 @@ def _server() -> Iterator[Finding]:
         found = f"none at {client.url}" if is_away else error.message
         yield Finding("server", "ok" if is_away else "fail", found)
         return
-    yield Finding("server", "ok", f"ready on {client.url}")
+    # Its flags and its environment cannot be seen from here.
+    theirs = (
+        "the lines about settings, such as targets, are of this shell's, not of those it was started with"
+    )
+    yield Finding("server", "ok", f"ready on {client.url}; {theirs}")
 
 
 def _clock() -> Iterator[Finding]:
@@ -309,9 +313,8 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 
 
 def _unknown_variables() -> Iterator[Finding]:
-    from hookline.config import FILE_VARIABLE, Settings, variable_of
+    from hookline.config import unknown_variables
 
-    known = {variable_of(name) for name in Settings.model_fields} | {FILE_VARIABLE}
-    known |= {"HOOKLINE_URL", "HOOKLINE_API_KEY", "HOOKLINE_ORGANIZATION"}
-    for name in sorted(name for name in os.environ if name.startswith("HOOKLINE_") and name not in known):
-        yield Finding("environment", "warn", f"{name} is no setting", "see docs/reference/settings.md")
+    for name, near in unknown_variables(os.environ).items():
+        mend = "see docs/reference/settings.md" if near is None else f"did you mean {near}?"
+        yield Finding("environment", "warn", f"{name} is no setting", mend)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from hookline.cli import show
 from hookline.cli.client import Client, CommandError, segment
 from hookline.cli.instants import Instant
+from hookline.cli.naming import with_webhook_names
 from hookline.cli.options import Json, Limit, Stay, Yes
 from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.retrying import note_pending, retry_all_of, retry_each, show_retried
 from hookline.cli.sheets import show_delivery
 
 app = App(name="deliveries", help="See what was sent, and send it again.")
-
-_MOST_NAMES: Final = 500
-"""Webhooks that a list asks the names of; of one beyond them it shows the id, as of one that is deleted."""
 
 State = Literal["pending", "in_flight", "succeeded", "held", "exhausted", "cancelled"]
 
@@ -47,9 +45,6 @@ def list_(
     if json:
         show.as_json(found)
         return
-    names = {
-        one["id"]: one["name"] for one in client.pages("/api/v1/webhooks", "webhooks", limit=_MOST_NAMES)
-    }
     show.table(
         show.columns(
             "id",
@@ -61,7 +56,7 @@ def list_(
             ("next_attempt_at", "next"),
             ("created_at", "created"),
         ),
-        [one | {"webhook": names.get(one["webhook_id"], one["webhook_id"])} for one in found],
+        with_webhook_names(client, found),
         spare=("created_at", "next_attempt_at", "last_status", "attempts_made", "webhook"),
         empty=show.none_found("no deliveries: none of the events so far matched a webhook", state, webhook),
     )

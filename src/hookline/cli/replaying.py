@@ -16,12 +16,15 @@ _LOOK_SECONDS: Final = 0.5
 _DONE: Final = ("reopened", "started", "added", "skipped")
 """What a job counts; one of deliveries knows others than one of requests."""
 
+_ONE: Final = {"deliveries": "delivery", "requests": "request"}
+
 
 def how_many(preview: dict[str, Any], things: str) -> str:
-    """Say how much a job is. things: what it counts, such as ``deliveries``."""
+    """Say how much a job is. things: what it counts, ``deliveries`` or ``requests``."""
     more = "" if preview["is_count_exact"] else "more than "
+    noun = _ONE[things] if preview["count"] == 1 else things
     return (
-        f"{more}{preview['count']} {things}, {preview['rate_per_second']:g} a second: "
+        f"{more}{preview['count']} {noun}, {preview['rate_per_second']:g} a second: "
         f"{preview['count'] / preview['rate_per_second']:.0f} s"
     )
 

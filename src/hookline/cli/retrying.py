@@ -25,6 +25,8 @@ def retry_all_of(client: Client, webhook_id: str, state: str, *, yes: bool, is_s
     total = sum(1 for _ in _ids(client, webhook_id, state, page=_MOST_COUNTED))
     if total:
         confirm(f"Send {_many(total, state)} of {webhook_id} again now?", yes=yes)
+    elif is_shown:
+        _note_none(client, webhook_id, state)
     return retry_each(client, _ids(client, webhook_id, state, page=_PAGE), total=total, is_shown=is_shown)
 
 
@@ -59,6 +61,16 @@ def show_retried(done: dict[str, Any]) -> None:
         show.note(f"{done['held']} held until the webhook takes events again: `hookline webhooks resume ID`")
     noun = "delivery is" if done["retried"] == 1 else "deliveries are"
     show.line(f"{done['retried']} {noun} due now", "green" if done["retried"] else "")
+
+
+def _note_none(client: Client, webhook_id: str, state: str) -> None:
+    """Say that nothing is in that state; of what is held, which is why most often, the command that sends it."""
+    webhook = client.get(f"/api/v1/webhooks/{segment(webhook_id)}")
+    show.note(f"no {state} deliveries of {webhook_id}")
+    if webhook["status"] != "active" and state != "held":
+        show.note(
+            f"it is {webhook['status']} and what comes is held: `hookline webhooks resume {webhook_id}`"
+        )
 
 
 def note_pending(client: Client, webhook_id: str | None) -> None:

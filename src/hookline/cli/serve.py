@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,22 @@ def run(settings: Settings) -> int:
     from hookline.cli.logs import configure
 
     configure(level=settings.log_level, form=settings.log_format)
+    _doubt_variables()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve_node(settings, ready=lambda running: announce(settings, running)))
+
+
+def _doubt_variables() -> None:
+    """Warn of variables that are misspelt, most likely: what they were to say is not in force."""
+    import structlog
+
+    from hookline.config import unknown_variables
+
+    for name, near in unknown_variables(os.environ).items():
+        if near is not None:
+            structlog.get_logger("hookline.config").warning(
+                "variable_unknown", variable=name, did_you_mean=near
+            )
 
 
 def announce(settings: Settings, running: Running) -> None:

@@ -29,12 +29,18 @@ def show_execution(execution: dict[str, Any]) -> None:
             ("credits", execution.get("credits_used")),
             ("processes", execution.get("attempt")),
             ("output", _as_it_is(execution.get("output"))),
-            ("error", f"{error.get('code')}: {error.get('message')}" if error else None),
+            ("error", error_line(error) if error else None),
         ]
     )
     if error.get("stack"):
         for row in str(error["stack"]).splitlines():
             show.line(f"  {row}", "dim")
+
+
+def error_line(error: dict[str, Any]) -> str:
+    """Return why a run failed: what code raised by its type, anything else by its code."""
+    raised = error.get("type") if error.get("code") == "FAILED" else None
+    return f"{raised or error.get('code')}: {error.get('message')}"
 
 
 def _as_it_is(value: object) -> str | None:
@@ -91,7 +97,7 @@ def answer_word(failure: dict[str, Any]) -> str:
 
 def show_delivery(delivery: dict[str, Any]) -> None:
     """Print a delivery and its attempts."""
-    show.sheet((name, value) for name, value in delivery.items() if name != "attempts")
+    show.sheet((name, value) for name, value in delivery.items() if name != "attempts" and value != [])
     attempts = delivery.get("attempts")
     if isinstance(attempts, list):
         show.line("")

@@ -26,6 +26,9 @@ _SHORT = 60
 _ENOUGH = 28
 """Letters that a folded text keeps on a line: the longest event type of ours, ``workflow.execution.completed``."""
 
+_FEWEST = 12
+"""Letters of a line where not even that fits; what is no longer, such as a state, is never folded."""
+
 STYLES = {
     "succeeded": "green",
     "success": "green",
@@ -107,6 +110,9 @@ def table(
     for number in range(len(found)):
         grid.add_row(*(cells[path][number] for path in widths))
     _print(grid)
+    left_out = [heading for path, heading in columns.items() if path not in widths]
+    if left_out:
+        line(f"a wider terminal, or --json, also shows: {', '.join(left_out)}", "dim")
 
 
 def none_found(empty: str, *filters: object) -> str:
@@ -133,7 +139,8 @@ def fit(whole: Mapping[str, int], spare: Sequence[str], room: int) -> tuple[dict
     """Return the columns that a terminal of that width shows, each with its own width, and the gap between them.
 
     whole: letters of the longest text by column.  spare: as for ``table``.  A text of more than 28 letters may be
-    folded down to these, all others stay on their line; so does an id, which is there to be copied.
+    folded down to these before a column is left out, and where none is left to leave out down to 12. All others stay
+    on their line; so does an id, which is there to be copied.
     """
     shown = dict(whole)
     least = {path: size if path == "id" else min(size, _ENOUGH) for path, size in whole.items()}
@@ -146,6 +153,11 @@ def fit(whole: Mapping[str, int], spare: Sequence[str], room: int) -> tuple[dict
             break
         del shown[path]
     gap = 2 if left(gap=2) >= 0 else 1
+    while left(gap) < 0:
+        longest = max((path for path in shown if path != "id"), key=least.__getitem__, default="id")
+        if longest == "id" or least[longest] <= _FEWEST:
+            break
+        least[longest] -= 1
     over = max(0, left(gap))
     for path, size in shown.items():
         more = min(over, size - least[path])

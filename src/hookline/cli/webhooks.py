@@ -95,7 +95,7 @@ def create(
     url
         Where deliveries go. Private addresses must be allowed by the server's operator.
     name
-        What people call it; the URL's host when not given.
+        What people call it; the URL's host and the end of its path when not given.
     dialect
         How events are worded: `agenticflow` (when not given), `standard`, `cloudevents`, `raw`, `phantombuster`,
         `maxun`, `maxun-src` or `phantomflow`.
@@ -107,9 +107,8 @@ def create(
         raise CommandError(
             "say which events it gets: --event 'workflow.*', --event order.paid, or --event '*' for all"
         )
-    body: dict[str, Any] = {"name": name or _host(url), "url": url, "events": patterns}
-    if dialect is not None:
-        body["dialect"] = dialect
+    given = {"url": url, "events": patterns, "name": name, "dialect": dialect}
+    body: dict[str, Any] = {word: value for word, value in given.items() if value is not None}
     if bearer is not None:
         body["authentication"] = {"type": "bearer", "token": bearer}
     client = Client.from_environment()
@@ -358,12 +357,6 @@ def _path(webhook_id: str, rest: str = "") -> str:
 def _patterns(given: list[str] | None) -> list[str]:
     """Every pattern of an option that may be repeated and hold several."""
     return [one.strip() for text in given or () for one in text.split(",") if one.strip()]
-
-
-def _host(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    return urlsplit(url).hostname or url
 
 
 def _doubt(client: Client, patterns: list[str]) -> None:

@@ -8,7 +8,14 @@ Importing this module imports pydantic: the command line does it only once a com
 
 from __future__ import annotations
 
-from hookline.config.loading import FILE, FILE_VARIABLE, expected_of, load_settings, variable_of
+from hookline.config.loading import (
+    FILE,
+    FILE_VARIABLE,
+    expected_of,
+    load_settings,
+    unknown_variables,
+    variable_of,
+)
 from hookline.config.settings import Settings
 from hookline.config.values import ALL_ROLES, PREFIX, Role
 
@@ -21,5 +28,6 @@ __all__ = [
     "Settings",
     "expected_of",
     "load_settings",
+    "unknown_variables",
     "variable_of",
 ]

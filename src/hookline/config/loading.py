@@ -56,6 +56,29 @@ _FLAGS: Final = {"allow_networks": "--allow-network"}
 """Flags that are not named as their setting is."""
 
 
+_OF_COMMANDS: Final = frozenset({"HOOKLINE_URL", "HOOKLINE_API_KEY", "HOOKLINE_ORGANIZATION"})
+"""Variables of the commands that speak to a server; they are no settings of one."""
+
+
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what begins as a setting's variable does and is none, each with the one that is meant by it, most likely.
+
+    None: no known name is near; it may be a variable of somebody else's.
+    """
+    known = {variable_of(name) for name in Settings.model_fields} | {FILE_VARIABLE} | _OF_COMMANDS
+    ends = [name.removeprefix(PREFIX) for name in known]
+    found: dict[str, str | None] = {}
+    for name in sorted(environ.keys() - known):
+        if name.startswith(PREFIX):
+            near = get_close_matches(name.removeprefix(PREFIX), ends, n=1, cutoff=_ALIKE)
+            found[name] = f"{PREFIX}{near[0]}" if near else None
+    return found
+
+
+_ALIKE: Final = 0.7
+"""Share of letters that a misspelt name has in common with the one meant: ``PROT`` and ``PORT`` have 0.75."""
+
+
 def variable_of(name: str) -> str:
     """Return the environment variable of a field."""
     return PREFIX + name.upper()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from hookline.config import ALL_ROLES, Settings, load_settings
+from hookline.config import ALL_ROLES, Settings, load_settings, unknown_variables
 from hookline.errors import SettingError
 
 if TYPE_CHECKING:
@@ -184,3 +184,15 @@ def test_failpoints_are_taken_only_with_a_throwaway_database(database: str, tmp_
     environ = {"HOOKLINE_DATABASE": database, "HOOKLINE_FAILPOINTS": "after_commit:kill@3"}
 
     assert load_settings(environ=environ, directory=tmp_path).failpoints == "after_commit:kill@3"
+
+
+def test_a_misspelt_variable_is_known_by_the_setting_that_it_is_near_to() -> None:
+    environ = {
+        "HOOKLINE_PROT": "1",
+        "HOOKLINE_PORT": "2",
+        "HOOKLINE_URL": "3",
+        "HOOKLINE_APP_COLOUR": "4",
+        "PROT": "5",
+    }
+
+    assert unknown_variables(environ) == {"HOOKLINE_PROT": "HOOKLINE_PORT", "HOOKLINE_APP_COLOUR": None}

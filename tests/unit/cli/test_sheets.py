@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from hookline.cli.client import Client
+from hookline.cli.replaying import how_many
 from hookline.cli.requests import explain
-from hookline.cli.sheets import show_delivery
+from hookline.cli.sheets import error_line, show_delivery
 from hookline.cli.webhooks import logs
 
 
@@ -43,6 +44,25 @@ def test_a_delivery_shows_what_the_last_attempt_was_answered(
     assert said in out
     assert unsaid not in out
     assert "the first answer" not in out
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ({"code": "FAILED", "type": "KeyError", "message": "'order_id'"}, "KeyError: 'order_id'"),
+        ({"code": "FAILED", "type": None, "message": "It exited with 1."}, "FAILED: It exited with 1."),
+        ({"code": "TIMED_OUT", "type": "TimeoutError", "message": "Used up."}, "TIMED_OUT: Used up."),
+    ],
+)
+def test_an_error_that_code_raised_is_told_by_its_type(error: dict[str, Any], line: str) -> None:
+    assert error_line(error) == line
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 delivery, "), (2, "2 deliveries, ")])
+def test_a_job_of_one_is_told_as_one(count: int, words: str) -> None:
+    preview = {"is_count_exact": True, "count": count, "rate_per_second": 100}
+
+    assert how_many(preview, "deliveries").startswith(words)
 
 
 def test_what_was_sent_to_a_webhook_names_its_deliveries(

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 ROTATION: Final = timedelta(hours=24)
 """How long both secrets sign after a rotation (CONTRACT section 5)."""
 
+_MOST_OF_HOST: Final = 150
+_LONGEST_END: Final = 20
+_SHOWN_END: Final = 8
+"""Letters of a name: of the host, of a path's last part that is told whole, and of a longer one, which may be the
+secret of a chat room's URL.
+"""
+
 _TRIES: Final = 5
 
 
@@ -46,11 +53,24 @@ async def create_webhook(
     keyed, rest = with_own_key(rules.vault, blank, _without_secret(fields))
     webhook = change(rules, keyed, rest)
     if not webhook.name:
-        webhook = msgspec.structs.replace(webhook, name=parse_target(webhook.url).host[:200])
+        webhook = msgspec.structs.replace(webhook, name=_name_of(webhook.url))
     stored = await registry.add(
         Webhook, id=new_key(), organization_id=organization_id, document=webhook, names=[], at=now
     )
     return stored, secret
+
+
+def _name_of(url: str) -> str:
+    """What a webhook is called that was given no name: where it leads, and the end of its path, which tells those of
+    one host apart. The query is no part of it: it may hold a secret.
+    """
+    target = parse_target(url)
+    before, _, last = target.path_and_query.partition("?")[0].rstrip("/").rpartition("/")
+    if len(last) > _LONGEST_END:
+        last = f"…{last[-_SHOWN_END:]}"
+    elif before:
+        last = f"…/{last}"
+    return f"{target.authority[:_MOST_OF_HOST]}/{last}".rstrip("/")
 
 
 def blank_webhook(vault: Vault, secret: str) -> Webhook:
