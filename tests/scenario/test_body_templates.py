@@ -143,7 +143,8 @@ async def test_a_body_is_frozen_at_the_first_attempt(store: Store) -> None:
         await api.admin("PUT", f"{URL}/{webhook['id']}", {"template": "slack"})
         await ended(api)
 
-    assert [request.body for request in sender.sent] == [b"1 1st"] * 3
+    said = [(request.body, dict(request.headers)["Content-Type"]) for request in sender.sent]
+    assert said == [(b"1 1st", "text/plain")] * 3
 
 
 async def test_a_body_that_is_said_to_be_json_must_be_json(api: Api) -> None:

@@ -94,7 +94,7 @@ async def test_a_receiver_that_recovers_gets_its_event(store: Store) -> None:
 
 
 async def test_the_body_is_frozen_at_the_first_attempt(store: Store) -> None:
-    """CONTRACT section 5: an edit between tries changes where it goes, never what it says."""
+    """CONTRACT section 5: an edit between tries changes where it goes, never what it says, nor what that is called."""
     import msgspec
 
     gate = asyncio.Event()
@@ -106,11 +106,11 @@ async def test_the_body_is_frozen_at_the_first_attempt(store: Store) -> None:
         return OK
 
     async with running(store, sender=FakeSender(answer), time_scale=0.01) as bed:
-        webhook = await bed.webhook(url="http://receiver.test/old")
+        webhook = await bed.webhook(url="http://receiver.test/old", dialect="cloudevents")
         await bed.publish(data=b'{"a":1,"b":2}')
         await gate.wait()
         edited = msgspec.structs.replace(
-            webhook.document, url="http://receiver.test/new", include_fields=("a",), dialect="agenticflow"
+            webhook.document, url="http://receiver.test/new", include_fields=("a",), dialect="raw"
         )
         await store.put(msgspec.structs.replace(webhook, document=edited), at=bed.node.clock.now())
         await bed.node.directory.refresh()
@@ -119,6 +119,9 @@ async def test_the_body_is_frozen_at_the_first_attempt(store: Store) -> None:
     first, last = bed.sender.sent[0], bed.sender.sent[-1]
     assert (first.url, last.url) == ("http://receiver.test/old", "http://receiver.test/new")
     assert first.body == last.body
+    for request in (first, last):
+        assert dict(request.headers)["Content-Type"] == "application/cloudevents+json"
+        assert "Hookline-Event" not in dict(request.headers)
 
 
 async def test_410_disables_the_webhook_and_holds_what_comes(store: Store) -> None:

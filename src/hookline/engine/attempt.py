@@ -122,12 +122,19 @@ def header(answer: Answer, name: str) -> str | None:
     return next((value for key, value in answer.headers if key.lower() == name), None)
 
 
-def request_of(target: Target, claim: Claim, body: bytes, at: datetime, trace: Headers = ()) -> Outgoing:
-    """The request of an attempt, signed for its instant. trace: headers that carry its trace on."""
+def request_of(
+    target: Target, worded: Target, claim: Claim, body: bytes, at: datetime, trace: Headers = ()
+) -> Outgoing:
+    """The request of an attempt, signed for its instant.
+
+    worded: the revision that words the body; what tells of the body is its own, all else the newest's.
+    trace: headers that carry its trace on.
+    """
     event = claim.owed.event
-    headers = target.signed_headers(message_id(claim.owed), at, body, is_batch=event is None)
+    content_type = worded.content_type(is_batch=event is None)
+    headers = target.signed_headers(message_id(claim.owed), at, body, content_type)
     if event is not None:
-        headers = (*headers, *target.event_headers(event))
+        headers = (*headers, *worded.event_headers(event))
         if event.sequence:
             headers = (*headers, ("Hookline-Sequence", str(event.sequence)), (HEADER, str(event.hops + 1)))
     if trace and "traceparent" not in target.secret_headers:  # else the owner has said what it is to be

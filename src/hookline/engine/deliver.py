@@ -287,10 +287,11 @@ class Deliverer:
         started_at = self._clock.now()
         body = delivery.body
         try:
+            worded = await self.wording.revision_of(target, delivery)
             if body is None:
-                body = await self.wording.body(target, claim.owed)
+                body = await self.wording.body(worded, claim.owed)
             sending = self._watch.sending(target, claim)
-            request = request_of(target, claim, body, started_at, sending.headers)
+            request = request_of(target, worded, claim, body, started_at, sending.headers)
         except StorageError as exc:
             _log.warning(
                 "wording_failed", reason=exc.message

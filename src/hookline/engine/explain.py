@@ -94,7 +94,8 @@ class Explainer:
         if event is None or target is None:
             return None
         try:
-            return await self._wording.body(target, Owed(delivery=delivery, event=event))
+            worded = await self._wording.revision_of(target, delivery)
+            return await self._wording.body(worded, Owed(delivery=delivery, event=event))
         except (TemplateFailedError, PayloadGoneError):
             return None
 

@@ -215,9 +215,9 @@ class Target:
         return (self.dialect if self.template is None else self.template).event_headers(event)
 
     def signed_headers(
-        self, message_id: str, at: datetime, body: bytes, *, is_batch: bool = False
+        self, message_id: str, at: datetime, body: bytes, content_type: str
     ) -> tuple[tuple[str, str], ...]:
-        """All headers of one attempt, signed for its instant. is_batch: the body is a batch's, whose frame is ours."""
+        """All headers of one attempt, signed for its instant. content_type: of the body, unless that is a link."""
         until = self.webhook.previous_secret_until
         previous = self._previous_signer if until is not None and at < until else None
         signatures = self.dialect.signature_headers(
@@ -227,11 +227,14 @@ class Target:
             timestamp=int(at.timestamp()),
             body=body,
         )
-        content_type = LINK_CONTENT_TYPE if is_link(body) else self.content_type(is_batch=is_batch)
-        return (("Content-Type", content_type), *self.headers, *signatures)
+        return (
+            ("Content-Type", LINK_CONTENT_TYPE if is_link(body) else content_type),
+            *self.headers,
+            *signatures,
+        )
 
     def content_type(self, *, is_batch: bool = False) -> str:
-        """Of the body that its dialect or template words."""
+        """Of the body that its dialect or template words. is_batch: of a batch's, whose frame is ours."""
         return BATCH_CONTENT_TYPE if is_batch else (self.template or self.dialect).content_type
 
 

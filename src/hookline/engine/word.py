@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("hookline.word")
 
+# A webhook that was changed while a backlog waited: each of its retries asks for the same earlier revision.
+_REMEMBERED: Final = 64
+
 
 class Wording:
     """One per node."""
@@ -44,6 +47,7 @@ class Wording:
         recent: Recent,
     ) -> None:
         self._recent = recent
+        self._earlier: dict[tuple[Key, int], Target] = {}
         self._payloads = payloads
         self._tracing = tracing
         self._archive = archive
@@ -53,13 +57,11 @@ class Wording:
         self._clock = clock
 
     async def body(self, target: Target, owed: Owed) -> bytes:
-        """The exact bytes to send: the wording, or a link to it. target: the webhook's newest revision.
+        """The exact bytes to send: the wording, or a link to it. target: the revision that words it.
 
         Raises StorageError, PayloadGoneError, or whatever our own code raises on a poison event.
         """
         delivery, event = owed.delivery, owed.event
-        if delivery.webhook_revision not in (0, target.revision):
-            target = await self._frozen(target, delivery)
         whole = await (self._batch(target, delivery) if event is None else self.event(target, event))
         if len(whole) <= LARGE_BYTES or target.webhook.large_payloads != "link":
             return whole
@@ -74,7 +76,7 @@ class Wording:
         current = None if delivery is None else await self._directory.target(delivery.webhook_id)
         if delivery is None or current is None:
             return None
-        target = await self._frozen(current, delivery)
+        target = await self.revision_of(current, delivery)
         if delivery.event_key is None:
             return await self._batch(target, delivery), target.content_type(is_batch=True)
         event = await self.event_of(organization_id, delivery.event_key)
@@ -85,7 +87,7 @@ class Wording:
         current = await self._directory.target(delivery.webhook_id)
         if current is None:
             return []
-        target = await self._frozen(current, delivery)
+        target = await self.revision_of(current, delivery)
         organization_id, key, batch_id = delivery.organization_id, delivery.event_key, delivery.batch_id
         if batch_id is not None:
             events = await self._archive.batch_events(batch_id, organization_id=organization_id)
@@ -103,11 +105,19 @@ class Wording:
         own_ids = await self._archive.own_event_ids(organization_id, [key])
         return await self._archive.event(organization_id, own_ids.get(key) or public("event", key))
 
-    async def _frozen(self, target: Target, delivery: Delivery) -> Target:
-        """The webhook as of the revision that words a delivery."""
-        if delivery.webhook_revision in (0, target.revision):
+    async def revision_of(self, target: Target, delivery: Delivery) -> Target:
+        """The webhook as of the revision that words a delivery. target: its newest. Raises StorageError."""
+        revision = delivery.webhook_revision
+        if revision in (0, target.revision):
             return target
-        return await self._directory.target_at(target, delivery.webhook_revision)
+        earlier = self._earlier.get((target.id, revision))
+        if earlier is None:
+            earlier = await self._directory.target_at(target, revision)
+            if len(self._earlier) >= _REMEMBERED:
+                self._earlier.clear()
+            if earlier is not target:
+                self._earlier[target.id, revision] = earlier
+        return earlier
 
     async def event(self, target: Target, event: Event) -> bytes:
         """The body of one event sent alone. target: the revision that words it.
