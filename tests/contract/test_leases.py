@@ -149,14 +149,18 @@ async def test_no_two_stretches_of_a_webhooks_time_overlap(store: Store) -> None
     loop = asyncio.get_running_loop()
 
     async def stretch(webhook: Key) -> float:
-        wait = await store.reserve_time(webhook, 0.5)
+        wait = await store.reserve_time(webhook, 5, 0.1)
         return loop.time() + wait
 
     one, other = new_key(), new_key()
     begins = sorted(await asyncio.gather(*[stretch(one) for _ in range(10)]))
-    elsewhere = await store.reserve_time(other, 0.5)
+    elsewhere = await store.reserve_time(other, 5, 0.1)
+    changed = await store.reserve_time(one, 1, 0.2)
+    unchanged = await store.reserve_time(one, 1, 0.2)
 
     gaps = [later - earlier for earlier, later in pairwise(begins)]
     assert min(gaps) > 0.2
     assert sum(gaps) == pytest.approx(4.5, abs=0.4)
     assert elsewhere < 0.1
+    assert changed < 0.1
+    assert unchanged > 0.1

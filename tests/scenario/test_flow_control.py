@@ -157,24 +157,31 @@ async def test_what_fails_while_its_webhook_is_deleted_is_cancelled(store: Store
 
 
 async def test_what_was_held_is_let_out_slowly_at_first(store: Store) -> None:
-    """A webhook that comes back gets 20 in the first second, and twice as many in each that follows."""
-    times: list[float] = []
+    """A webhook that comes back gets 20 in the first second, and twice as many in each that follows, also where
+    the node never sent it anything.
+    """
+    times: dict[str, list[float]] = {"http://receiver.test/a": [], "http://receiver.test/b": []}
 
-    async def note(_: Outgoing) -> Answer:
-        times.append(asyncio.get_running_loop().time())
+    async def note(request: Outgoing) -> Answer:
+        times[request.url].append(asyncio.get_running_loop().time())
         return OK
 
     async with running(store, sender=FakeSender(note)) as bed:
-        webhook = await bed.webhook()
-        await bed.publish()
+        webhooks = [await bed.webhook(url=url, events=(url[-1],)) for url in times]
+        await bed.publish("a")
         await bed.until_deliveries(ended(1))
-        await to_status(bed, webhook, WebhookStatus.PAUSED)
+        for webhook in webhooks:
+            await to_status(bed, webhook, WebhookStatus.PAUSED)
         for _ in range(30):
-            await bed.publish()
-        await to_status(bed, webhook, WebhookStatus.ACTIVE)
-        await bed.until_deliveries(ended(31))
+            await bed.publish("a")
+            await bed.publish("b")
+        for webhook in webhooks:
+            await to_status(bed, webhook, WebhookStatus.ACTIVE)
+        await bed.until_deliveries(ended(61))
 
-    assert times[30] - times[1] > 0.8
+    known, unknown = times.values()
+    assert known[30] - known[1] > 0.8
+    assert unknown[29] - unknown[0] > 0.8
 
 
 async def test_a_rate_holds_over_two_nodes_together(postgres_server: PostgresServer) -> None:
@@ -205,16 +212,17 @@ async def test_a_rate_holds_over_two_nodes_together(postgres_server: PostgresSer
     assert times[-1] - times[0] > 79 / 40 * 0.95
 
 
-async def test_a_rate_that_is_lifted_lets_the_rest_go(store: Store) -> None:
+@pytest.mark.parametrize("rate", [None, 100.0])
+async def test_another_rate_counts_at_once(store: Store, rate: float | None) -> None:
+    """CONTRACT section 5, rate_per_second: one in a hundred seconds ends when it is edited, not that much later."""
     async with running(store) as bed:
-        webhook = await bed.webhook(rate_per_second=0.5)
+        webhook = await bed.webhook(rate_per_second=0.01)
         for _ in range(20):
             await bed.publish()
         await bed.sender.received(1)
-        document = msgspec.structs.replace(webhook.document, rate_per_second=None)
+        document = msgspec.structs.replace(webhook.document, rate_per_second=rate)
         await bed.node.store.put(msgspec.structs.replace(webhook, document=document), at=bed.node.clock.now())
         await bed.node.directory.refresh()
-        await bed.publish()
-        await bed.until_deliveries(ended(21))
+        await bed.until_deliveries(ended(20))
 
-    assert len(bed.sender.sent) == 21
+    assert len(bed.sender.sent) == 20

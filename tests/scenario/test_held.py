@@ -78,3 +78,26 @@ async def test_unreadable_conditions_hold_until_they_are_edited(store: Store, sh
         assert "condition_unreadable" in str(why)
         assert edited.status == 200
         assert [one["state_reason"] for one in ended] == [None, "filtered", None]
+
+
+async def test_what_gathers_for_a_batch_is_held_too_and_follows_new_settings(store: Store) -> None:
+    """A paused webhook's events are held; a batch that gathers goes by the settings as they are now (AF-19)."""
+    async with serving(store) as api:
+        webhook = await api.webhook(batch_settings={"max_events": 2, "max_wait_seconds": 3600})
+        await api.admin("POST", f"{URL}/{webhook['id']}/pause")
+        published = [await api.admin("POST", "/api/v1/events", {"type": "a", "data": n}) for n in range(3)]
+        (held,) = await until_states(api, webhook, "held")
+        told = [
+            (await api.admin("GET", f"/api/v1/events/{one.json['id']}/explain")).json["webhooks"][0]
+            for one in published[1:]
+        ]
+        sent = len(api.bed.sender.sent)
+        await api.admin("POST", f"{URL}/{webhook['id']}/resume")
+        await until_states(api, webhook, "succeeded")
+        await api.admin("PUT", f"{URL}/{webhook['id']}", {"batch_settings": None})
+        await until_states(api, webhook, "succeeded", "succeeded")
+
+    assert (held["state_reason"], sent) == ("webhook_paused", 0)
+    assert [one["state"] for one in told] == ["held", "held"]
+    assert all("webhook_paused" in one["reason"] for one in told)
+    assert [msgspec.json.decode(one.body)["count"] for one in api.bed.sender.sent] == [2, 1]

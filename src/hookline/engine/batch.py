@@ -2,8 +2,8 @@
 
 What waits is a row of the table, written with its event; this part only knows when to ask the store to form a batch:
 when enough has come, or when the oldest has waited long enough. A node that does not deliver forms them too, for
-others to claim. A note that is lost with a node costs nothing, since
-every node looks through the table now and then.
+others to claim. For a paused or disabled webhook they are formed as well, and held. A note that is lost with a node
+costs nothing, since every node looks through the table now and then.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.lease import Lease
     from hookline.engine.recent import Recent
-    from hookline.engine.target import Target
+    from hookline.engine.target import BatchSettings, Target
     from hookline.model.events import Event
     from hookline.model.ids import Key
     from hookline.ports import Clock, Pending
@@ -49,7 +49,8 @@ class _Waiting:
 
     events, size: noted since the last forming.  since: when the oldest that this left behind began to wait, None for
     nothing left.  fullest, fullest_bytes: of the group among those that is nearest to being a batch: as few more events
-    as it lacks can complete one.  timer: None while there is nothing to wait for.
+    as it lacks can complete one.  timer: None while there is nothing to wait for.  planned_by: by which
+    settings it was set.
     """
 
     events: int = 0
@@ -58,6 +59,7 @@ class _Waiting:
     fullest: int = 0
     fullest_bytes: int = 0
     timer: asyncio.TimerHandle | None = None
+    planned_by: BatchSettings | None = None
     is_forming: bool = False
     formed: set[Key] = field(default_factory=set)
 
@@ -100,16 +102,23 @@ class Batcher:
             self._plan(target, waiting)
 
     async def look(self) -> None:
-        """Find what waits in the table without this node knowing: another's, or from before a restart."""
+        """Find what waits in the table without this node knowing: another's, or from before a restart.
+
+        What waits by settings that have changed meanwhile is looked at by the new ones.
+        """
         now = self._clock.now()
         for collecting in await self._archive.collecting():
             target = await self._directory.target(collecting.webhook_id)
-            if target is None or not target.is_active:
+            if target is None or not target.is_readable:
                 continue
             waiting = self._webhooks.setdefault(collecting.webhook_id, _Waiting())
             wait = target.batch.max_wait if target.batch is not None else timedelta()
-            if waiting.timer is None and not waiting.is_forming:
-                self._form_in(target.id, waiting, (collecting.since + wait - now).total_seconds())
+            if waiting.is_forming:
+                continue
+            if waiting.timer is None:
+                self._form_in(target, waiting, (collecting.since + wait - now).total_seconds())
+            elif waiting.planned_by != target.batch:
+                self._form_soon(target.id, waiting)
 
     async def close(self, grace: float) -> None:
         """Send what waits now instead of when its time has come; what cannot be sent stays in the table."""
@@ -146,14 +155,15 @@ class Batcher:
             return
         elif waiting.since is not None:
             wait = waiting.since + settings.max_wait - self._clock.now()
-            self._form_in(target.id, waiting, wait.total_seconds())
+            self._form_in(target, waiting, wait.total_seconds())
         elif waiting.events:
-            self._form_in(target.id, waiting, settings.max_wait.total_seconds())
+            self._form_in(target, waiting, settings.max_wait.total_seconds())
 
-    def _form_in(self, webhook_id: Key, waiting: _Waiting, seconds: float) -> None:
+    def _form_in(self, target: Target, waiting: _Waiting, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         delay = max(seconds, _SOONEST_SECONDS)
-        waiting.timer = loop.call_later(delay, self._form_soon, webhook_id, waiting)
+        waiting.timer = loop.call_later(delay, self._form_soon, target.id, waiting)
+        waiting.planned_by = target.batch
 
     def _form_soon(self, webhook_id: Key, waiting: _Waiting) -> None:
         if waiting.timer is not None:
@@ -174,7 +184,7 @@ class Batcher:
         target = None
         try:
             target = await self._directory.target(webhook_id)
-            if target is None or not target.is_active or not self._lease.is_held():
+            if target is None or not target.is_readable or not self._lease.is_held():
                 self._webhooks.pop(webhook_id, None)
                 return
             await self._form_all(target, waiting)
@@ -198,7 +208,7 @@ class Batcher:
                     waiting.formed.add(delivery.id)
                     self._recent.formed(delivery.id, members)
                     self._deliverer.take_formed(target, delivery, epoch)
-                else:
+                elif delivery.state is DeliveryState.PENDING:
                     self._deliverer.expect(target.id, Lane.FIRST, write.at)
             if len(formed.deliveries) < write.limit:
                 break
@@ -221,4 +231,5 @@ class Batcher:
             added_before=now - wait,
             at=now,
             is_claimed=self._deliverer.is_open,
+            held_for=target.rests_for,
         )

@@ -89,7 +89,7 @@ class Deliverer:
         self._alerts = alerts
         self._watch = watch
         self.wording = wording
-        self._lanes = Lanes(max_in_flight=max_in_flight)
+        self._lanes = Lanes(max_in_flight=max_in_flight, clock=clock)
         self._pacer = Pacer(leases, on_ready=self._ready, on_due=self._renew)
         self._claims = Claimer(
             committer=committer,
@@ -110,6 +110,7 @@ class Deliverer:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_open = False
+        directory.tell(self._changed)
 
     def __repr__(self) -> str:
         return f"Deliverer({self._lanes!r}, {self._settler!r})"
@@ -232,6 +233,12 @@ class Deliverer:
     def _ready(self, lane: WebhookLane) -> None:
         self._lanes.offer(lane)
         self._pump()
+
+    def _changed(self, target: Target) -> None:
+        """A webhook was changed: its rate and cap count from now on, not from the next send of the old ones."""
+        lane = self._lanes.get(target.id)
+        if lane is not None:
+            self._renew(lane)
 
     def _renew(self, lane: WebhookLane) -> None:
         """Bring a lane up to its webhook's newest revision, which may let it start something."""

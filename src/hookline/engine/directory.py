@@ -26,7 +26,7 @@ from hookline.model.scripts import Script, ScriptAgent
 from hookline.model.states import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from hookline.engine.vault import Vault
     from hookline.model.events import Event
@@ -98,9 +98,14 @@ class Directory:
         self._loading: dict[Key, asyncio.Lock] = {}
         self._names: dict[str, dict[tuple[str, str] | Key, Stored[Any]]] = {kind: {} for kind in _CACHED}
         self._refreshing = asyncio.Lock()
+        self._follower: Callable[[Target], None] | None = None
 
     def __repr__(self) -> str:
         return f"Directory(version={self._version}, organizations={len(self._organizations)})"
+
+    def tell(self, follower: Callable[[Target], None]) -> None:
+        """Have ``follower`` called with each webhook that changed, as it now is."""
+        self._follower = follower
 
     async def open(self) -> None:
         self._version = await self._registry.version()
@@ -126,7 +131,10 @@ class Directory:
             if stored is None:
                 webhooks.drop(change.id)
             else:
-                webhooks.put(self._taken(stored))
+                target = self._taken(stored)
+                webhooks.put(target)
+                if self._follower is not None:
+                    self._follower(target)
 
     def _taken(self, stored: Stored[Webhook]) -> Target:
         target = self.target_of(stored)

@@ -16,7 +16,7 @@ from hookline.errors import PayloadGoneError
 from hookline.model.configuration import Webhook
 from hookline.model.events import Delivery, Event
 from hookline.model.ids import Key, public
-from hookline.model.states import DeliveryState, Origin
+from hookline.model.states import DeliveryState, Origin, WebhookStatus
 from hookline.ports import DeliveryFilter, Owed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an event for one webhook.
 
     state: a delivery's or that of the batch it is in, with ``sent`` for succeeded; ``batched`` for one that waits for
-    others; ``filtered`` or ``no_match`` for one that is not owed.
+    others, ``held`` when its webhook rests; ``filtered`` or ``no_match`` for one that is not owed.
     rule: the word of the rule that kept it away, None when it is owed.
     revision: of the webhook, by which it was decided; None for one that was created later.
     """
@@ -162,7 +162,7 @@ class Explainer:
         names = {id: stored.document.name for id, stored in known.items()}
         return [
             *[_of_row(id, names.get(id, _DELETED), delivery) for id, delivery in owed.items()],
-            *[_of_batch(id, names.get(id, _DELETED), delivery) for id, delivery in batched.items()],
+            *[_of_batch(id, known.get(id), delivery) for id, delivery in batched.items()],
             *told,
         ]
 
@@ -202,10 +202,17 @@ def reason_of(mismatch: Mismatch) -> str:
     return _RULES[mismatch]
 
 
-def _of_batch(webhook_id: Key, name: str, delivery: Delivery | None) -> Verdict:
+def _of_batch(webhook_id: Key, stored: Stored[Webhook] | None, delivery: Delivery | None) -> Verdict:
+    """stored: None when the webhook is deleted."""
+    name = _DELETED if stored is None else stored.document.name
     if delivery is None:
+        is_held = stored is not None and stored.document.status is not WebhookStatus.ACTIVE
+        waits = "it waits to be sent in a batch"
         return Verdict(
-            webhook_id=webhook_id, name=name, state="batched", reason="it waits to be sent in a batch"
+            webhook_id=webhook_id,
+            name=name,
+            state="held" if is_held else "batched",
+            reason=f"webhook_{stored.document.status}, {waits}" if stored is not None and is_held else waits,
         )
     assert delivery.batch_id is not None
     verdict = _of_row(webhook_id, name, delivery)

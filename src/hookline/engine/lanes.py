@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from hookline.core.flow import AdaptiveCap, Troubles
+from hookline.core.flow import RAMP_SECONDS, AdaptiveCap, Troubles
 from hookline.engine.fair import Turns
 from hookline.engine.lines import Lines
 from hookline.engine.pace import Pace
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hookline.engine.target import Target
     from hookline.model.ids import Key
-    from hookline.ports import Epoch, Owed
+    from hookline.ports import Clock, Epoch, Owed
 
 LANE_ROOM: Final = 2_048
 """Claimed first tries of one webhook in memory; the rest waits in the table."""
@@ -100,8 +100,9 @@ def _room_of(line: Lane) -> int:
 class Lanes:
     """All lanes of a node, their room and their turns. Never sends, never waits."""
 
-    def __init__(self, *, max_in_flight: int) -> None:
+    def __init__(self, *, max_in_flight: int, clock: Clock) -> None:
         self._max_in_flight = max_in_flight
+        self._clock = clock
         self._lanes: dict[Key, WebhookLane] = {}
         self._turns: Turns[WebhookLane] = Turns()
         self._active_unproven = 0
@@ -124,9 +125,18 @@ class Lanes:
         if lane is None:
             lane = self._lanes[target.id] = WebhookLane(target, AdaptiveCap(target.webhook.max_in_flight))
             lane.pace = Pace.of(target.webhook.rate_per_second)
+            lane.ramps_from = self._came_back(target)
         elif lane.target is not target:
             self._renew(lane, target)
         return lane
+
+    def _came_back(self, target: Target) -> float | None:
+        """When a webhook that is new to this node was resumed, if that is so recent that it begins slowly."""
+        changed_at = target.webhook.status_changed_at
+        if changed_at is None:
+            return None
+        age = max(0.0, (self._clock.now() - changed_at).total_seconds())
+        return asyncio.get_running_loop().time() - age if age < RAMP_SECONDS else None
 
     def _renew(self, lane: WebhookLane, target: Target) -> None:
         """Bring a lane up to a new revision; one that was out of service meanwhile begins anew."""

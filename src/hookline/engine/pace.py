@@ -169,7 +169,7 @@ class Pacer:
         most = max(1, round(_STRETCH_SECONDS / pace.interval))
         count = max(1, min(most, lane.waiting.size - pace.left()))
         try:
-            wait = await self._leases.reserve_time(lane.target.id, count * pace.interval)
+            wait = await self._leases.reserve_time(lane.target.id, count, pace.interval)
         except StorageError as exc:
             _log.warning("rate_not_reserved", reason=exc.message)
             await asyncio.sleep(_STORE_PAUSE_SECONDS)

@@ -65,9 +65,11 @@ class Leases(Protocol):
         """
         ...
 
-    async def reserve_time(self, webhook_id: Key, seconds: float) -> float:
-        """Take the next free stretch of a webhook's time for this node; returns the seconds until it begins, 0.0 or
-        more. Stretches of one webhook never overlap, whichever node took them: a rate holds over all nodes.
+    async def reserve_time(self, webhook_id: Key, count: int, interval: float) -> float:
+        """Take the next free stretch of a webhook's time for this node, ``count`` times ``interval`` seconds long;
+        returns the seconds until it begins, 0.0 or more. Stretches of one webhook never overlap, whichever node took
+        them: a rate holds over all nodes. Another interval than the latest one's means another rate: what was given
+        out by the old one keeps nobody waiting.
         """
         ...
 

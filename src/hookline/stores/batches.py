@@ -86,9 +86,10 @@ def formed(deliveries: Iterable[Delivery], waiting: Iterable[Item], groups: Sequ
 
 
 def delivery_of(write: FormBatches, group: Group) -> Delivery:
-    """The delivery that carries a group: claimed by the writing node, or due; in line when it has an ordering key."""
+    """The delivery that carries a group: claimed by the writer, due or held; in line if it has an ordering key."""
     id_ = new_key()
-    is_claimed = write.is_claimed and group.ordering_key is None
+    is_held = write.held_for is not None
+    is_claimed = write.is_claimed and group.ordering_key is None and not is_held
     return Delivery(
         id=id_,
         organization_id=write.organization_id,
@@ -96,10 +97,17 @@ def delivery_of(write: FormBatches, group: Group) -> Delivery:
         event_key=None,
         event_type=TYPE,
         batch_id=id_,
-        state=DeliveryState.IN_FLIGHT if is_claimed else DeliveryState.PENDING,
+        state=_state_of(is_held=is_held, is_claimed=is_claimed),
+        state_reason=write.held_for,
         lane=Lane.FIRST,
         webhook_revision=write.revision if is_claimed else 0,
         ordering_key=group.ordering_key,
         created_at=write.at,
-        next_attempt_at=None if is_claimed else write.at,
+        next_attempt_at=None if is_claimed or is_held else write.at,
     )
+
+
+def _state_of(*, is_held: bool, is_claimed: bool) -> DeliveryState:
+    if is_held:
+        return DeliveryState.HELD
+    return DeliveryState.IN_FLIGHT if is_claimed else DeliveryState.PENDING

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hookline.core.flow import AdaptiveCap
+from hookline.engine.clock import SystemClock
 from hookline.engine.due import DueNotes
 from hookline.engine.fair import Turns
 from hookline.engine.lanes import LANE_ROOM, LATER_ROOM, NODE_ROOM, Claim, Lanes, WebhookLane
@@ -84,14 +85,14 @@ def test_time_outs_shrink_a_cap_to_one() -> None:
 
 
 def test_a_lane_starts_no_more_than_its_cap() -> None:
-    lanes = Lanes(max_in_flight=100)
+    lanes = Lanes(max_in_flight=100, clock=SystemClock())
     filled(lanes, Target(b"a"), 10)
 
     assert len(take_all(lanes)) == 2
 
 
 def test_lanes_take_turns() -> None:
-    lanes = Lanes(max_in_flight=100)
+    lanes = Lanes(max_in_flight=100, clock=SystemClock())
     a, b = filled(lanes, Target(b"a"), 5), filled(lanes, Target(b"b"), 5)
 
     assert take_all(lanes) == [a, b, a, b]
@@ -103,7 +104,7 @@ def reserved(lanes: Lanes, target: Any) -> WebhookLane:
 
 
 def test_a_delivery_that_nobody_stands_before_begins_at_once() -> None:
-    lanes = Lanes(max_in_flight=4)
+    lanes = Lanes(max_in_flight=4, clock=SystemClock())
     lane = lanes.of(Target(b"a"))  # type: ignore[arg-type]
     for _ in range(8):
         lanes.learn(lane, has_answered=True)
@@ -120,7 +121,7 @@ def test_a_delivery_that_nobody_stands_before_begins_at_once() -> None:
 @pytest.mark.parametrize("why", ["waits", "another_waits", "unproven", "rests", "ramps", "is_paced"])
 def test_a_delivery_takes_its_turn_where_something_keeps_it(why: str) -> None:
     """P10: the short cut overtakes nobody and breaks no limit."""
-    lanes = Lanes(max_in_flight=10)
+    lanes = Lanes(max_in_flight=10, clock=SystemClock())
     lane = lanes.of(Target(b"a", webhook=Webhook(rate_per_second=5.0 if why == "is_paced" else None)))  # type: ignore[arg-type]
     if why != "unproven":
         for _ in range(8):
@@ -151,7 +152,7 @@ def test_organizations_take_turns_before_their_lanes_do() -> None:
 
 
 def test_unproven_receivers_hold_at_most_half_of_the_sockets() -> None:
-    lanes = Lanes(max_in_flight=10)
+    lanes = Lanes(max_in_flight=10, clock=SystemClock())
     proven = lanes.of(Target(b"good"))  # type: ignore[arg-type]
     for _ in range(8):
         lanes.learn(proven, has_answered=True)
@@ -164,7 +165,7 @@ def test_unproven_receivers_hold_at_most_half_of_the_sockets() -> None:
 
 
 def test_a_receiver_that_proves_itself_frees_the_unproven_half() -> None:
-    lanes = Lanes(max_in_flight=4)
+    lanes = Lanes(max_in_flight=4, clock=SystemClock())
     first = filled(lanes, Target(b"a"), 2)
     second = filled(lanes, Target(b"b"), 2)
     assert take_all(lanes) == [first, second]
@@ -174,7 +175,7 @@ def test_a_receiver_that_proves_itself_frees_the_unproven_half() -> None:
 
 
 def test_a_lane_refuses_room_beyond_its_bound_and_while_older_rows_wait_in_the_table() -> None:
-    lanes = Lanes(max_in_flight=4)
+    lanes = Lanes(max_in_flight=4, clock=SystemClock())
     target: Any = Target(b"a")
     assert all(lanes.reserve(target) for _ in range(LANE_ROOM))
     assert not lanes.reserve(target)
@@ -186,7 +187,7 @@ def test_a_lane_refuses_room_beyond_its_bound_and_while_older_rows_wait_in_the_t
 
 def test_replays_leave_room_for_first_tries() -> None:
     """Issue 4, point 7: however much is replayed, a fresh event is claimed at once."""
-    lanes = Lanes(max_in_flight=4)
+    lanes = Lanes(max_in_flight=4, clock=SystemClock())
     for number in range(NODE_ROOM // LATER_ROOM):
         target: Any = Target(b"%d" % number)
         lane = lanes.of(target)
@@ -200,7 +201,7 @@ def test_replays_leave_room_for_first_tries() -> None:
 
 
 def test_emptying_gives_every_claim_once_and_counts_back_to_zero() -> None:
-    lanes = Lanes(max_in_flight=4)
+    lanes = Lanes(max_in_flight=4, clock=SystemClock())
     for name in (b"a", b"b"):
         filled(lanes, Target(name), 3)
 

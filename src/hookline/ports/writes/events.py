@@ -107,6 +107,7 @@ class FormBatches(msgspec.Struct, frozen=True, kw_only=True):
     left.
 
     is_claimed: the writing node sends them itself, those with an ordering key excepted; else any node may.
+    held_for: why they are held in place of being sent; None when they are not.
     """
 
     epoch: Epoch
@@ -118,6 +119,7 @@ class FormBatches(msgspec.Struct, frozen=True, kw_only=True):
     added_before: datetime
     at: datetime
     is_claimed: bool = True
+    held_for: str | None = None
     limit: int = 64
 
 

@@ -33,12 +33,15 @@ UPDATE nodes SET closed_at = {NOW_MS}
 WHERE closed_at IS NULL AND seen_at + lease_ms <= {NOW_MS} AND epoch <> $1
 """
 
+_MICROS: Final = 1_000_000
 _RESERVE_TIME: Final = """
 WITH asked AS MATERIALIZED (
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
 )
-INSERT INTO paces (webhook_id, free_at) SELECT $1, asked.now + $2 FROM asked
-ON CONFLICT (webhook_id) DO UPDATE SET free_at = greatest(paces.free_at + $2, excluded.free_at)
+INSERT INTO paces (webhook_id, free_at, step) SELECT $1, asked.now + $2, $3 FROM asked
+ON CONFLICT (webhook_id) DO UPDATE SET
+    free_at = CASE WHEN paces.step = $3 THEN greatest(paces.free_at + $2, excluded.free_at) ELSE excluded.free_at END,
+    step = $3
 RETURNING free_at - $2 - (SELECT now FROM asked)
 """
 
@@ -129,7 +132,8 @@ class PostgresLeases(Connected):
                     await connection.execute("SELECT pg_notify('hookline', 'deliveries')")
             return len(released)
 
-    async def reserve_time(self, webhook_id: Key, seconds: float) -> float:
+    async def reserve_time(self, webhook_id: Key, count: int, interval: float) -> float:
+        taken, step = round(count * interval * _MICROS), round(interval * _MICROS)
         async with self._control.use() as connection:
-            wait: Any = await connection.fetchval(_RESERVE_TIME, webhook_id, round(seconds * 1_000_000))
-        return float(max(0, wait)) / 1_000_000
+            wait: Any = await connection.fetchval(_RESERVE_TIME, webhook_id, taken, step)
+        return float(max(0, wait)) / _MICROS

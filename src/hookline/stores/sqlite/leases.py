@@ -43,7 +43,8 @@ class SqliteLeases:
     """ports.Leases."""
 
     _db: Database
-    _free_at: dict[Key, float]
+    _paces: dict[Key, tuple[float, float]]
+    """Of a webhook with a rate: until when its time is given out, and the interval by which it was."""
 
     async def open_node(self, name: str, *, lease: timedelta) -> Epoch:
         now_ms = self._db.now_ms()
@@ -72,13 +73,14 @@ class SqliteLeases:
         now = self._db.clock.now()
         return await self._db.write(lambda cursor: _release(cursor, epoch, now))
 
-    async def reserve_time(self, webhook_id: Key, seconds: float) -> float:
+    async def reserve_time(self, webhook_id: Key, count: int, interval: float) -> float:
         # One process is the whole system, and what it promised a second ago is of no use after a restart.
         now = self._db.clock.elapsed()
-        begins = max(now, self._free_at.get(webhook_id, now))
-        if len(self._free_at) >= _MOST_PACES:
-            self._free_at = {id_: free_at for id_, free_at in self._free_at.items() if free_at > now}
-        self._free_at[webhook_id] = begins + seconds
+        free_at, known = self._paces.get(webhook_id, (now, interval))
+        begins = max(now, free_at) if known == interval else now
+        if len(self._paces) >= _MOST_PACES:
+            self._paces = {id_: pace for id_, pace in self._paces.items() if pace[0] > now}
+        self._paces[webhook_id] = (begins + count * interval, interval)
         return begins - now
 
 

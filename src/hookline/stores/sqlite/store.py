@@ -42,7 +42,7 @@ class SqliteStore(
     def __init__(self, path: Path, *, clock: Clock, migrations: Path = MIGRATIONS) -> None:
         self._db = Database(path, clock=clock, migrations=migrations)
         self._pruners = {}
-        self._free_at = {}
+        self._paces = {}
         self._closed = asyncio.Event()
 
     def __repr__(self) -> str:
