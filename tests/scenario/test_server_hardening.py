@@ -470,6 +470,53 @@ async def test_a_body_read_at_once_is_that_of_its_request(pieces: int) -> None:
 
 
 @on_both_loops
+@pytest.mark.parametrize("step", [1_000_000, 50, 1])
+async def test_an_offer_of_another_protocol_is_passed_over(step: int) -> None:
+    """RFC 9110 section 7.8: some clients offer HTTP/2 with their first request, and its body counts all the same."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+    wire = b"".join(
+        HEAD + extra + b"Content-Length: %d\r\n\r\n%b" % (n, b"x" * n)
+        for n, extra in enumerate([b"", offer, offer, b"", offer])
+    )
+    async with site(header_seconds=9, body_seconds=9, idle_seconds=9) as one:
+        caller = await one.call()
+        for at in range(0, len(wire), step):
+            await caller.say(wire[at : at + step])
+            await asyncio.sleep(0)
+        bodies = [(await caller.answer())[-1:] for _ in range(5)]
+
+        assert bodies == [b"0", b"1", b"2", b"3", b"4"]
+        assert one.app.requests == 5
+
+
+@on_both_loops
+@pytest.mark.parametrize(
+    ("request_", "is_soon", "heard"),
+    [
+        (b"POST /wait HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc", True, 202),
+        (b"POST /wait HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc", False, None),
+        (b"POST /wait HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nab", True, None),
+        (b"POST /wait HT", True, None),
+    ],
+    ids=["whole", "long at work", "half a body", "half a head"],
+)
+async def test_who_closes_its_side_behind_a_request_hears_an_answer_that_comes_soon(
+    request_: bytes, heard: int | None, *, is_soon: bool
+) -> None:
+    """As programs do that pipe a request into a socket."""
+    soon = 9.0 if is_soon else 0.1
+    async with site(header_seconds=9, body_seconds=9, idle_seconds=9, leaving_seconds=soon) as one:
+        caller = await one.call(request_)
+        caller.writer.write_eof()
+        if is_soon:
+            await asyncio.sleep(0.05)
+            one.app.release.set()
+        answer = await caller.hear()
+
+        assert (status(answer) if answer else None) == heard
+
+
+@on_both_loops
 async def test_forwarded_headers_do_not_change_who_calls() -> None:
     seen: list[Any] = []
 

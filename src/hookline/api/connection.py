@@ -45,6 +45,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     answer_seconds: how long a caller may leave a full write buffer unread.
     idle_seconds: a kept connection without a request; longer than the 60 s of common load balancers, so that
     the side that closes first is not the one that may just be writing.
+    leaving_seconds: how long the answer to a caller that has closed its side may take: it may be listening still, as
+    programs that pipe a request into a socket are, or be gone, which cannot be told apart before something is written.
     linger_seconds: how long a server that stops leaves such connections open, for the same reason: a request that
     comes meanwhile is answered, and told that it was the last one.
     header_bytes, header_lines: more is 431.
@@ -57,6 +59,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_per_second: float = 16_384.0
     answer_seconds: float = 30.0
     idle_seconds: float = 75.0
+    leaving_seconds: float = 2.0
     linger_seconds: float = 0.3
     header_bytes: int = 64 * 1024
     header_lines: int = 100
@@ -70,6 +73,7 @@ class _Phase(IntEnum):
     HEADER = 1
     BODY = 2
     ANSWER = 3
+    LEAVING = 4
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -139,6 +143,7 @@ class Protocol(HttpToolsProtocol):
         self._due = loop.time() + state.limits.header_seconds
         # Bytes of the latest read, of the read in which the message began, and of those that followed it.
         self._read = self._first_read = self._received = 0
+        self._is_offer = False
         self._address: str | None = None
 
     # asyncio.Protocol
@@ -171,23 +176,35 @@ class Protocol(HttpToolsProtocol):
         self._read = len(data)
         self._received += self._read
         try:
-            self.parser.feed_data(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as exc:
+                self._pass_over_offer(memoryview(data)[exc.args[0] :])
         except httptools.HttpParserError as exc:
             is_too_large = isinstance(exc.__context__, _HeaderTooLargeError)
             self._refuse(_TOO_LARGE if is_too_large else _MALFORMED)
             return
-        except httptools.HttpParserUpgrade:
-            return  # we speak nothing else: the request is served as it stands
         if self._phase is _Phase.HEADER and self._received > self._limits.header_bytes:
             self._refuse(_TOO_LARGE)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The caller says no more. Return whether it may still hear the answer."""
+        cycle = self.cycle
+        if not self._is_busy or cycle.more_body or cycle.response_started:
+            return False
+        cycle.keep_alive = False
+        self._phase = _Phase.LEAVING
+        self._due = self.loop.time() + self._limits.leaving_seconds
+        return True
+
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._due = min(self._due, self.loop.time() + self._limits.answer_seconds)
+        due = self.loop.time() + self._limits.answer_seconds
+        self._due = due if self._phase is _Phase.LEAVING else min(self._due, due)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._phase is _Phase.ANSWER:
+        if self._phase in (_Phase.ANSWER, _Phase.LEAVING):
             self._due = _NEVER
         elif self._phase is _Phase.IDLE:
             self._rest()
@@ -204,6 +221,9 @@ class Protocol(HttpToolsProtocol):
         self._received = 0
 
     def on_headers_complete(self) -> None:
+        self._is_offer = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._is_offer:
+            return
         limits = self._limits
         if len(self.headers) > limits.header_lines:
             raise _HeaderTooLargeError
@@ -224,12 +244,31 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._is_offer:
+            return
         super().on_message_complete()
         if self.cycle.response_complete:
             self._rest()
         else:
             self._phase = _Phase.ANSWER
             self._due = _NEVER
+
+    def _pass_over_offer(self, rest: memoryview) -> None:
+        """Read a request that offers another protocol as one that does not (RFC 9110 section 7.8).
+
+        The parser takes what follows the head for the other protocol, so a new one gets the head without the offer.
+        rest: what came behind the head. Nothing is done about CONNECT: it is served as it stands.
+        """
+        while self._is_offer:
+            method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+            lines = [b"%b: %b\r\n" % line for line in self.headers if line[0] != b"upgrade"]
+            head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(head)
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as exc:
+                rest = rest[exc.args[0] :]
 
     # Shortcuts
 
@@ -302,7 +341,9 @@ class Protocol(HttpToolsProtocol):
         elif self.flow.read_paused or (self._phase is _Phase.HEADER and self._is_busy):
             # The request after the one that is being answered: its time has not begun.
             self._due = now + self._limits.header_seconds
-        elif self._phase is _Phase.IDLE or not self._read:
+        elif self._phase is _Phase.LEAVING and self.cycle.response_started:
+            self._due = _NEVER
+        elif self._phase in (_Phase.IDLE, _Phase.LEAVING) or not self._read:
             self._close()
         else:
             self._refuse(_LATE)
