@@ -20,7 +20,7 @@ from hookline.model.states import DeliveryState, Lane
 from hookline.ports import FormBatches, Formed
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
     from datetime import datetime
 
     from hookline.engine.commit import Committer
@@ -92,12 +92,12 @@ class Batcher:
     def __repr__(self) -> str:
         return f"Batcher({len(self._webhooks)} webhooks)"
 
-    def note(self, target: Target, event: Event) -> None:
-        """An event now waits for a batch of this webhook."""
-        self._recent.keep(event)
+    def note(self, target: Target, events: Sequence[Event]) -> None:
+        """Events now wait for a batch of this webhook."""
+        self._recent.keep(events)
         waiting = self._webhooks.setdefault(target.id, _Waiting())
-        waiting.events += 1
-        waiting.size += len(event.data)
+        waiting.events += len(events)
+        waiting.size += sum([len(event.data) for event in events])
         if self._is_open and not waiting.is_forming:
             self._plan(target, waiting)
 

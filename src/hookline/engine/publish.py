@@ -112,13 +112,17 @@ class Outbox:
         if not targets:
             return NewEvent(event=event, deliveries=also)
         first = targets[:FANOUT_IN_TRANSACTION]
+        deliveries: list[Delivery] = []
+        batched: list[Waiter] = []
+        for target in first:
+            if waits(target, event):
+                batched.append(waiter(target, event))
+            else:
+                deliveries.append(self._owed_to(target, event))
         return NewEvent(
             event=event,
-            deliveries=(
-                *[self._owed_to(target, event) for target in first if not waits(target, event)],
-                *also,
-            ),
-            batched=tuple([waiter(target, event) for target in first if waits(target, event)]),
+            deliveries=(*deliveries, *also),
+            batched=tuple(batched),
             fanout_after=first[-1].id if len(targets) > len(first) else None,
         )
 
@@ -139,29 +143,32 @@ class Outbox:
 
         Hands over what was claimed when it is stored, frees the reserved room when it is not.
         """
-        if isinstance(result, Published):
-            for owing, is_new in zip(new, result.is_new, strict=True):
-                self._hand_over(owing, epoch) if is_new else self._free(owing)
-            return
-        for owing in new:
-            self._hand_over(owing, epoch) if result is True else self._free(owing)
+        stored = result.is_new if isinstance(result, Published) else (result is True,) * len(new)
+        batched: dict[Key, list[Event]] = {}
+        for owing, is_stored in zip(new, stored, strict=True):
+            if is_stored:
+                self._hand_over(owing, epoch, batched)
+            else:
+                self._free(owing)
+        for webhook_id, events in batched.items():
+            self._note_batched(webhook_id, events)
 
-    def _hand_over(self, owing: NewEvent, epoch: Epoch) -> None:
+    def _hand_over(self, owing: NewEvent, epoch: Epoch, batched: dict[Key, list[Event]]) -> None:
+        """batched: webhook to events that wait for a batch of it; this one is added."""
         for delivery in owing.deliveries:
             if delivery.state is DeliveryState.IN_FLIGHT:
                 self._deliverer.take(Owed(delivery=delivery, event=owing.event), epoch)
             elif delivery.state is DeliveryState.PENDING:
                 self._deliverer.expect(delivery.webhook_id, delivery.lane, owing.event.received_at)
-        if owing.batched:
-            self._note_batched(owing.event, owing.batched)
+        for one in owing.batched:
+            batched.setdefault(one.webhook_id, []).append(owing.event)
         if owing.fanout_after is not None:
             self.fan_out_later(owing.event, owing.fanout_after)
 
-    def _note_batched(self, event: Event, batched: Sequence[Waiter]) -> None:
-        for one in batched:
-            target = self._directory.known_target(event.organization_id, one.webhook_id)
-            if target is not None:
-                self._batcher.note(target, event)
+    def _note_batched(self, webhook_id: Key, events: Sequence[Event]) -> None:
+        target = self._directory.known_target(events[0].organization_id, webhook_id)
+        if target is not None:
+            self._batcher.note(target, events)
 
     def _free(self, owing: NewEvent) -> None:
         for delivery in owing.deliveries:
@@ -225,7 +232,8 @@ class Outbox:
         for delivery in deliveries:
             if delivery.state is DeliveryState.PENDING:
                 self._deliverer.expect(delivery.webhook_id, delivery.lane, now)
-        self._note_batched(event, batched)
+        for one in batched:
+            self._note_batched(one.webhook_id, (event,))
 
 
 def waits(target: Target, event: Event) -> bool:

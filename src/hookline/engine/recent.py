@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hookline.model.events import Event
     from hookline.model.ids import Key
@@ -36,14 +36,15 @@ class Recent:
     def __repr__(self) -> str:
         return f"Recent({len(self._events)} events, {self._bytes} bytes)"
 
-    def keep(self, event: Event) -> None:
-        """An event was stored and waits for a batch."""
-        if event.key in self._events:
-            return
-        self._events[event.key] = event
-        self._bytes += len(event.data) + _EVENT_BYTES
+    def keep(self, events: Iterable[Event]) -> None:
+        """Events were stored and wait for a batch."""
+        kept = self._events
+        for event in events:
+            if event.key not in kept:
+                kept[event.key] = event
+                self._bytes += len(event.data) + _EVENT_BYTES
         while self._bytes > self._most_bytes:
-            oldest = self._events.pop(next(iter(self._events)))
+            oldest = kept.pop(next(iter(kept)))
             self._bytes -= len(oldest.data) + _EVENT_BYTES
 
     def formed(self, batch_id: Key, members: Sequence[Key]) -> None:

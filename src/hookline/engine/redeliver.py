@@ -243,7 +243,7 @@ class Redelivery:
         )
         if target.webhook.batch is not None:
             for event in events:
-                self._batcher.note(target, event)
+                self._batcher.note(target, (event,))
             return len(events)
         if target.is_active:
             self._deliverer.expect(target.id, Lane.REPLAY, now)

@@ -20,7 +20,7 @@ def _event(size: int) -> Event:
 def test_the_events_of_a_batch_come_back_once_in_its_order() -> None:
     recent, batch, events = Recent(), new_key(), [_event(10) for _ in range(3)]
     for event in events:
-        recent.keep(event)
+        recent.keep([event])
     recent.formed(batch, [event.key for event in reversed(events)])
 
     assert recent.take(batch) == events[::-1]
@@ -30,7 +30,7 @@ def test_the_events_of_a_batch_come_back_once_in_its_order() -> None:
 def test_a_batch_of_which_an_event_is_gone_must_be_read() -> None:
     recent, batch, events = Recent(10_000), new_key(), [_event(3_000) for _ in range(4)]
     for event in events:
-        recent.keep(event)
+        recent.keep([event])
     recent.formed(batch, [event.key for event in events])
 
     assert recent.take(batch) is None
@@ -38,7 +38,7 @@ def test_a_batch_of_which_an_event_is_gone_must_be_read() -> None:
 
 def test_an_event_larger_than_all_that_may_be_kept_is_not() -> None:
     recent, batch, event = Recent(1_000), new_key(), _event(5_000)
-    recent.keep(event)
+    recent.keep([event])
     recent.formed(batch, [event.key])
 
     assert recent.take(batch) is None

@@ -26,7 +26,7 @@ _ITEM: Final = {
     "batch_id": "bytea",
 }  # fmt: skip
 _ADD: Final = f"""
-INSERT INTO batch_items ({", ".join(_ITEM)}) SELECT {selected(_ITEM)} FROM {unnest(_ITEM)}
+INSERT INTO batch_items ({", ".join(_ITEM)}) SELECT {selected(_ITEM, first=1)} FROM {unnest(_ITEM)}
 ON CONFLICT DO NOTHING
 """
 _WAITING: Final = f"""
@@ -106,7 +106,7 @@ async def _form(
 
 async def _insert(connection: Connection, items: list[rows.Row]) -> None:
     if items:
-        await connection.execute(_ADD, *transposed(items, _ITEM))
+        await connection.execute(_ADD, *transposed(items, _ITEM, are_alike=True))
 
 
 async def _line_up(connection: Connection, batch: Batch, ordered: Sequence[Delivery]) -> None:

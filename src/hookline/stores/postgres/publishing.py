@@ -9,7 +9,7 @@ import msgspec
 from hookline.ports import Accept, Closed, FanOut, KeepRequest, Publish, Repeat
 from hookline.stores import rows
 from hookline.stores.postgres import batches, columns, order, turns
-from hookline.stores.postgres.columns import selected, transposed, unnest
+from hookline.stores.postgres.columns import or_first, selected, transposed, unnest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,16 +31,16 @@ _FANOUT_ARRAY: Final = len(_NEW_EVENT)
 _INSERT_EVENTS: Final = f"""
 WITH written AS (
     INSERT INTO events ({", ".join(columns.EVENT)})
-    SELECT {selected(columns.EVENT)} FROM {unnest(_NEW_EVENT)}
+    SELECT {selected(columns.EVENT, first=1)} FROM {unnest(_NEW_EVENT)}
     ON CONFLICT DO NOTHING
     RETURNING key
 ), owed AS (
     INSERT INTO deliveries ({", ".join(_NEW_DELIVERY)})
-    SELECT {selected(_NEW_DELIVERY)} FROM {unnest(_OWED, first=_FIRST_DELIVERY)}
+    SELECT {selected(_NEW_DELIVERY, first=_FIRST_DELIVERY)} FROM {unnest(_OWED, first=_FIRST_DELIVERY)}
     WHERE (coalesce(owner, event_key) IN (SELECT key FROM written)) IS TRUE
 ), opened AS (
     INSERT INTO fanouts (event_key, organization_id, after)
-    SELECT key, organization_id, after
+    SELECT key, {or_first("organization_id", 2, "bytea")}, after
     FROM unnest($1::bytea[], $2::bytea[], ${_FANOUT_ARRAY}::bytea[]) AS given(key, organization_id, after)
     WHERE after IS NOT NULL AND (key IN (SELECT key FROM written)) IS TRUE
 )
@@ -248,7 +248,7 @@ def event_arrays(batch: Batch) -> list[Any]:
         for epoch, new in batch.events
         for delivery in new.deliveries
     ]
-    return transposed(events, _NEW_EVENT) + transposed(deliveries, _OWED)
+    return transposed(events, _NEW_EVENT, are_alike=True) + transposed(deliveries, _OWED, are_alike=True)
 
 
 async def fan_out(connection: Connection, batch: Batch) -> None:
