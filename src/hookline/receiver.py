@@ -42,12 +42,12 @@ def verify(
     now: datetime | None = None,
     tolerance_seconds: float = 300,
     scheme: Literal["standard", "agenticflow"] | None = None,
-) -> dict[str, Any]:
+) -> Any:
     """Return the event (or batch) that a request carries; raise VerificationError with ``reason`` if it does not
-    verify.
+    verify. An object, but for a webhook of the ``raw`` dialect: that gets whatever JSON was published.
 
     body: the raw bytes; text is taken as its UTF-8.  headers: a mapping, or (name, value) pairs, also of bytes as an
-    ASGI scope has them; any spelling.
+    ASGI scope has them; any spelling. One whose value is None is not there.
     secret: the webhook's secret or public key (``whpk_…``), or several while one is being rotated; an empty one is a
     ValueError.
     now: aware; None for the clock.  tolerance_seconds: how old or how far ahead a signed time may be.
@@ -87,7 +87,8 @@ def _pairs(headers: Headers | Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str,
     # The standard library's request headers have items() without being a Mapping.
     items = getattr(headers, "items", None)
     pairs: Iterable[Any] = items() if items is not None else headers
-    return tuple((_text(name), _text(value)) for name, value in pairs)
+    # None is what people get for a header that did not come, and pass on (AF-X1).
+    return tuple((_text(name), _text(value)) for name, value in pairs if value is not None)
 
 
 def _text(part: str | bytes) -> str:
@@ -98,11 +99,8 @@ def _has_agenticflow(pairs: Sequence[tuple[str, str]]) -> bool:
     return any(name.lower() == "x-agenticflow-signature" for name, _ in pairs)
 
 
-def _event(raw: bytes) -> dict[str, Any]:
+def _event(raw: bytes) -> Any:
     try:
-        event = decode(raw)
+        return decode(raw)
     except InputError as exc:
         raise VerificationError("The body is signed but is not JSON.", reason="body_malformed") from exc
-    if not isinstance(event, dict):
-        raise VerificationError("The body is signed but is not a JSON object.", reason="body_malformed")
-    return event

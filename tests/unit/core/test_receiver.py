@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -81,15 +82,23 @@ def test_a_good_signature_does_not_make_up_for_a_bad_one() -> None:
     assert verify(BODY, headers, SECRET, scheme="agenticflow")
 
 
-def test_an_unsigned_request_is_refused() -> None:
+@pytest.mark.parametrize("headers", [{"content-type": "application/json"}, {"X-AgenticFlow-Signature": None}])
+def test_an_unsigned_request_is_refused(headers: dict[str, Any]) -> None:
+    """AF-X1: also where the receiver passes on the None it got for the header."""
     with pytest.raises(VerificationError) as caught:
-        verify(BODY, {"content-type": "application/json"}, SECRET)
+        verify(BODY, headers, SECRET)
 
     assert caught.value.reason == "header_missing"
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'{"a":NaN}', b"\xff"])
-def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
+@pytest.mark.parametrize(("body", "data"), [(b"[1.0]", [1]), (b"null", None), (b'"a"', "a")])
+def test_a_raw_body_is_whatever_json_was_published(body: bytes, data: object) -> None:
+    """CONTRACT section 5: ``raw`` sends the event's data as it came, and signs it like the others."""
+    assert verify(body, signed(body), SECRET, now=NOW) == data
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a":NaN}', b"\xff"])
+def test_a_signed_body_that_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(VerificationError) as caught:
         verify(body, signed(body), SECRET, now=NOW)
 
