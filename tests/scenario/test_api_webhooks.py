@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+import trustme
 from api_bed import Api, serving
 from engine_bed import parsed
 
@@ -243,6 +244,7 @@ async def test_a_test_in_maxun_says_test(api: Api) -> None:
 
 
 async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
+    """AF-X5: what was read can be written back, and changes nothing."""
     settings: dict[str, Any] = {
         "authentication": {"type": "basic", "username": "user"},
         "dialect": "maxun",
@@ -258,12 +260,19 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
         "timeout_seconds": 7.5,
         "signature": "both",
     }
-    sent = settings | {"authentication": settings["authentication"] | {"password": "p"}}
+    sent = settings | {
+        "authentication": settings["authentication"] | {"password": "p"},
+        "tls": {"ca_pem": trustme.CA().cert_pem.bytes().decode()},
+    }
     webhook = await api.webhook(**sent)
     blank = await api.webhook()
+    shown = (await api.admin("GET", f"{URL}/{webhook['id']}")).json
+    written_back = await api.admin("PUT", f"{URL}/{webhook['id']}", shown)
+    settings["tls"] = shown["tls"]
     unset = await api.admin("PUT", f"{URL}/{webhook['id']}", dict.fromkeys(set(settings) - {"dialect"}))
 
     assert {name: webhook[name] for name in settings} == settings
+    assert written_back.json == shown
     for name in set(settings) - {"dialect"}:
         assert unset.json[name] == blank[name], name
 

@@ -104,6 +104,7 @@ async def test_a_webhook_brings_its_own_certificates(
         (_pem(CLIENT) | {"key_pem": _pem(STRANGER)["key_pem"]}, "tls.key_pem"),
         (_pem(CLIENT) | {"key_pem": "no key"}, "tls.key_pem"),
         ({"ca_pem": "x" * 70_000}, "tls.ca_pem"),
+        ({"trusts": [{"subject": "CN=nobody", "not_after": "2030-01-01T00:00:00Z"}]}, "tls.trusts"),
     ],
 )
 async def test_a_certificate_that_cannot_serve_is_refused_when_it_is_saved(

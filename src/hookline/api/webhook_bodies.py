@@ -34,12 +34,15 @@ class TlsBody(Body):
     """PEM texts, stored encrypted and never shown again.
 
     ca_pem: certificates to trust instead of the system's.  certificate_pem, key_pem: shown to the receiver (mutual
-    TLS), both or neither.
+    TLS), both or neither.  trusts, certificate: as they are shown, so that what was read can be written back; they
+    change nothing.
     """
 
     ca_pem: str | None = None
     certificate_pem: str | None = None
     key_pem: str | None = None
+    trusts: list[Any] | None = None
+    certificate: dict[str, Any] | None = None
 
 
 class WebhookFields(Body):

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from hookline.core.canonical import type_name
 from hookline.engine.vault import CERTIFICATES
 from hookline.errors import InputError
 from hookline.ports.sender import TlsOptions
@@ -20,13 +21,20 @@ if TYPE_CHECKING:
 
 _MOST_CHARACTERS: Final = 64 * 1024
 _FIELDS: Final = ("ca_pem", "certificate_pem", "key_pem")
+_SHOWN: Final = ("trusts", "certificate")
 
 
-def tls(vault: Vault, _: Webhook, value: Any) -> dict[str, Any]:
-    """Check what was given and seal it: a private key is among it. None unsets all of it. Raises InputError."""
+def tls(vault: Vault, webhook: Webhook, value: Any) -> dict[str, Any]:
+    """Check what was given and seal it: a private key is among it. None unsets all of it; what is shown of it instead
+    of the texts leaves it as it is. Raises InputError.
+    """
     if value is None:
         return {"tls": {}, "sealed_tls": None}
-    given = {name: text for name, text in dict(value).items() if text is not None}
+    given = {name: value[name] for name in _FIELDS if value.get(name) is not None}
+    told = {name: value[name] for name in _SHOWN if value.get(name) is not None}
+    if told and not given:
+        _check_unchanged(told, webhook.tls)
+        return {}
     for name, text in given.items():
         if len(text) > _MOST_CHARACTERS:
             raise _bad(name, f"is longer than {_MOST_CHARACTERS} characters")
@@ -52,6 +60,17 @@ def opened(vault: Vault, webhook: Webhook) -> TlsOptions | None:
     if webhook.sealed_tls is None:
         return None
     return msgspec.json.decode(vault.open(webhook.sealed_tls, CERTIFICATES), type=TlsOptions)
+
+
+def _check_unchanged(told: dict[str, Any], stored: dict[str, Any]) -> None:
+    for name in _SHOWN:
+        if told.get(name) != stored.get(name):
+            raise InputError(
+                f"tls.{name} only tells what is there; certificates are given as PEM texts.",
+                field=f"tls.{name}",
+                expected="as it is shown, or ca_pem, certificate_pem and key_pem",
+                received=type_name(told.get(name)),
+            )
 
 
 def _certificates(text: str, field: str) -> list[x509.Certificate]:
