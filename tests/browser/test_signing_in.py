@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import expect
 from world import until
 
 from hookline.testing.nodes import ADMIN_KEY
@@ -46,7 +47,10 @@ def test_a_page_leads_to_the_login_and_back(site: World, stranger: Visitor) -> N
     stranger.page.get_by_role("button", name="Sign in").click()
 
     assert stranger.page.url == f"{stranger.origin}/ui/webhooks"
-    stranger.page.get_by_role("button", name="Sign out").click()
+    stranger.page.set_viewport_size({"width": 1280, "height": 500})
+    leave = stranger.page.get_by_role("button", name="Sign out")
+    expect(leave).to_be_in_viewport(ratio=1)
+    leave.click()
     stranger.go("/ui/webhooks")
     assert "/login" in stranger.page.url
 

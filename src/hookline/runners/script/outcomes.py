@@ -22,6 +22,14 @@ STOPPED: Final = Failure(code="LOST", message="The execution was lost: the node 
 _ENDED_OUTSIDE: Final = Failure(
     code="LOST", message="The execution was lost: its process was ended from outside."
 )
+_UNREACHED: Final = (
+    b"name resolution",
+    b"Name or service not known",
+    b"getaddrinfo",
+    b"Network is unreachable",
+    b"ENETUNREACH",
+)
+"""What Python and Node.js say of a name or an address that is not reached, for want of a network."""
 
 
 def outcome_of(
@@ -73,6 +81,8 @@ def _own_end(
     message = f"The script ended with exit code {end.code}."
     if end.is_out_of_memory:
         message = f"The script used more than its {definition.limits.memory_mb} MiB of memory."
+    elif not definition.network and any(word in last_words for word in _UNREACHED):
+        message += ' It has no network: give its script agent `"network": true` if it needs one.'
     stack = last_words.decode("utf-8", "replace") or None
     return Failed(failure=Failure(code="FAILED", message=message, stack=stack), facts=facts)
 
