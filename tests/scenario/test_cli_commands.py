@@ -98,7 +98,9 @@ def test_a_run_and_an_event_are_explained(hookline: Hookline) -> None:
 
 def test_a_story_begins_with_its_request_and_says_what_its_numbers_count(hookline: Hookline) -> None:
     """CONTRACT 1: from the trigger's request on, in lines that a terminal of 80 columns holds."""
-    trigger = hookline.json("triggers", "create", "workflow", "orders", "--auth", "token")
+    trigger = hookline.json(
+        "triggers", "create", "workflow", "orders", "--auth", "token", "--profile", "native"
+    )
     sent = hookline.json("triggers", "send", trigger["id"], "--token", trigger["token"], "--data", "{}")
     execution_id = json.loads(sent["body"])["execution_id"]
     until(lambda: hookline.json("executions", "show", execution_id)["completed_at"], within=30)

@@ -60,14 +60,14 @@ def executions(hookline: Hookline, trigger: str, count: int) -> list[dict[str, A
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("auth", ["token", "api_key", "none", "basic", "agenticflow"])
+@pytest.mark.parametrize("auth", ["token", "api_key", "none", "basic", "native"])
 def test_a_new_trigger_comes_with_a_command_that_calls_it(
     hookline: Hookline, node: NodeProcess, auth: str
 ) -> None:
     """The credential is shown once, and the curl command works as printed."""
     more = {
         "basic": ("basic", "--username", "crm", "--password", "it's a pass word"),
-        "agenticflow": ("token", "--profile", "agenticflow"),
+        "native": ("token", "--profile", "native"),
     }.get(auth, (auth,))
     said = hookline("triggers", "create", "workflow", "orders", "--auth", *more)
     (command,) = re.findall(r"^  (curl .*)$", said, re.MULTILINE)
@@ -78,12 +78,12 @@ def test_a_new_trigger_comes_with_a_command_that_calls_it(
     shown = hookline("triggers", "show", id)
 
     assert '"execution_id"' in done.stdout, done.stdout
-    assert ("shown once" in said) == (auth in {"token", "api_key", "agenticflow"})
+    assert ("shown once" in said) == (auth in {"token", "api_key", "native"})
     assert not re.search(r"wht_|hwk_", shown)
 
 
 def test_a_trigger_lives_its_life_from_the_shell(hookline: Hookline) -> None:
-    trigger = made(hookline, "token", "--name", "Shop")
+    trigger = made(hookline, "token", "--name", "Shop", "--profile", "native")
     id, token = trigger["id"], trigger["token"]
 
     assert "Shop" in hookline("triggers", "list")

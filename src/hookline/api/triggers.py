@@ -225,9 +225,10 @@ def _shown_once(site: Site, stored: Stored[Trigger], credential: str | None) -> 
     if credential is None:
         return {}
     trigger = stored.document
-    if trigger.path_id is not None:
-        return {trigger.auth.type: credential}
-    return {"token": credential, "url": f"{_url(site, trigger)}?token={credential}"}
+    shown = {trigger.auth.type: credential}
+    if trigger.path_id is None and trigger.auth.type == "token":
+        shown["url"] = f"{_url(site, trigger)}?token={credential}"  # AF-2 calls with it as it is
+    return shown
 
 
 def _url(site: Site, trigger: Trigger) -> str:

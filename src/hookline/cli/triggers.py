@@ -80,7 +80,7 @@ def create(
     /,
     *,
     auth: Auth,
-    profile: Literal["native", "prismatic", "agenticflow"] = "native",
+    profile: Literal["agenticflow", "prismatic", "native"] | None = None,
     name: str | None = None,
     preset: str | None = None,
     secret: str | None = None,
@@ -94,9 +94,9 @@ def create(
     For example:
 
     ```
-    hookline triggers create workflow orders --auth token
+    hookline triggers create workflow orders --auth token --profile native
     hookline triggers create workflow pushes --auth signature --preset github --secret @secret.txt
-    hookline triggers create agent support --auth basic --username crm --password @password.txt --profile agenticflow
+    hookline triggers create agent support --auth basic --username crm --password @password.txt
     ```
 
     Parameters
@@ -109,7 +109,8 @@ def create(
         How callers are known: a `token` in the URL or as Bearer, `basic` with name and password, an `api_key` in the
         header Api-Key, the `signature` of their requests, or `none`: whoever knows the URL.
     profile
-        How it behaves: `native`, or as the URLs of Prismatic or AgenticFlow do.
+        How it behaves: `native`, or as the URLs of Prismatic or AgenticFlow do. If left out `agenticflow`, as in the
+        API; `native` where that cannot be: for scripts, robots and renders, and with `signature` or `none`.
     name
         What people call it.
     preset
@@ -125,7 +126,10 @@ def create(
     sealed = {"secret": secret, "password": password}
     known = {field: value for field, value in given.items() if value is not None}
     known |= {field: read_secret(text) for field, text in sealed.items() if text is not None}
-    body = _with_more({"automation": {"kind": kind, "id": automation_id}, "profile": profile}, known, set)
+    automation = {"kind": kind, "id": automation_id}
+    body = _with_more(
+        {"automation": automation, "profile": profile or _usual_profile(kind, auth)}, known, set
+    )
     if auth == "signature" and not body["auth"].keys() - {"type", "secret"}:
         raise CommandError(
             "say who signs and with what: add --preset github --secret @secret.txt, or give the fields of "
@@ -138,6 +142,12 @@ def create(
         show.as_json(made)
     else:
         _show_made(made, password=known.get("password"))
+
+
+def _usual_profile(kind: str, auth: str) -> str:
+    """The profile of a trigger of which none is said: the API's own, and ``native`` where that one is refused."""
+    is_agenticflow = kind in {"workflow", "agent"} and auth not in {"signature", "none"}
+    return "agenticflow" if is_agenticflow else "native"
 
 
 def _with_more(body: dict[str, Any], auth: dict[str, Any], more: str | None) -> dict[str, Any]:
