@@ -101,3 +101,21 @@ async def test_what_gathers_for_a_batch_is_held_too_and_follows_new_settings(sto
     assert [one["state"] for one in told] == ["held", "held"]
     assert all("webhook_paused" in one["reason"] for one in told)
     assert [msgspec.json.decode(one.body)["count"] for one in api.bed.sender.sent] == [2, 1]
+
+
+@pytest.mark.parametrize(("action", "state"), [("pause", "held"), ("delete", "cancelled")])
+async def test_what_waits_for_its_rate_is_held_or_cancelled_at_once(
+    store: Store, action: str, state: str
+) -> None:
+    """CONTRACT section 5, States: also what this node had claimed already and not begun to send."""
+    async with serving(store) as api:
+        webhook = await api.webhook(rate_per_second=0.01)
+        for number in range(4):
+            await api.admin("POST", "/api/v1/events", {"type": "a", "data": number})
+        await until_states(api, webhook, "succeeded", "in_flight", "in_flight", "in_flight")
+        url = f"{URL}/{webhook['id']}"
+        answer = await (api.admin("POST", f"{url}/pause") if action == "pause" else api.admin("DELETE", url))
+        await until_states(api, webhook, "succeeded", state, state, state)
+
+    assert answer.status in {200, 204}
+    assert len(api.bed.sender.sent) == 1

@@ -234,11 +234,19 @@ class Deliverer:
         self._lanes.offer(lane)
         self._pump()
 
-    def _changed(self, target: Target) -> None:
-        """A webhook was changed: its rate and cap count from now on, not from the next send of the old ones."""
-        lane = self._lanes.get(target.id)
-        if lane is not None:
-            self._renew(lane)
+    def _changed(self, webhook_id: Key) -> None:
+        """A webhook was changed: its rate, cap and status count from now on, not from the next send."""
+        lane = self._lanes.get(webhook_id)
+        if lane is None:
+            return
+        target, now = self._newest(lane), self._clock.now()
+        if target is None or not target.is_active:
+            for claim in self._lanes.withdraw(lane):
+                if target is not None and is_test(claim.owed):  # whoever paused it may still try it out
+                    self._lanes.enqueue(lane, claim, is_urgent=True)
+                else:
+                    self._give_back(claim, now)
+        self._renew(lane)
 
     def _renew(self, lane: WebhookLane) -> None:
         """Bring a lane up to its webhook's newest revision, which may let it start something."""

@@ -98,13 +98,13 @@ class Directory:
         self._loading: dict[Key, asyncio.Lock] = {}
         self._names: dict[str, dict[tuple[str, str] | Key, Stored[Any]]] = {kind: {} for kind in _CACHED}
         self._refreshing = asyncio.Lock()
-        self._follower: Callable[[Target], None] | None = None
+        self._follower: Callable[[Key], None] | None = None
 
     def __repr__(self) -> str:
         return f"Directory(version={self._version}, organizations={len(self._organizations)})"
 
-    def tell(self, follower: Callable[[Target], None]) -> None:
-        """Have ``follower`` called with each webhook that changed, as it now is."""
+    def tell(self, follower: Callable[[Key], None]) -> None:
+        """Have ``follower`` called with the id of each webhook that changed or is gone, once that is known here."""
         self._follower = follower
 
     async def open(self) -> None:
@@ -131,10 +131,9 @@ class Directory:
             if stored is None:
                 webhooks.drop(change.id)
             else:
-                target = self._taken(stored)
-                webhooks.put(target)
-                if self._follower is not None:
-                    self._follower(target)
+                webhooks.put(self._taken(stored))
+            if self._follower is not None:
+                self._follower(change.id)
 
     def _taken(self, stored: Stored[Webhook]) -> Target:
         target = self.target_of(stored)

@@ -193,10 +193,14 @@ class Lanes:
         self._turns.clear()
         for lane in self._lanes.values():
             lane.is_in_turns = False
-            for line, claim in lane.waiting.empty():
-                self.load -= 1
-                self._later -= line is not Lane.FIRST
-                yield claim
+            yield from self.withdraw(lane)
+
+    def withdraw(self, lane: WebhookLane) -> list[Claim]:
+        """Take everything out of one lane that has not been started."""
+        taken = list(lane.waiting.empty())
+        self.load -= len(taken)
+        self._later -= sum([line is not Lane.FIRST for line, _ in taken])
+        return [claim for _, claim in taken]
 
     # --- turns ---
 
