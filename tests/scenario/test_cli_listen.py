@@ -53,19 +53,14 @@ def _published_and_received(one: World, path: str) -> list[Received]:
     return one.inbox.at(path)
 
 
-@pytest.mark.parametrize("dialect", ["agenticflow", "standard"])
-def test_matching_events_are_forwarded_signed_with_the_secret_that_was_given(
-    one: World, dialect: str
-) -> None:
-    path = f"/{dialect}"
+def test_matching_events_are_forwarded_signed_with_the_secret_that_was_given(one: World) -> None:
+    path = "/agenticflow"
     listening = _command(
         one,
         "--forward",
         one.inbox.origin + path,
         "--events",
         "order.*",
-        "--dialect",
-        dialect,
         "--secret",
         SECRET,
         "--json",
@@ -83,6 +78,38 @@ def test_matching_events_are_forwarded_signed_with_the_secret_that_was_given(
     assert event["data"] == {"n": 1}
     assert (line["type"], line["status"], line["error"]) == ("order.paid", 200, None)
     assert all(b"other.thing" not in received.body for received in one.inbox.at(path))
+
+
+def test_a_run_is_told_as_a_webhook_of_the_dialect_is_told(one: World) -> None:
+    """CONTRACT section 5: started and step events are not, a failed run is a failure, with what the run knows."""
+    one.webhook("/live", ["*"], dialect="phantombuster")
+    listening = _command(
+        one, "--forward", one.inbox.origin + "/listened", "--dialect", "phantombuster", "--secret", SECRET
+    )
+    try:
+        until(lambda: _published_and_received(one, "/listened"), within=20)
+        one.ended(one.start("orders", {"amount": 7}))
+        one.ended(one.start("raises", {}))
+        runs = until(lambda: _runs(one.inbox.at("/listened")), lambda found: len(found) == 2)
+    finally:
+        listening.terminate()
+        listening.communicate(timeout=10)
+
+    live = until(lambda: _runs(one.inbox.at("/live")), lambda found: len(found) == 2)
+    assert runs == live
+    assert {json.loads(body)["exitCode"] for _, body in runs.values()} == {0, 1}
+    for request in one.inbox.at("/listened"):
+        assert verify(request.body, dict(request.headers), SECRET)
+
+
+def _runs(received: list[Received]) -> dict[str, tuple[str, bytes]]:
+    """Event's id to what came of it, of the events of runs."""
+    told = {}
+    for request in received:
+        headers = {name.lower(): value for name, value in request.headers}
+        if "hookline-sequence" in headers:
+            told[headers["webhook-id"]] = (headers["hookline-event"], request.body)
+    return told
 
 
 @pytest.mark.parametrize(

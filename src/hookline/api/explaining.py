@@ -39,6 +39,7 @@ from hookline.model.ids import OWN_EVENT_ID, Key, new_key, public
 router = APIRouter(prefix="/api/v1", tags=["explain"])
 
 _LAST: Final = 100
+_NOWHERE: Final = Key(bytes.fromhex("00000000000070008000000000000000"))
 
 
 class DryRun(Body):
@@ -91,11 +92,11 @@ async def _tried(
 
 
 def _imagined(site: Site, caller: Caller, fields: WebhookFields | None) -> Stored[Webhook]:
-    """A webhook that is not there. Its secret can be any: nothing is signed."""
+    """A webhook that is not there. Its id is always the same; its secret can be any: nothing is signed."""
     now = site.services.clock.now()
     blank = blank_webhook(site.services.vault, new_secret(bytes(32)))
     return Stored(
-        id=new_key(),
+        id=_NOWHERE,
         organization_id=caller.organization_id,
         document=blank if fields is None else changed_by(site, blank, fields),
         revision=1,
@@ -138,7 +139,7 @@ async def explain(site: AtSite, caller: Reader, event_id: str) -> Response:
 
 
 @router.post("/webhooks/preview", summary="Show what a webhook of these `changes` would send for an event")
-async def preview_new(site: AtSite, caller: Writer, raw_body: RawBody, body: Preview) -> Response:
+async def preview_new(site: AtSite, caller: Reader, raw_body: RawBody, body: Preview) -> Response:
     return await _preview(site, _imagined(site, caller, body.changes), body, member(raw_body, "data"))
 
 

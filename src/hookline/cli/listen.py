@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json as json_text
-import os
 import secrets
 import time
+from base64 import b64decode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from hookline.ports.sender import Answer, Outgoing
 
 _IDLE_SECONDS: Final = 0.5
-_WEBHOOK_ID: Final = "wh_00000000-0000-7000-8000-000000000000"
-"""Stands where a registered webhook's id would stand."""
-
 _EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 """Whoever types the address of a program on their own machine means it."""
 
@@ -105,7 +102,7 @@ class _Forwarder:
         self._url = url
         self._dialect = dialect
         self._secret = secret
-        self._wants = compile_patterns([check_pattern(pattern, field="--events") for pattern in patterns])
+        self._accepts = compile_patterns([check_pattern(pattern, field="--events") for pattern in patterns])
         self._as_json = as_json
         self._sender = HttpSender(AddressPolicy(_EVERYWHERE))
 
@@ -114,7 +111,7 @@ class _Forwarder:
             while True:
                 page = await asyncio.to_thread(self._client.get, "/api/v1/events", after=cursor, limit=100)
                 for told in page["events"]:
-                    if self._wants(told["type"]):
+                    if self._wants(told):
                         await self._forward(told)
                 cursor = page.get("next") or cursor
                 if not page["events"]:
@@ -122,62 +119,81 @@ class _Forwarder:
         finally:
             await self._sender.close()
 
+    def _wants(self, told: dict[str, Any]) -> bool:
+        """Say whether a webhook with these patterns would get it."""
+        from hookline.core.event_types import is_told_by_ends
+
+        type_, is_of_execution = told["type"], told["sequence"] is not None
+        return self._accepts(type_) and (
+            not self._dialect.tells_ends_only
+            or is_told_by_ends(type_, self._accepts, is_of_execution=is_of_execution)
+        )
+
     async def _forward(self, told: dict[str, Any]) -> None:
-        answer = await self._sender.send(self._request(_event_of(told)))
+        worded = await asyncio.to_thread(self._word, told)
+        answer = None if worded["body"] is None else await self._sender.send(self._request(told, worded))
+        error = worded["error"] if answer is None else answer.error
         if self._as_json:
-            print(json_text.dumps(_line(told, answer), ensure_ascii=False), flush=True)
+            print(json_text.dumps(_line(told, answer, error), ensure_ascii=False), flush=True)
             return
-        verdict = f"{answer.status} in {answer.duration_ms} ms" if answer.status else answer.error or "failed"
-        style = "green" if answer.error is None else "red"
+        if answer is not None and answer.status is not None:
+            verdict = f"{answer.status} in {answer.duration_ms} ms"
+        else:
+            verdict = error or "failed"
+        style = "green" if error is None else "red"
         show.line(f"{_clock()}  {told['type']:<32} {verdict}", style)
 
-    def _request(self, event: Event) -> Outgoing:
-        from hookline.dialects.base import Recipient
+    def _word(self, told: dict[str, Any]) -> dict[str, Any]:
+        """The body as a webhook of this dialect would get it: the server alone has the bytes that came and the run."""
+        asked = {"event_id": told["id"], "changes": {"dialect": self._dialect.name}}
+        worded: dict[str, Any] = self._client.post("/api/v1/webhooks/preview", asked)
+        return worded
+
+    def _request(self, told: dict[str, Any], worded: dict[str, Any]) -> Outgoing:
         from hookline.ports.sender import Outgoing
 
-        body = self._dialect.body(event, Recipient(webhook_id=_WEBHOOK_ID))
+        text: str = worded["body"]
+        body = text.encode() if worded["body_encoding"] == "utf-8" else b64decode(text)
         signature = self._dialect.signature_headers(
             secret=self._secret,
             previous_secret=None,
-            message_id=event.public_id,
+            message_id=told["id"],
             timestamp=int(time.time()),
             body=body,
         )
         headers = (
-            ("Content-Type", self._dialect.content_type),
+            ("Content-Type", worded["content_type"]),
             *signature,
-            *self._dialect.event_headers(event),
+            *self._dialect.event_headers(_event_of(told)),
         )
+        if told["sequence"] is not None:
+            headers = (*headers, ("Hookline-Sequence", str(told["sequence"])))
         return Outgoing(url=self._url, headers=headers, body=body, timeout_seconds=30.0)
 
 
 def _event_of(told: dict[str, Any]) -> Event:
-    """The event that the feed tells of."""
+    """The event that the feed tells of, without its data."""
     from hookline.model.events import Event
-    from hookline.model.ids import parse
+    from hookline.model.ids import Key
 
-    key = parse("event", told["id"])
     at = datetime.fromisoformat(told["timestamp"]).astimezone(UTC)
     return Event(
-        key=key if key is not None else os.urandom(16),
-        own_id=None if key is not None else told["id"],
-        organization_id=bytes(16),
+        key=Key(bytes(16)),
+        organization_id=Key(bytes(16)),
         type=told["type"],
-        data=json_text.dumps(told["data"], ensure_ascii=False, separators=(",", ":")).encode(),
+        data=b"{}",
         occurred_at=at,
         received_at=at,
-        sequence=0,
-        ordering_key=told.get("ordering_key"),
     )
 
 
-def _line(told: dict[str, Any], answer: Answer) -> dict[str, Any]:
+def _line(told: dict[str, Any], answer: Answer | None, error: str | None) -> dict[str, Any]:
     return {
         "event_id": told["id"],
         "type": told["type"],
-        "status": answer.status,
-        "duration_ms": answer.duration_ms,
-        "error": answer.error,
+        "status": None if answer is None else answer.status,
+        "duration_ms": None if answer is None else answer.duration_ms,
+        "error": error,
     }
 
 
