@@ -130,6 +130,11 @@ class InstanceStatus(StrEnum):
     DISABLED = "disabled"
     REMOVING = "removing"
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a deployment is on its way to another status."""
+        return self in {InstanceStatus.DEPLOYING, InstanceStatus.DISABLING, InstanceStatus.REMOVING}
+
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
     """Whom an instance is for. external_id: the organization's own name for them."""
