@@ -15,7 +15,6 @@ from hookline.ports import (
     Batched,
     Collecting,
     DeliveryFilter,
-    EventPage,
     ExecutionFilter,
     Fanout,
     Waiting,
@@ -35,6 +34,7 @@ from hookline.stores.rows import (
     listed,
     maybe_at,
 )
+from hookline.stores.sqlite.feed import SqliteFeed
 from hookline.stores.sqlite.search import Search, Where
 
 if TYPE_CHECKING:
@@ -53,11 +53,6 @@ if TYPE_CHECKING:
     from hookline.model.ids import Key
     from hookline.model.states import Kind
     from hookline.ports import ConversationFilter, Epoch, RequestFilter
-    from hookline.stores.rows import Row
-    from hookline.stores.sqlite.database import Database
-
-_FEED_WINDOW: Final = 50_000
-"""Index entries looked at in one step of a filtered feed."""
 
 _LANES_AT_ONCE: Final = 1_000
 """A webhook's counters read in one step: at most some 12,000 rows."""
@@ -92,9 +87,6 @@ _IDLE_CONVERSATIONS: Final = f"""
 """
 _EVENT_BY_OWN_ID: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND own_id = ?"
 _EVENT_BY_KEY: Final = f"SELECT {listed(EVENT)} FROM events WHERE organization_id = ? AND key = ?"
-_FEED_END: Final = (
-    "SELECT seq FROM events WHERE organization_id = ? AND seq > ? ORDER BY seq LIMIT 1 OFFSET ?"
-)
 _DELIVERY: Final = f"SELECT {listed(DELIVERY)} FROM deliveries WHERE id = ? AND organization_id = ?"
 _ATTEMPTS: Final = f"SELECT {listed(ATTEMPT)} FROM attempts WHERE delivery_id = ? ORDER BY number"
 _REQUEST_LINE: Final = tuple(["x'' AS body" if name == "body" else name for name in REQUEST])
@@ -149,10 +141,8 @@ _CLAIMED_DELIVERIES: Final = "SELECT id, organization_id FROM deliveries WHERE e
 _CLAIMED_EXECUTIONS: Final = "SELECT id FROM executions WHERE epoch = ?"
 
 
-class SqliteArchive:
+class SqliteArchive(SqliteFeed):
     """ports.Archive."""
-
-    _db: Database
 
     # --- executions ---
 
@@ -223,24 +213,6 @@ class SqliteArchive:
         if row is None and key is not None:
             row = self._db.read_one(_EVENT_BY_KEY, (organization_id, key))
         return None if row is None else rows.event_from(row)
-
-    async def events(
-        self, organization_id: Key, *, after: str | None, types: Sequence[str] = (), limit: int
-    ) -> EventPage:
-        start = _position(after)
-        found: list[Row] = []
-        place = start
-        while len(found) < limit:
-            found += self._db.read(*_feed_page(organization_id, place, types, limit - len(found)))
-            end = self._db.read_one(_FEED_END, (organization_id, place, _FEED_WINDOW - 1)) if types else None
-            if end is None:
-                break
-            place = end[0]
-            await asyncio.sleep(0)
-        cursor = after if after is not None else _cursor(start)
-        if found:
-            cursor = _cursor(found[-1][-1])
-        return EventPage(events=tuple([rows.event_from(row) for row in found]), cursor=cursor)
 
     async def recent_events(
         self, organization_id: Key, *, before: Key | None, types: Sequence[str] = (), limit: int
@@ -376,32 +348,3 @@ def _requests_search(organization_id: Key, filter: RequestFilter) -> Search:
     elif filter.refused is not None:
         where.add("reason IS NULL")
     return search
-
-
-def _feed_page(organization_id: Key, place: int, types: Sequence[str], limit: int) -> tuple[str, Row]:
-    """Asks for the events after a place, within one window when types are asked for."""
-    wanted = f" AND type IN ({', '.join('?' * len(types))})" if types else ""
-    # The subquery looks at the index alone; only what matches is read from the table.
-    sql = f"""
-        SELECT {listed(EVENT)}, seq FROM events WHERE seq IN (
-            SELECT seq FROM (
-                SELECT seq, type FROM events INDEXED BY events_feed
-                WHERE organization_id = ? AND seq > ? ORDER BY seq LIMIT ?
-            ) WHERE TRUE{wanted} LIMIT ?
-        ) ORDER BY seq
-    """
-    return sql, (organization_id, place, _FEED_WINDOW if types else limit, *types, limit)
-
-
-def _cursor(seq: int) -> str:
-    return rows.cursor_text(seq.to_bytes(8, "big"))
-
-
-def _position(cursor: str | None) -> int:
-    """Raises InputError for a cursor that is not ours."""
-    if cursor is None:
-        return 0
-    position = rows.cursor_bytes(cursor)
-    if len(position) != 8 or position[0] & 0x80:
-        raise rows.wrong_cursor()
-    return int.from_bytes(position, "big")
