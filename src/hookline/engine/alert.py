@@ -9,7 +9,6 @@ second. Nodes share a webhook's health by compare-and-set: who comes second read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +16,8 @@ import msgspec
 import structlog
 
 from hookline.core import alerting
-from hookline.core.alerting import Change, Policy
 from hookline.core.lifecycle import FAILING_TOO_LONG
+from hookline.engine.health_step import step_of
 from hookline.engine.telling import failure_of
 from hookline.engine.wards import Wards, counted, next_of, touched_by
 from hookline.errors import RowError, StorageError
@@ -28,12 +27,14 @@ from hookline.model.states import AttemptOutcome, DeliveryState, Origin, Webhook
 from hookline.ports import ChangeHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from datetime import datetime, timedelta
 
+    from hookline.core.alerting import Change
     from hookline.core.lifecycle import Verdict
     from hookline.engine.commit import Committer, Done
     from hookline.engine.directory import Directory
+    from hookline.engine.health_step import Step
     from hookline.engine.lanes import Claim
     from hookline.engine.lease import Lease
     from hookline.engine.publish import Outbox
@@ -41,18 +42,12 @@ if TYPE_CHECKING:
     from hookline.engine.telling import Teller
     from hookline.engine.wards import Ward
     from hookline.model.configuration import Stored, Webhook
-    from hookline.model.health import Alert, LastFailure
+    from hookline.model.health import Alert
     from hookline.ports import AlertRecords, Clock, NewEvent
     from hookline.ports.sender import Answer
     from hookline.ports.store import Figures
 
 _log = structlog.get_logger("hookline.alert")
-
-Step = Callable[[Health, "Target"], Change]
-"""Judges a happening: what it makes of a health, given the webhook as it now is."""
-
-_OF_THE_RECEIVER: Final = frozenset({"live", "retry"})
-"""Causes of attempts that say something new of a receiver: of a test or a replay whoever began it sees the end."""
 
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
@@ -156,7 +151,15 @@ class Alerts:
         if verdict.state is DeliveryState.EXHAUSTED:
             events = self.teller.given_up(target, claim, verdict.reason or "", failure, ended_at)
         only_events = News(events) if events else NO_NEWS
-        step = self._step(claim, verdict, failure, started_at, ended_at, is_active=target.is_active)
+        step = step_of(
+            target,
+            claim,
+            verdict,
+            failure,
+            started_at=started_at,
+            ended_at=ended_at,
+            disable_after=self._disable_after,
+        )
         ward = self._wards.get(target.id)
         if step is None or target.webhook.origin is not Origin.REGISTERED:
             return only_events
@@ -185,43 +188,6 @@ class Alerts:
     def poisoned(self, target: Target, claim: Claim, reason: str, at: datetime) -> tuple[NewEvent, ...]:
         """The event of a delivery that is set aside because our own code fails on it."""
         return self.teller.given_up(target, claim, reason, None, at)
-
-    def _step(
-        self,
-        claim: Claim,
-        verdict: Verdict,
-        failure: LastFailure | None,
-        started_at: datetime,
-        ended_at: datetime,
-        *,
-        is_active: bool,
-    ) -> Step | None:
-        """How an outcome is judged; None when it says nothing of the receiver."""
-        if verdict.state is DeliveryState.CANCELLED:
-            return None  # the webhook was deleted meanwhile
-        if claim.cause == "test" and not is_active:
-            return None  # whoever tries it out decides what comes of it
-        if failure is None:
-            return lambda health, _: alerting.succeeded(health, started_at=started_at, at=ended_at)
-        if not verdict.counts_as_failure or claim.owed.delivery.url is not None:
-            return None
-        if claim.cause not in _OF_THE_RECEIVER and verdict.disable is None:
-            return None
-        ids = (new_key(), new_key())
-        return lambda health, target: alerting.failed(
-            health,
-            failure,
-            self._policy(target),
-            gone=verdict.disable,
-            is_active=target.is_active,
-            ids=ids,
-        )
-
-    def _policy(self, target: Target) -> Policy:
-        return Policy(
-            disable_after=self._disable_after,
-            disables_misconfigured=target.dialect.disables_misconfigured,
-        )
 
     # --- people, and the passing of time ---
 
