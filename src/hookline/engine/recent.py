@@ -6,6 +6,7 @@ read from the table.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ class Recent:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._events: dict[Key, Event] = {}
-        self._batches: dict[Key, Sequence[Key]] = {}
+        # Not plain dicts: the first of one is found by looking past all that went before it.
+        self._events: OrderedDict[Key, Event] = OrderedDict()
+        self._batches: OrderedDict[Key, Sequence[Key]] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"Recent({len(self._events)} events, {self._bytes} bytes)"
@@ -44,14 +46,14 @@ class Recent:
                 kept[event.key] = event
                 self._bytes += len(event.data) + _EVENT_BYTES
         while self._bytes > self._most_bytes:
-            oldest = kept.pop(next(iter(kept)))
+            _, oldest = kept.popitem(last=False)
             self._bytes -= len(oldest.data) + _EVENT_BYTES
 
     def formed(self, batch_id: Key, members: Sequence[Key]) -> None:
         """A batch was stored. members: its events, in the order in which it words them."""
         self._batches[batch_id] = members
         if len(self._batches) > _MOST_BATCHES:
-            del self._batches[next(iter(self._batches))]
+            self._batches.popitem(last=False)
 
     def take(self, batch_id: Key) -> list[Event] | None:
         """The events of a batch, once; None when they must be read."""
