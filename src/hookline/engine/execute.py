@@ -1,7 +1,8 @@
 """Execute: claim executions, hand them to the runner, and see that each ends exactly once.
 
 States move only by guarded writes that carry this node's epoch (record.py), so a node that lost its lease changes
-nothing. Here is decided what runs when, and what becomes of a run whose process, node or database died.
+nothing. Here is decided what runs when, and what becomes of a run whose process or database died; of one whose node
+died, in adopt.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 
 from hookline import failpoints
 from hookline.core.calling import caller_of
+from hookline.engine.adopt import Adopter
 from hookline.engine.claim_runs import RunClaimer
 from hookline.engine.record import KILLED, ClaimGoneError
 from hookline.engine.run import Run
@@ -23,7 +25,7 @@ from hookline.engine.run_queue import RunQueue
 from hookline.errors import MissingError, StorageError
 from hookline.model.executions import Execution, Failure
 from hookline.model.states import ExecutionStatus
-from hookline.ports import AdoptExecutions, Cancel, Cancelling, Requeue, Resume, Suspend
+from hookline.ports import Cancel, Cancelling, Requeue, Resume, Suspend
 from hookline.ports.runner import Failed, Lost, Suspended, TimedOut
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from hookline.model.executions import Automation
     from hookline.model.ids import Key
     from hookline.model.states import Kind
-    from hookline.ports import Archive, Clock, Epoch, Write
+    from hookline.ports import Archive, Clock, Epoch
     from hookline.ports.runner import Outcome, RunJob, Runner
 
 _log = structlog.get_logger("hookline.execute")
@@ -87,6 +89,14 @@ class Executor:
             kinds=lambda: catalogue.kinds,
             take=self._take,
         )
+        self.adopter = Adopter(
+            committer=committer,
+            archive=archive,
+            catalogue=catalogue,
+            lease=lease,
+            finish=self._finish,
+            give_back=self._give_back,
+        )
         self._is_open = False
         self._calls: FlowCalls | None = None
 
@@ -108,14 +118,16 @@ class Executor:
         self._catalogue.fill(self._runner.automations)
         if takes_work:
             self._is_open = True
+            self.adopter.open()
             self._claims.start()
 
     async def close(self, grace: float) -> None:
         """Take nothing new, let what runs end within ``grace`` seconds, give the rest back to the queue."""
         self._is_open = False
+        self.adopter.close()
         self._claims.close()
         for execution, epoch in self._queue.clear():
-            await self._try(Requeue(epoch=epoch, execution_id=execution.id))
+            await self._requeue(execution, epoch)
         await self._runner.close(grace)
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=5)
@@ -159,12 +171,6 @@ class Executor:
     def processes(self) -> Mapping[tuple[str, str], int]:
         """How many child processes run user code here, by sort and state."""
         return self._runner.processes
-
-    async def release(self, execution_id: Key, epoch: Epoch) -> None:
-        """Settle an execution that the table says we hold and we do not."""
-        execution = await self._archive.execution(execution_id, organization_id=None)
-        if execution is not None and not execution.status.is_terminal:
-            await self._settle_adopted(execution, epoch)
 
     def _enqueue(self, execution: Execution, epoch: Epoch) -> None:
         self._pump(self._queue.put(execution, epoch))
@@ -236,8 +242,7 @@ class Executor:
         if isinstance(outcome, Suspended):
             await self._suspend(run, outcome)
         elif isinstance(outcome, Lost) and self._may_run_again(run, outcome):
-            await self._try(Requeue(epoch=run.epoch, execution_id=execution.id))
-            self._claims.look()
+            await self._give_back(execution, run.epoch)
         elif isinstance(outcome, Failed | TimedOut | Lost) and self._retries_left(run):
             await self._retry_later(run, outcome.failure)
         else:
@@ -363,48 +368,18 @@ class Executor:
             else:
                 return
 
-    async def _try(self, write: Write) -> None:
-        try:
-            await self._committer.commit(write)
-        except StorageError as exc:
-            _log.warning("write_failed", write=type(write).__name__, reason=exc.message)
+    async def _give_back(self, execution: Execution, epoch: Epoch) -> None:
+        """Let it run again, here or elsewhere."""
+        await self._requeue(execution, epoch)
+        self._claims.look()
 
-    # --- claimed, by this node or by one that died ---
+    async def _requeue(self, execution: Execution, epoch: Epoch) -> None:
+        try:
+            await self._committer.commit(Requeue(epoch=epoch, execution_id=execution.id))
+        except StorageError as exc:
+            _log.warning("execution_not_given_back", execution=execution.id.hex(), reason=exc.message)
 
     async def _take(self, claimed: Sequence[Execution], epoch: Epoch) -> None:
         for execution in claimed:
             await self._catalogue.learn(execution)
             self._enqueue(execution, epoch)
-
-    async def adopt(self) -> None:
-        """Take over what dead nodes were running: run it again where that is allowed, else end it as lost."""
-        epoch = self._lease.epoch
-        while self._is_open:
-            adopted = await self._committer.commit(AdoptExecutions(epoch=epoch, limit=256))
-            assert isinstance(adopted, tuple)
-            for execution in adopted:
-                await self._settle_adopted(execution, epoch)
-            if len(adopted) < 256:
-                return
-
-    async def _settle_adopted(self, execution: Execution, epoch: Epoch) -> None:
-        await self._catalogue.learn(execution)
-        automation = self._catalogue.known(execution)
-        if execution.is_cancel_requested:
-            await self._finish(execution, epoch, KILLED)
-        elif execution.status is ExecutionStatus.QUEUED or _may_restart(automation, execution):
-            await self._try(Requeue(epoch=epoch, execution_id=execution.id))
-            self._claims.look()
-        else:
-            failure = Failure(code="LOST", message="The node that ran this execution stopped.")
-            await self._finish(execution, epoch, Lost(failure=failure))
-
-
-def _may_restart(automation: Automation | None, execution: Execution) -> bool:
-    """Say whether a run whose node died may begin again: it can resume, or failing is retried anyway."""
-    if automation is None:
-        return False
-    retry = automation.retry if execution.trigger_id is not None else None
-    return (automation.is_resumable and execution.attempt < automation.max_attempts) or (
-        retry is not None and execution.attempt <= retry.max_retries
-    )

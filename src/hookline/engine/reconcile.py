@@ -67,7 +67,7 @@ class Reconciler:
         for id_ in strays & deliveries.keys():
             await self._deliverer.release(id_, deliveries[id_], epoch)
         for id_ in strays & executions:
-            await self._executor.release(id_, epoch)
+            await self._executor.adopter.release(id_, epoch)
         self._suspects = found - strays
         if not found:
             self._doubts_settled = doubts

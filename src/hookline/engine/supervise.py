@@ -127,7 +127,7 @@ class Supervisor:
             _log.info("deliveries_recovered", count=recovered)
             self._deliverer.rescan()
         await self._reservations.settle()
-        await self._executor.adopt()
+        await self._executor.adopter.adopt()
         await self._executor.cancel_requested_elsewhere()  # a signal may have been lost
         await self._outbox.resume_fan_outs()
         await self._deployer.look()
