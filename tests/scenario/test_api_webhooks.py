@@ -255,6 +255,7 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
         "conditions": {"satisfaction_score": {"lt": 3}, "message_count": {"gt": 10}},
         "filters": {"include_fields": ["workflow_id", "output_data.order_id"], "exclude_fields": ["status"]},
         "headers": {"X-Own": "value"},
+        "batch_settings": {"max_events": 2, "max_wait_seconds": 9},
         "rate_per_second": 5,
         "max_in_flight": 4,
         "timeout_seconds": 7.5,
@@ -269,10 +270,18 @@ async def test_af7_every_setting_is_kept_and_null_unsets_it(api: Api) -> None:
     shown = (await api.admin("GET", f"{URL}/{webhook['id']}")).json
     written_back = await api.admin("PUT", f"{URL}/{webhook['id']}", shown)
     settings["tls"] = shown["tls"]
+    exchanged = await api.admin(
+        "PUT", f"{URL}/{webhook['id']}", {"template": "slack", "batch_settings": None}
+    )
+    twice = await api.admin(
+        "PUT", f"{URL}/{webhook['id']}", {"authentication": {"type": "header", "name": "x-own", "value": "v"}}
+    )
     unset = await api.admin("PUT", f"{URL}/{webhook['id']}", dict.fromkeys(set(settings) - {"dialect"}))
 
     assert {name: webhook[name] for name in settings} == settings
     assert written_back.json == shown
+    assert (exchanged.json["template"], exchanged.json["batch_settings"]) == ("slack", None)
+    assert (twice.status, twice.details["field"]) == (400, "authentication.name")
     for name in set(settings) - {"dialect"}:
         assert unset.json[name] == blank[name], name
 
@@ -348,6 +357,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"headers": {"X": 7}}, "headers.X"),
     ({"headers": {f"X-{number}": "x" for number in range(51)}}, "headers"),
     ({"headers": {"X-A": "1", "x-a": "2"}}, "headers"),
+    (
+        {"headers": {"X-A": "1"}, "authentication": {"type": "header", "name": "x-a", "value": "2"}},
+        "headers.X-A",
+    ),
     ({"template": {"txt": "x"}}, "template.txt"),
     ({"rate_per_second": 0}, "rate_per_second"),
     ({"max_in_flight": True}, "max_in_flight"),

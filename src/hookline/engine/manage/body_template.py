@@ -49,14 +49,6 @@ def template(value: Any) -> dict[str, Any]:
     return {"template": text, "template_content_type": content_type}
 
 
-def check_together(webhook: Webhook, field: str) -> None:
-    """Raise InputError where a webhook has both a template and batches: a chat reads one message for one event."""
-    if webhook.template is not None and webhook.batch is not None:
-        raise _bad(
-            field, "A webhook with a template sends each event alone.", "template or batch_settings", "both"
-        )
-
-
 def template_view(webhook: Webhook) -> Any:
     """In the form in which it was given, so that it can be written back."""
     if webhook.template_content_type is None:

@@ -17,7 +17,7 @@ from hookline.core.matching import check_pattern
 from hookline.core.retry import POLICY_MAX_RETRIES
 from hookline.dialects import check_options
 from hookline.dialects import get as get_dialect
-from hookline.engine.manage.body_template import check_together, template
+from hookline.engine.manage.body_template import template
 from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.receiver_auth import authentication, check_header_name, check_visible
 from hookline.engine.manage.receiver_tls import tls
@@ -55,8 +55,33 @@ def change(rules: Rules, webhook: Webhook, fields: Mapping[str, Any]) -> Webhook
     """Return the webhook with the caller's fields merged in. None unsets what may be unset. Raises InputError."""
     for name, value in fields.items():
         webhook = msgspec.structs.replace(webhook, **_CHANGES[name](rules, webhook, value))
-        check_together(webhook, name)
+    _check_together(webhook, fields)
     return webhook
+
+
+def _check_together(webhook: Webhook, fields: Mapping[str, Any]) -> None:
+    """Raise InputError where two settings contradict each other. fields: what is being changed; the rest is as it was,
+    and an earlier version may have let it through.
+    """
+    if webhook.template is not None and webhook.batch is not None:
+        raise InputError(  # a chat reads one message for one event
+            "A webhook with a template sends each event alone.",
+            field="batch_settings" if "batch_settings" in fields else "template",
+            expected="template or batch_settings",
+            received="both",
+        )
+    own = str(webhook.authentication.get("name", "")).lower()
+    twice = [name for name in webhook.headers if name.lower() == own]
+    if twice and webhook.authentication["type"] == "header" and not fields.keys().isdisjoint(_HEADER_FIELDS):
+        raise InputError(
+            "A header stands there twice.",
+            field=f"headers.{twice[0]}" if "headers" in fields else "authentication.name",
+            expected="each name once",
+            received="a name twice",
+        )
+
+
+_HEADER_FIELDS: Final = ("headers", "authentication")
 
 
 def _name(_: Rules, __: Webhook, value: Any) -> dict[str, Any]:
