@@ -187,3 +187,29 @@ async def test_no_turn_is_lost_when_two_nodes_insert_and_settle_at_once(
     assert await first.claim() == [head.id]
     if second is not first:
         await second.store.close()
+
+
+async def test_what_is_replayed_stands_in_line_where_it_stood(
+    line: Line, clock: ManualClock, org: Key
+) -> None:
+    """P6: before what came later, which waits for it; and one after the other."""
+    a1, a2, a3 = await line.owe("a", "a", "a")
+    for one in (a1, a2):
+        assert one.id in await line.claim()
+        await line.settle(one, SUCCEEDED)
+    await line.claim()
+    await line.settle(a3, PENDING, lane=Lane.RETRY, next_attempt_at=clock.now())
+    for one in (a1, a2):
+        reopen = Reopen(
+            organization_id=org, delivery_id=one.id, lane=Lane.REPLAY, at=clock.now(), in_line=True
+        )
+        reopened: Any = await apply(line.store, reopen)
+        assert reopened.state is PENDING
+
+    assert await line.claim(Lane.RETRY) == []
+    assert await line.claim(Lane.REPLAY) == [a1.id]
+    assert await line.claim(Lane.REPLAY) == []
+    await line.settle(a1, SUCCEEDED, number=2)
+    assert await line.claim(Lane.REPLAY) == [a2.id]
+    await line.settle(a2, SUCCEEDED, number=2)
+    assert await line.claim(Lane.RETRY) == [a3.id]

@@ -10,6 +10,8 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from hookline.model.ids import earliest
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
@@ -43,23 +45,12 @@ class Judge:
         return self._directory.mismatch(target, event, await self._automation_of(target, event))
 
     async def past_events(
-        self,
-        organization_id: Key,
-        *,
-        since: datetime | None,
-        until: datetime | None = None,
-        before: Key | None = None,
+        self, organization_id: Key, *, since: datetime | None
     ) -> AsyncIterator[list[Event]]:
-        """Events received in [since, until), newest first, in pages between which others are served; a page may be
-        empty. before: only those with smaller keys.
-        """
+        """Events received since then, newest first, in pages between which others are served; a page may be empty."""
+        before = None
         while page := await self._archive.recent_events(organization_id, before=before, limit=_PAGE):
-            yield [
-                event
-                for event in page
-                if (since is None or event.received_at >= since)
-                and (until is None or event.received_at < until)
-            ]
+            yield [event for event in page if since is None or event.received_at >= since]
             if since is not None and page[-1].received_at < since - _CLOCKS_APART:
                 return
             before = page[-1].key
@@ -72,13 +63,21 @@ class Judge:
         *,
         since: datetime,
         until: datetime,
-        before: Key | None = None,
+        after: Key | None = None,
     ) -> AsyncIterator[list[Event]]:
-        """Past events that a webhook would get now and that were never owed to it, as ``past_events`` gives them."""
-        async for page in self.past_events(organization_id, since=since, until=until, before=before):
-            fitting = [event for event in page if await self.mismatch(target, event) is None]
+        """Events received in [since, until) that a webhook would get now and that were never owed to it, oldest first,
+        in such pages. after: only those with greater keys.
+        """
+        after = after or earliest(since - _CLOCKS_APART)
+        while page := await self._archive.recent_events(organization_id, after=after, limit=_PAGE):
+            past = [event for event in page if since <= event.received_at < until]
+            fitting = [event for event in past if await self.mismatch(target, event) is None]
             owed = await self._archive.owed(target.id, [event.key for event in fitting]) if fitting else set()
             yield [event for event in fitting if event.key not in owed and not event.is_stripped]
+            if page[-1].received_at >= until + _CLOCKS_APART:
+                return
+            after = page[-1].key
+            await asyncio.sleep(0)
 
     async def _automation_of(self, target: Target, event: Event) -> tuple[Kind, str] | None:
         """Whose event it is; looked up only for a webhook that asks."""

@@ -17,6 +17,7 @@ import msgspec
 
 from hookline.core.matching import compile_patterns
 from hookline.engine.publish import new_delivery, waiter, waits
+from hookline.engine.replay import first_key
 from hookline.errors import ConflictError
 from hookline.model.configuration import Replay, Stored
 from hookline.model.events import Delivery
@@ -52,7 +53,7 @@ _OPEN: Final = (DeliveryState.PENDING, DeliveryState.IN_FLIGHT, DeliveryState.HE
 
 
 class Redelivery:
-    """``replay.Batches`` of deliveries, newest first. One per node."""
+    """``replay.Batches`` of deliveries, oldest first. One per node."""
 
     def __init__(
         self,
@@ -135,16 +136,16 @@ class Redelivery:
     async def _pages(
         self, organization_id: Key, job: Replay, size: int = _PAGE
     ) -> AsyncIterator[Sequence[Delivery]]:
-        """What is left of a job, newest first, in pages that are never empty."""
+        """What is left of a job, oldest first, in pages that are never empty."""
         wanted = DeliveryFilter(
             webhook_id=job.webhook_id, states=job.states, since=job.since, until=job.until
         )
         accepts = compile_patterns(job.types) if job.types else None
-        before = job.cursor
+        after = job.cursor or first_key(job)
         while found := await self._store.deliveries(
-            organization_id, wanted, before=before, limit=size if accepts is None else _PAGE
+            organization_id, wanted, after=after, limit=size if accepts is None else _PAGE
         ):
-            before = found[-1].id
+            after = found[-1].id
             fitting = [one for one in found if accepts is None or accepts(one.event_type)]
             for start in range(0, len(fitting), size):
                 yield fitting[start : start + size]
@@ -192,7 +193,7 @@ class Redelivery:
         """Make one delivery due. Returns its webhook, None when it was not reopened."""
         now = self._clock.now()
         delivery = await self._committer.commit(
-            Reopen(organization_id=organization_id, delivery_id=id, lane=Lane.REPLAY, at=now)
+            Reopen(organization_id=organization_id, delivery_id=id, lane=Lane.REPLAY, at=now, in_line=True)
         )
         if not isinstance(delivery, Delivery) or delivery.state is not DeliveryState.PENDING:
             return None
@@ -202,7 +203,7 @@ class Redelivery:
     # --- what was never owed ---
 
     async def _never_owed(self, organization_id: Key, job: Replay) -> AsyncIterator[list[Event]]:
-        """Events of a job that its webhook never got and would get now, newest first; a page may be empty."""
+        """Events of a job that its webhook never got and would get now, oldest first; a page may be empty."""
         if not job.include_never_attempted or job.webhook_id is None:
             return
         await self._directory.load(organization_id)
@@ -211,7 +212,7 @@ class Redelivery:
             return
         accepts = compile_patterns(job.types or ("*",))
         async for page in self._judge.never_owed(
-            organization_id, target, since=job.since, until=job.until, before=job.event_cursor
+            organization_id, target, since=job.since, until=job.until, after=job.event_cursor
         ):
             yield [event for event in page if accepts(event.type)]
 

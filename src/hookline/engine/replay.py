@@ -15,6 +15,7 @@ import structlog
 
 from hookline.errors import ConflictError, StorageError
 from hookline.model.configuration import Replay, Stored
+from hookline.model.ids import earliest
 from hookline.model.states import DeliveryState, ReplayStatus
 from hookline.ports import Once
 
@@ -32,6 +33,9 @@ REPLAYABLE: Final = (
     DeliveryState.CANCELLED,
 )
 """What is pending or in flight is being sent anyway."""
+
+_CLOCK_STEPS: Final = timedelta(days=1)
+"""An id is made when its thing comes and holds the time by a node's clock, which may have been set since."""
 
 _LATE_SECONDS: Final = 0.5
 """Time lost to a slow store is made up for this much, and no more."""
@@ -146,6 +150,11 @@ class Replayer:
                     return
             except ConflictError:
                 continue  # somebody paused or cancelled it
+
+
+def first_key(job: Replay) -> Key:
+    """An id before those of all that a job may take."""
+    return earliest(job.since - _CLOCK_STEPS)
 
 
 class Pace:

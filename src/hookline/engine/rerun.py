@@ -15,9 +15,9 @@ import msgspec
 from hookline.core.turns import Turn
 from hookline.engine.receive import ExecutionStart
 from hookline.engine.redeliver import BATCH_SECONDS, MOST_AT_ONCE, MOST_COUNTED
+from hookline.engine.replay import first_key
 from hookline.errors import ConflictError
 from hookline.model.configuration import Replay, Stored
-from hookline.model.ids import earliest
 from hookline.model.states import ReplayStatus
 from hookline.ports import Once, RequestFilter
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 _MARKED_FOR: Final = timedelta(days=365)
 """Longer than any job rests."""
-
-_CLOCK_STEPS: Final = timedelta(days=1)
-"""A request's id is made when it comes and holds the time by this machine's clock, which may have been set since."""
 
 _PAGE: Final = 500
 
@@ -62,7 +59,7 @@ class Rerun:
         return f"Rerun({self._start!r})"
 
     async def count(self, organization_id: Key, job: Replay) -> tuple[int, bool]:
-        found, after = 0, _first_key(job)
+        found, after = 0, first_key(job)
         while page := await self._page(organization_id, job, after, _PAGE):
             found += len(page)
             after = page[-1].id
@@ -76,7 +73,7 @@ class Rerun:
     async def next(self, stored: Stored[Replay], pace: Pace, epoch: Epoch) -> bool:  # noqa: ARG002 -- see Once
         job = stored.document
         size = max(1, min(MOST_AT_ONCE, round(job.rate_per_second * BATCH_SECONDS)))
-        page = await self._page(stored.organization_id, job, job.cursor or _first_key(job), size)
+        page = await self._page(stored.organization_id, job, job.cursor or first_key(job), size)
         if not page:
             ended = msgspec.structs.replace(job, status=ReplayStatus.COMPLETED, ended_at=self._clock.now())
             await self._store.put(msgspec.structs.replace(stored, document=ended), at=self._clock.now())
@@ -145,7 +142,3 @@ def _mark(stored: Stored[Replay], first: Execution) -> Once:
         answer=b"",
         expires_at=stored.created_at + _MARKED_FOR,
     )
-
-
-def _first_key(job: Replay) -> Key:
-    return earliest(job.since - _CLOCK_STEPS)

@@ -106,7 +106,8 @@ class Settler:
             elif settle.next_attempt_at is not None:
                 self._expect(settle.webhook_id, settle.lane, settle.next_attempt_at)
             elif settle.ordering_key is not None:
-                self._expect(settle.webhook_id, Lane.FIRST, settle.at)
+                for lane in (Lane.FIRST,) if settle.lane is Lane.FIRST else Lane:  # of the next in line
+                    self._expect(settle.webhook_id, lane, settle.at)
 
         self._committer.post(
             settle if news.health is None else msgspec.structs.replace(settle, health=news.health), done

@@ -204,7 +204,7 @@ class Webhook(Document, frozen=True, kw_only=True):
 
 
 class Replay(Document, frozen=True, kw_only=True):
-    """A job that sends deliveries again, newest first, or runs the requests of a trigger again, oldest first; paced.
+    """A job that sends deliveries again or runs the requests of a trigger again, oldest first, paced.
 
     trigger_id: whose requests, None for deliveries.  webhook_id: None for all of the organization.
     since, until: of the delivery's creation or the request's arrival; until is not included.
@@ -215,7 +215,7 @@ class Replay(Document, frozen=True, kw_only=True):
     before the first of them is: whoever goes on after a crash reopens only those that were not.
     include_never_attempted: after the deliveries, events received in the same time that the one webhook would get now
     and that were never owed to it.  added: of these, how many were made due.  is_past_deliveries: it has come to them;
-    event_cursor: the event's key down to which it has come.
+    event_cursor: the event's key up to which it has come.
     """
 
     kind: ClassVar[str] = "replay"

@@ -104,9 +104,15 @@ class EventArchive(Protocol):
         ...
 
     async def recent_events(
-        self, organization_id: Key, *, before: Key | None, types: Sequence[str] = (), limit: int
+        self,
+        organization_id: Key,
+        *,
+        before: Key | None = None,
+        after: Key | None = None,
+        types: Sequence[str] = (),
+        limit: int,
     ) -> list[Event]:
-        """Newest first by key."""
+        """Newest first by key; oldest first those behind ``after``, if that is given."""
         ...
 
     async def own_event_ids(self, organization_id: Key, event_keys: Sequence[Key]) -> dict[Key, str]:
@@ -120,8 +126,16 @@ class DeliveryArchive(Protocol):
     async def delivery(self, id: Key, *, organization_id: Key) -> Delivery | None: ...
 
     async def deliveries(
-        self, organization_id: Key, filter: DeliveryFilter, *, before: Key | None, limit: int
-    ) -> list[Delivery]: ...
+        self,
+        organization_id: Key,
+        filter: DeliveryFilter,
+        *,
+        before: Key | None = None,
+        after: Key | None = None,
+        limit: int,
+    ) -> list[Delivery]:
+        """Newest first by id; oldest first those behind ``after``, if that is given."""
+        ...
 
     async def attempts(self, delivery_id: Key) -> list[Attempt]:
         """By number, ascending."""

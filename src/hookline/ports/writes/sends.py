@@ -77,12 +77,15 @@ class Reopen(msgspec.Struct, frozen=True, kw_only=True):
     """Make one delivery due again, whatever its state, unless in flight. Result: the Delivery as it then is,
     or None when there is none in that organization. In flight stays as it is, and so does an ordered one that waits
     for its turn.
+
+    in_line: an ordered one stands where it stood in its line, before all that came later; else it is due, out of order.
     """
 
     organization_id: Key
     delivery_id: Key
     lane: Lane
     at: datetime
+    in_line: bool = False
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):

@@ -84,12 +84,14 @@ _BIGGEST_XID: Final = 2**64 - 1
 _BIGGEST_SEQ: Final = 2**63 - 1
 _START: Final = b"0.0"
 
-_RECENT_EVENTS: Final = f"""
+_EVENTS_BY_KEY: Final = f"""
 SELECT {_EVENT} FROM events
-WHERE organization_id = $1 AND ($2::bytea IS NULL OR key < $2)
+WHERE organization_id = $1 AND ($2::bytea IS NULL OR key {{beyond}} $2)
     AND (cardinality($3::text[]) = 0 OR type = ANY($3))
-ORDER BY key DESC LIMIT $4
+ORDER BY key {{order}} LIMIT $4
 """
+_RECENT_EVENTS: Final = _EVENTS_BY_KEY.format(beyond="<", order="DESC")
+_LATER_EVENTS: Final = _EVENTS_BY_KEY.format(beyond=">", order="ASC")
 _DELIVERY_BY_ID: Final = f"SELECT {_DELIVERY} FROM deliveries WHERE id = $1 AND organization_id = $2"
 _ATTEMPTS: Final = f"SELECT {rows.listed(rows.ATTEMPT)} FROM attempts WHERE delivery_id = $1 ORDER BY number"
 _REQUEST_LINE: Final = rows.listed("''::bytea AS body" if name == "body" else name for name in rows.REQUEST)
@@ -198,9 +200,16 @@ class PostgresArchive(Connected):
         return EventPage(events=tuple([rows.event_from(row) for row in found]), cursor=cursor or "")
 
     async def recent_events(
-        self, organization_id: Key, *, before: Key | None, types: Sequence[str] = (), limit: int
+        self,
+        organization_id: Key,
+        *,
+        before: Key | None = None,
+        after: Key | None = None,
+        types: Sequence[str] = (),
+        limit: int,
     ) -> list[Event]:
-        found = await self._rows(_RECENT_EVENTS, organization_id, before, list(types), limit)
+        sql = _RECENT_EVENTS if after is None else _LATER_EVENTS
+        found = await self._rows(sql, organization_id, after or before, list(types), limit)
         return [rows.event_from(row) for row in found]
 
     # --- deliveries
@@ -210,18 +219,25 @@ class PostgresArchive(Connected):
         return None if row is None else rows.delivery_from(row)
 
     async def deliveries(
-        self, organization_id: Key, filter: DeliveryFilter, *, before: Key | None, limit: int
+        self,
+        organization_id: Key,
+        filter: DeliveryFilter,
+        *,
+        before: Key | None = None,
+        after: Key | None = None,
+        limit: int,
     ) -> list[Delivery]:
         where = Where(organization_id=organization_id)
         where.add("id < {}", before)
+        where.add("id > {}", after)
         where.add("webhook_id = {}", filter.webhook_id)
         where.add("state = ANY({}::text[])", list(filter.states) or None)
         where.add("event_type = {}", filter.event_type)
         where.add("event_key = {}", filter.event_key)
         where.add("created_at >= {}", rows.maybe_ms(filter.since))
         where.add("created_at < {}", rows.maybe_ms(filter.until))
-        found = await self._listed(where, _DELIVERY, "deliveries", limit)
-        return [rows.delivery_from(row) for row in found]
+        sql = where.page(_DELIVERY, "deliveries", is_ascending=after is not None)
+        return [rows.delivery_from(row) for row in await self._rows(sql, *where.values, limit)]
 
     async def attempts(self, delivery_id: Key) -> list[Attempt]:
         return [rows.attempt_from(row) for row in await self._rows(_ATTEMPTS, delivery_id)]

@@ -40,6 +40,14 @@ WHERE d.webhook_id = given.webhook_id AND d.state = 'pending' AND d.next_attempt
     ORDER BY line.position LIMIT 1
 )
 """
+_REJOIN: Final = "UPDATE deliveries SET next_attempt_at = NULL WHERE webhook_id = $1 AND id = $2"
+_STEP_BACK: Final = """
+UPDATE deliveries SET next_attempt_at = NULL
+WHERE webhook_id = $1 AND state = 'pending' AND next_attempt_at IS NOT NULL AND id = (
+    SELECT id FROM deliveries WHERE webhook_id = $1 AND ordering_key = $2 AND ended_at IS NULL
+    ORDER BY position LIMIT 1 OFFSET 1
+)
+"""
 _IS_ORDERED: Final = """
 SELECT EXISTS (
     SELECT FROM deliveries WHERE webhook_id = $1 AND ordering_key IS NOT NULL AND ended_at IS NULL
@@ -86,6 +94,16 @@ async def release(connection: Connection, batch: Batch, lines: list[tuple[Any, .
     """Let the first of each line be claimed. lines: (webhook, key, milliseconds). The lock is held."""
     if lines and await connection.execute(_RELEASE, *transposed(lines, _LINE)) != "UPDATE 0":
         batch.notices.add("deliveries")
+
+
+async def rejoin(connection: Connection, batch: Batch, delivery: Delivery, due: int) -> None:
+    """Put one that had ended where it stood in its line: whoever was first and came later waits for it. The lock is
+    held.
+    """
+    line = (delivery.webhook_id, delivery.ordering_key)
+    await connection.execute(_REJOIN, delivery.webhook_id, delivery.id)
+    await connection.execute(_STEP_BACK, *line)
+    await release(connection, batch, [(*line, due)])
 
 
 async def arrange(connection: Connection, webhook_id: Key, due: int) -> None:

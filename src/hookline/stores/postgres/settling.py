@@ -123,6 +123,9 @@ WHERE id = $1 AND organization_id = $2 AND state <> 'in_flight'
     AND NOT (state = 'pending' AND next_attempt_at IS NULL)
 RETURNING {rows.listed(rows.DELIVERY)}
 """
+_ORDERED: Final = """
+SELECT DISTINCT webhook_id FROM deliveries WHERE id = ANY($1::bytea[]) AND ordering_key IS NOT NULL
+"""
 _READ: Final = f"SELECT {rows.listed(rows.DELIVERY)} FROM deliveries WHERE id = $1 AND organization_id = $2"
 
 # One search for each state, worded so that the partial indexes of waiting and held rows serve it.
@@ -259,6 +262,10 @@ def _counter_arrays(settles: Iterable[Settle]) -> list[Any]:
 
 
 async def reopen(connection: Connection, batch: Batch) -> None:
+    in_line = [write.delivery_id for _, write in batch.of(Reopen) if write.in_line]
+    if in_line:
+        found = await connection.fetch(_ORDERED, in_line)
+        await order.lock(connection, [webhook_id for (webhook_id,) in found])
     for place, write in batch.of(Reopen):
         named = (write.delivery_id, write.organization_id)
         row: Any = await connection.fetchrow(_REOPEN, *named, write.lane, rows.to_ms(write.at))
@@ -266,6 +273,10 @@ async def reopen(connection: Connection, batch: Batch) -> None:
             row = await connection.fetchrow(_READ, *named)
         else:
             batch.notices.add("deliveries")
+            reopened = rows.delivery_from(row)
+            if write.in_line and reopened.ordering_key is not None:
+                await order.rejoin(connection, batch, reopened, rows.to_ms(write.at))
+                row = await connection.fetchrow(_READ, *named)
         batch.results[place] = None if row is None else rows.delivery_from(row)
 
 

@@ -215,13 +215,19 @@ class SqliteArchive(SqliteFeed):
         return None if row is None else rows.event_from(row)
 
     async def recent_events(
-        self, organization_id: Key, *, before: Key | None, types: Sequence[str] = (), limit: int
+        self,
+        organization_id: Key,
+        *,
+        before: Key | None = None,
+        after: Key | None = None,
+        types: Sequence[str] = (),
+        limit: int,
     ) -> list[Event]:
         where = Where()
         where.one_of("type", types)
         search = Search("events", EVENT, where, id_column="key")
         search.key("organization_id", organization_id)
-        return [rows.event_from(row) for row in await search.run(self._db, before, limit)]
+        return [rows.event_from(row) for row in await search.run(self._db, before, limit, after=after)]
 
     # --- deliveries ---
 
@@ -230,7 +236,13 @@ class SqliteArchive(SqliteFeed):
         return None if row is None else rows.delivery_from(row)
 
     async def deliveries(
-        self, organization_id: Key, filter: DeliveryFilter, *, before: Key | None, limit: int
+        self,
+        organization_id: Key,
+        filter: DeliveryFilter,
+        *,
+        before: Key | None = None,
+        after: Key | None = None,
+        limit: int,
     ) -> list[Delivery]:
         where = Where()
         where.one_of("state", filter.states)
@@ -249,7 +261,7 @@ class SqliteArchive(SqliteFeed):
         if filter.states == (DeliveryState.EXHAUSTED,) and filter.webhook_id is filter.event_key is None:
             search.source = "deliveries INDEXED BY deliveries_exhausted"
             search.condition = " AND state = 'exhausted'"
-        return [rows.delivery_from(row) for row in await search.run(self._db, before, limit)]
+        return [rows.delivery_from(row) for row in await search.run(self._db, before, limit, after=after)]
 
     async def attempts(self, delivery_id: Key) -> list[Attempt]:
         return [rows.attempt_from(row) for row in self._db.read(_ATTEMPTS, (delivery_id,))]
@@ -270,8 +282,7 @@ class SqliteArchive(SqliteFeed):
         self, organization_id: Key, filter: RequestFilter, *, after: Key, limit: int
     ) -> list[TriggerRequest]:
         search = _requests_search(organization_id, filter)
-        search.is_ascending = True
-        return [rows.request_from(row) for row in await search.run(self._db, after, limit)]
+        return [rows.request_from(row) for row in await search.run(self._db, None, limit, after=after)]
 
     # --- what the engine asks for ---
 

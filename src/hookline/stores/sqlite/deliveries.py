@@ -109,6 +109,11 @@ def reopen(batch: Batch, write: Reopen) -> Delivery | None:
     row = batch.first(_REOPEN, (write.lane, to_ms(write.at), write.delivery_id, write.organization_id))
     if row is None:  # none of that organization, or in flight
         row = batch.first(_DELIVERY, (write.delivery_id, write.organization_id))
+    elif write.in_line:
+        reopened = rows.delivery_from(row)
+        if reopened.ordering_key is not None:
+            order.rejoin(batch, reopened, to_ms(write.at))
+            row = batch.first(_DELIVERY, (write.delivery_id, write.organization_id))
     return None if row is None else rows.delivery_from(row)
 
 

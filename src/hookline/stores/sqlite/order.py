@@ -30,6 +30,14 @@ _RELEASE: Final = """
         WHERE webhook_id = ?2 AND ordering_key = ?3 AND ended_at IS NULL ORDER BY position LIMIT 1
     )
 """
+_REJOIN: Final = "UPDATE deliveries SET next_attempt_at = NULL WHERE id = ?"
+_STEP_BACK: Final = """
+    UPDATE deliveries SET next_attempt_at = NULL
+    WHERE state = 'pending' AND next_attempt_at IS NOT NULL AND rowid = (
+        SELECT rowid FROM deliveries INDEXED BY deliveries_ordered
+        WHERE webhook_id = ? AND ordering_key = ? AND ended_at IS NULL ORDER BY position LIMIT 1 OFFSET 1
+    )
+"""
 _IS_ORDERED: Final = """
     SELECT 1 FROM deliveries INDEXED BY deliveries_ordered
     WHERE webhook_id = ? AND ordering_key IS NOT NULL AND ended_at IS NULL LIMIT 1
@@ -65,6 +73,15 @@ def place(batch: Batch, inserted: Iterable[Delivery]) -> None:
 def release(batch: Batch, webhook_id: Key, key: str, due: int) -> None:
     """Let the first of a line be claimed. due: milliseconds."""
     batch.cursor.execute(_RELEASE, (due, webhook_id, key))
+
+
+def rejoin(batch: Batch, delivery: Delivery, due: int) -> None:
+    """Put one that had ended where it stood in its line: whoever was first and came later waits for it."""
+    assert delivery.ordering_key is not None
+    line = (delivery.webhook_id, delivery.ordering_key)
+    batch.cursor.execute(_REJOIN, (delivery.id,))
+    batch.cursor.execute(_STEP_BACK, line)
+    release(batch, *line, due)
 
 
 def arrange(batch: Batch, webhook_id: Key, due: int) -> None:

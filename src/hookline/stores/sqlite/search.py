@@ -53,16 +53,14 @@ class Where:
 
 
 class Search:
-    """A list by id, descending unless it is said otherwise, inside one index: what is asked of the index, and of each
-    row.
-    """
+    """A list by id inside one index: what is asked of the index, and of each row."""
 
     def __init__(self, source: str, columns: tuple[str, ...], where: Where, *, id_column: str = "id") -> None:
         self.source = source
         self.columns = columns
         self.where = where
         self.condition = ""
-        self.is_ascending = False
+        self._is_ascending = False
         self._id = id_column
         self._key = ""
         self._key_value: Any = None
@@ -74,9 +72,14 @@ class Search:
         """The column that the index begins with."""
         self._key, self._key_value = column, value
 
-    async def run(self, db: Database, beyond: Key | None, limit: int) -> list[Row]:
-        """Newest first unless it is ascending. A filter that no index serves is searched window by window."""
-        start = beyond if beyond is not None else _LAST_KEY
+    async def run(
+        self, db: Database, before: Key | None, limit: int, *, after: Key | None = None
+    ) -> list[Row]:
+        """Newest first, or oldest first those behind ``after``. A filter that no index serves is searched window by
+        window.
+        """
+        self._is_ascending = after is not None
+        start = after or before or _LAST_KEY
         if not self.where.conditions:
             return db.read(*self._page(start, limit))
         found: list[Row] = []
@@ -91,7 +94,7 @@ class Search:
 
     def _window(self, start: Key) -> tuple[str, Row]:
         """Asks for the id that ends the window beyond ``start``."""
-        beyond, order = (">", "ASC") if self.is_ascending else ("<", "DESC")
+        beyond, order = (">", "ASC") if self._is_ascending else ("<", "DESC")
         sql = f"""
             SELECT {self._id} FROM {self.source} WHERE {self._key} = ? AND {self._id} {beyond} ?{self.condition}
             ORDER BY {self._id} {order} LIMIT 1 OFFSET {_WINDOW - 1}
@@ -101,8 +104,8 @@ class Search:
     def _page(self, start: Key, limit: int, *, up_to: Key | None = None) -> tuple[str, Row]:
         """Asks for the rows beyond ``start``, the one with ``up_to`` at the furthest; None for as far as they go."""
         conditions = "".join(f" AND {condition}" for condition in self.where.conditions)
-        beyond, end, order = (">", "<=", "ASC") if self.is_ascending else ("<", ">=", "DESC")
-        furthest = up_to or (_LAST_KEY if self.is_ascending else b"")
+        beyond, end, order = (">", "<=", "ASC") if self._is_ascending else ("<", ">=", "DESC")
+        furthest = up_to or (_LAST_KEY if self._is_ascending else b"")
         sql = f"""
             SELECT {listed(self.columns)} FROM {self.source}
             WHERE {self._key} = ? AND {self._id} {beyond} ? AND {self._id} {end} ?{self.condition}{conditions}
