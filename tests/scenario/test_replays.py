@@ -196,6 +196,8 @@ async def test_what_a_replay_reopens_for_a_paused_webhook_is_held(store: Store) 
         ({"since": LONG_AGO, "rate_per_second": 0}, "rate_per_second"),
         ({"since": LONG_AGO, "types": ["a b"]}, "types.0"),
         ({"since": LONG_AGO, "state": "in_flight"}, "state"),
+        ({"since": LONG_AGO, "state": ["exhausted", "failed"]}, "state.1"),
+        ({"since": LONG_AGO, "state": {}}, "state"),
         ({"since": LONG_AGO, "speed": 1}, "speed"),
     ],
 )

@@ -9,6 +9,8 @@ from hookline.core.canonical import type_name
 from hookline.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastapi.exceptions import RequestValidationError
     from pydantic import BaseModel
 
@@ -39,9 +41,9 @@ _JSON_WORDS: Final = {
 
 def explain(error: RequestValidationError, route: Any = None) -> InputError:
     """Return the first thing that is wrong. Values are never repeated, only their types."""
-    problem = error.errors()[0]
+    problem = _worst(error.errors(), getattr(error, "body", None))
     place, kind = problem["loc"], str(problem["type"])
-    field = _field(place[1:], getattr(error, "body", None) if place[0] == "body" else None) or None
+    field = ".".join(_path(problem, getattr(error, "body", None))) or None
     if kind == "missing" and field is not None:
         return missing_field(field, _expected_of(route, place))
     if kind == "missing":
@@ -57,16 +59,40 @@ def explain(error: RequestValidationError, route: Any = None) -> InputError:
     )
 
 
-def _field(place: tuple[Any, ...], body: Any) -> str:
-    """Dotted path into the caller's body. What follows a plain value names one of the types it might have had."""
+def _worst(problems: Sequence[Any], body: Any) -> Any:
+    """The first problem; of a value that may be of several types, what is wrong within the one that it is of."""
+    first = problems[0]
+    path = _path(first, body)
+    if len(path) == len(first["loc"]) - 1:
+        return first
+    inner = [one for one in problems if (found := _path(one, body))[: len(path)] == path != found]
+    return inner[0] if inner else first
+
+
+def _path(problem: Any, body: Any) -> list[str]:
+    """Keys into the caller's body, or the parameter's name. What is no place in a value names one of the types that
+    it might have had.
+    """
+    place = problem["loc"]
+    value = body if place[0] == "body" else None
     found: list[str] = []
-    for part in place:
-        if found and not isinstance(body, (dict, list)):
-            break
-        found.append(str(part))
-        known = body.get(part) if isinstance(body, dict) else None
-        body = body[part] if isinstance(body, list) and isinstance(part, int) else known
-    return ".".join(found)
+    for part in place[1:]:
+        if isinstance(value, list):
+            is_place = isinstance(part, int)
+        elif isinstance(value, dict):
+            is_place = part in value or problem["type"] == "missing"
+        else:
+            is_place = not found
+        if is_place:
+            found.append(str(part))
+            value = _member(value, part)
+    return found
+
+
+def _member(value: Any, part: str | int) -> Any:
+    if isinstance(value, list) and isinstance(part, int):
+        return value[part]
+    return value.get(part) if isinstance(value, dict) else None
 
 
 _LIMITS: Final = {
