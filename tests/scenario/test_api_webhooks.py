@@ -374,6 +374,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tls": {"ca_pem": "no"}}, "tls.ca_pem"),
     ({"tls": {"ca": "no"}}, "tls.ca"),
     ({"automation": {"kind": "poem", "id": "x"}}, "automation.kind"),
+    ({"automation": {"kind": "workflow", "id": "a\0"}}, "automation.id"),
     ({"status": "paused"}, "status"),
     ({"organization_id": "org_x"}, "organization_id"),
     ({"sealed_secret": "x"}, "sealed_secret"),

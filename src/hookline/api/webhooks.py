@@ -21,6 +21,7 @@ from hookline.api.reply import (
     when,
 )
 from hookline.api.services import Site
+from hookline.api.shape import check_no_nul
 from hookline.api.statistics import stats_view, window_of
 from hookline.api.webhook_bodies import NewWebhook, SecretRotation, TestEvent, WebhookChange, WebhookFields
 from hookline.api.webhook_views import LOG_STATES, LogStatus, log_view, webhook_view
@@ -223,7 +224,8 @@ def _rules(site: Site) -> Rules:
 
 
 def _given(body: WebhookFields) -> dict[str, Any]:
-    """Return what the caller set, without what an answer adds."""
+    """Return what the caller set, without what an answer adds. Raises InputError."""
+    check_no_nul(body.automation.id if body.automation is not None else None, "automation.id")
     given = body.model_dump(exclude_unset=True, include=set(WebhookFields.model_fields))
     if isinstance(body, NewWebhook):
         return {name: value for name, value in given.items() if value is not None}
