@@ -175,3 +175,7 @@ def test_the_end_of_a_conversation_is_told_where_its_turns_are_not(
     accepts = compile_patterns(patterns)
 
     assert is_told_by_ends(CONVERSATION_ENDED, accepts, is_of_execution=is_of_execution) is is_told
+    # What opens a turn ends nothing; published, it is an event like any other.
+    assert is_told_by_ends("agent.message.received", accepts, is_of_execution=is_of_execution) is not (
+        is_of_execution
+    )

@@ -71,8 +71,10 @@ MEANINGS: Final = {
 }
 """What each type says, in one sentence. Any other type may be published, and so may these."""
 
-_ON_THE_WAY: Final = frozenset({*STARTED.values(), "workflow.step.completed", "agent.message.received"})
-"""Started and step events, and what opens an agent's turn."""
+_TURN_OPENED: Final = "agent.message.received"
+
+_ON_THE_WAY: Final = frozenset({*STARTED.values(), "workflow.step.completed"})
+"""Started and step events, also where they are published (CONTRACT section 5)."""
 
 
 def is_told_by_ends(event_type: str, accepts: Callable[[str], bool], *, is_of_execution: bool) -> bool:
@@ -82,6 +84,8 @@ def is_told_by_ends(event_type: str, accepts: Callable[[str], bool], *, is_of_ex
     published ones. What a run emits under a type of its own is told like something published.
     """
     if event_type in _ON_THE_WAY:
+        return False
+    if is_of_execution and event_type == _TURN_OPENED:
         return False
     if is_of_execution and event_type == CONVERSATION_ENDED:
         # The turn's own end says the same: to a webhook that gets every such end, one run would end twice (PB-2).
