@@ -45,7 +45,7 @@ def test_a_due_time_exists_exactly_while_retries_remain_and_keeps_its_bounds(
     if due is None:
         return
     slack = timedelta(microseconds=2)
-    own, longest = schedule.delays[attempts - 1] * scale, max(schedule.delays) * scale
+    own, longest = schedule.delays[attempts - 1] * scale, max(schedule.delays)
     latest = max(own * (1 + schedule.spread), min(retry_after, longest))
     assert own * (1 - schedule.spread) - slack <= due - NOW <= latest + slack
     assert due - NOW >= min(retry_after, longest) - slack

@@ -180,7 +180,7 @@ async def test_a_preview_shows_what_would_go_out(api: Api) -> None:
     assert bare["body"] is not None or bare["error"]
     assert json.loads(plain["body"]) == 1.5
     assert dry["events"][0]["body"] == '{"text":"large"}'
-    assert (refused.status, refused.details["field"]) == (400, "template")
+    assert (refused.status, refused.details["field"]) == (400, "changes.template")
     assert missing.status == 404
     assert len(api.bed.sender.sent) <= 1
 

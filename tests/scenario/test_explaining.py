@@ -147,7 +147,7 @@ async def test_a_dry_run_tries_a_definition_that_is_not_stored(store: Store) -> 
 
     assert (before.json["matched"], tried.json["matched"], since.json["looked_at"]) == (0, 1, 0)
     assert {one["type"]: one["rule"] for one in tried.json["events"]} == {"order.paid": None, "x": "pattern"}
-    assert (bad.status, bad.details["field"]) == (400, "events.0")
+    assert (bad.status, bad.details["field"]) == (400, "changes.events.0")
     assert shown.json["events"] == ["nothing"]
 
 
@@ -235,7 +235,7 @@ async def test_a_webhook_that_is_not_there_is_tried(store: Store) -> None:
         assert [one["rule"] for one in told["events"] if not one["matches"]] == ["condition"]
         assert worded.json["body"] == '{"n": 9}'
         assert refused_.status == 400
-        assert refused_.json["error"]["details"]["field"] == "dialect"
+        assert refused_.json["error"]["details"]["field"] == "changes.dialect"
         assert (await api.admin("GET", "/api/v1/webhooks")).json["webhooks"] == []
     assert sender.sent == []
 

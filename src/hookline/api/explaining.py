@@ -88,7 +88,16 @@ async def _tried(
     stored = await get_webhook(site.services.store, caller.organization_id, id)
     if changes is None:
         return stored
-    return msgspec.structs.replace(stored, document=changed_by(site, stored.document, changes))
+    return msgspec.structs.replace(stored, document=_changed(site, stored.document, changes))
+
+
+def _changed(site: Site, webhook: Webhook, changes: WebhookFields) -> Webhook:
+    """Raises InputError that points to where the caller said it."""
+    try:
+        return changed_by(site, webhook, changes)
+    except InputError as exc:
+        exc.field = f"changes.{exc.field}"
+        raise
 
 
 def _imagined(site: Site, caller: Caller, fields: WebhookFields | None) -> Stored[Webhook]:
@@ -98,7 +107,7 @@ def _imagined(site: Site, caller: Caller, fields: WebhookFields | None) -> Store
     return Stored(
         id=_NOWHERE,
         organization_id=caller.organization_id,
-        document=blank if fields is None else changed_by(site, blank, fields),
+        document=blank if fields is None else _changed(site, blank, fields),
         revision=1,
         created_at=now,
         updated_at=now,

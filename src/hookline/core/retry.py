@@ -66,7 +66,8 @@ def next_attempt_at(
 
     attempts_made: ended attempts that used up a step (``Delivery.failures``), 1 or more.  ended_at: end of the
     latest one, UTC.  jitter: uniform draw, 0.0 <= jitter < 1.0.  retry_after: RFC 9110 section 10.2.3.
-    time_scale: multiplies the schedule's waits; what a receiver asks for is real time and stays as it is.
+    time_scale: multiplies the schedule's waits; what a receiver asks for is real time and stays as it is, and so does
+    its bound.
     """
     if attempts_made < 1:
         raise ValueError("no attempt has ended yet")
@@ -77,7 +78,7 @@ def next_attempt_at(
     if retry_after > wait:
         # An endpoint may slow us down, never speed us up, and never past our own longest
         # wait: a hostile Retry-After would otherwise park a delivery for years.
-        wait = max(wait, min(retry_after, max(delays) * time_scale))
+        wait = max(wait, min(retry_after, max(delays)))
     return ended_at + wait
 
 

@@ -140,7 +140,7 @@ class Outcomes:
         if answer.status not in _ASKS_FOR_REST:
             return 0.0
         wait = parse_retry_after(header(answer, "retry-after"), now)
-        longest = max(target.schedule.delays, default=timedelta()) * self._time_scale
+        longest = max(target.schedule.delays, default=timedelta())
         return min(wait, longest).total_seconds()
 
     def set_crashed(self, target: Target, claim: Claim, exc: Exception, at: datetime) -> None:
