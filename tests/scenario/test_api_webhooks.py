@@ -85,9 +85,13 @@ async def test_af12_create_shows_the_secret_once(api: Api) -> None:
 async def test_an_own_secret_is_kept(api: Api) -> None:
     own = "an-own-secret-brought-along"
     made = await api.admin("POST", URL, SEED | {"secret": own})
+    same = await api.admin("PUT", f"{URL}/{made.json['id']}", made.json)
+    other = await api.admin("PUT", f"{URL}/{made.json['id']}", {"secret": "another-secret"})
     weak = await api.admin("POST", URL, SEED | {"secret": "short"})
 
     assert made.json["secret"] == own
+    assert same.json == {name: value for name, value in made.json.items() if name != "secret"}
+    assert (other.status, other.details["field"]) == (400, "secret")
     assert (weak.status, weak.details["field"]) == (400, "secret")
     assert b"short" not in weak.body.replace(b"too short", b"")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -88,21 +89,27 @@ async def update_webhook(
     *,
     now: datetime,
 ) -> Stored[Webhook]:
-    """Merge fields into a webhook (AF-X2). Raises MissingError, InputError or ConflictError."""
-    if fields.get("secret") is not None:
+    """Merge fields into a webhook (AF-X5). Raises MissingError, InputError or ConflictError."""
+    secret, given = fields.get("secret"), _without_secret(fields)
+
+    def edit(webhook: Webhook) -> Webhook:
+        if secret is not None:
+            _check_same_secret(rules.vault, webhook, secret)
+        keyed, rest = with_own_key(rules.vault, webhook, given)
+        return change(rules, keyed, rest)
+
+    return await _rewrite(registry, organization_id, id, edit, now=now)
+
+
+def _check_same_secret(vault: Vault, webhook: Webhook, secret: str) -> None:
+    """What the answer of the creation held may come back with the rest of it; it changes nothing."""
+    if not compare_digest(secret.encode(), vault.open(webhook.sealed_secret, SIGNING_SECRET)):
         raise InputError(
             "A secret is changed by POST …/secret/rotate.",
             field="secret",
             expected="left out",
             received="string",
         )
-    given = _without_secret(fields)
-
-    def edit(webhook: Webhook) -> Webhook:
-        keyed, rest = with_own_key(rules.vault, webhook, given)
-        return change(rules, keyed, rest)
-
-    return await _rewrite(registry, organization_id, id, edit, now=now)
 
 
 def _without_secret(fields: Mapping[str, Any]) -> dict[str, Any]:
