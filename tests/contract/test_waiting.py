@@ -19,6 +19,7 @@ from hookline.ports import (
     Publish,
     Reopen,
     Shift,
+    ShortenWaits,
     Waiting,
     Want,
 )
@@ -190,6 +191,51 @@ async def test_reopening_finds_nothing_of_another_organization(
         assert await apply(store, write) is None
 
     assert await store.delivery(owed.id, organization_id=org) == owed
+
+
+# --- a clock that was set back ---
+
+
+async def test_nothing_waits_longer_than_its_schedule_lets_it(
+    store: Store, epoch: Epoch, clock: ManualClock, org: Key, hook: Key
+) -> None:
+    """PROMISES section 3: of this webhook alone, never later than it was; who asked for more may get the longest."""
+    now = clock.now()
+    waits = (5 * SECOND, 10 * SECOND, 3600 * SECOND)
+    cases = [
+        (0, None, 3000, 5),
+        (0, None, 4, 4),
+        (1, None, 3000, 10),
+        (1, 500, 11, 10),
+        (1, 429, 3000, 3000),
+        (1, 503, 7200, 3600),
+        (2, None, 7200, 3600),
+        (9, None, 7200, 3600),
+    ]
+    owed = [
+        await _owe(
+            *(store, epoch, clock, org, hook),
+            failures=failures,
+            last_status=last_status,
+            next_attempt_at=now + due * SECOND,
+        )
+        for failures, last_status, due, _ in cases
+    ]
+    held = await _owe(store, epoch, clock, org, hook, state=DeliveryState.HELD)
+    other = await _owe(store, epoch, clock, org, new_key(), next_attempt_at=now + 7200 * SECOND)
+
+    found = [await apply(store, ShortenWaits(webhook_id=hook, now=now, waits=waits)) for _ in range(2)]
+
+    stored = [await store.delivery(one.id, organization_id=org) for one in (*owed, held, other)]
+    assert stored == [
+        *[
+            changed(one, next_attempt_at=now + due * SECOND)
+            for one, (_, _, _, due) in zip(owed, cases, strict=True)
+        ],
+        held,
+        other,
+    ]
+    assert found == [6, 0]
 
 
 # --- shifting ---

@@ -59,6 +59,18 @@ async def test_full_batches_go_at_once_and_the_rest_when_its_time_has_come(store
     assert {one.webhook_id for one in found} == {webhook.id}
 
 
+async def test_a_clock_that_is_set_back_keeps_no_batch(store: Store) -> None:
+    """PROMISES section 3: what was added in an hour to come has waited long enough when its time here is over."""
+    clock = StandingClock()
+    async with running(store, clock=clock) as bed:
+        await bed.webhook(dialect="agenticflow", batch={"max_events": 4, "max_wait_seconds": 0.1})
+        await bed.publish(data=b'{"n":1}')
+        clock.move_to(clock.now() - timedelta(hours=1))
+        (request,) = await bed.sender.received(1)
+
+    assert _numbers(request) == [1]
+
+
 async def test_a_failed_batch_is_sent_again_with_the_same_bytes_and_id(store: Store) -> None:
     tries: list[Outgoing] = []
 

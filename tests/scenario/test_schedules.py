@@ -121,6 +121,26 @@ async def test_a_webhooks_own_schedule(
         assert said * (1 - spread) - 0.001 <= wait <= said * (1 + spread) + 0.001
 
 
+async def test_a_clock_that_is_set_back_freezes_no_retry(store: Store) -> None:
+    """PROMISES section 3: it comes after its own wait, though what the clock said when it was set is an hour away."""
+    clock = StandingClock()
+    sender = FakeSender(lambda _: refused(500))
+    async with running(store, sender=sender, clock=clock, time_scale=1.0) as bed:
+        webhook = await bed.webhook(retry_policy=RetryPolicy(schedule_seconds=(10, 20), jitter=0.0))
+        await bed.publish()
+        await settled(bed, 1)
+        set_back = clock.now() - timedelta(hours=1)
+        clock.move_to(set_back)
+
+        bed.node.deliverer.rescan()
+        await bed.until_deliveries(lambda found: found[0].next_attempt_at == set_back + timedelta(seconds=10))
+        clock.move_to(set_back + timedelta(seconds=10))
+        bed.node.deliverer.expect(webhook.id, Lane.RETRY, clock.now())
+        again = await settled(bed, 2)
+
+    assert again.next_attempt_at == set_back + timedelta(seconds=30)
+
+
 async def test_the_operator_may_allow_more_retries(store: Store) -> None:
     """AF-X2: max_retries is capped at six unless the operator raises it."""
     found = await waits_of(store, most_retries=8, retry_policy=policy(100, 1.0))

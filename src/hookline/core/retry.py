@@ -35,6 +35,9 @@ _POLICY_LONGEST: Final = _POLICY_BASE * _POLICY_MAX_MULTIPLIER ** (POLICY_MAX_RE
 _LONGEST_RETRY_AFTER: Final = timedelta(days=366)
 _SECONDS: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
 
+OUR_PAUSE: Final = timedelta(seconds=5)
+"""Before the next try when it was we who failed: the receiver had no part in it, so no step of the schedule is used."""
+
 
 class RetrySchedule(msgspec.Struct, frozen=True):
     """The waits between the attempts of one delivery.
@@ -80,6 +83,12 @@ def next_attempt_at(
         # wait: a hostile Retry-After would otherwise park a delivery for years.
         wait = max(wait, min(retry_after, max(delays)))
     return ended_at + wait
+
+
+def longest_waits(schedule: RetrySchedule, *, time_scale: float = 1.0) -> tuple[timedelta, ...]:
+    """Return the longest wait after 0, 1, 2 … failures, jitter included. time_scale: as for ``next_attempt_at``."""
+    most = (1 + schedule.spread) * time_scale
+    return (OUR_PAUSE * time_scale, *[delay * most for delay in schedule.delays])
 
 
 def from_policy(

@@ -116,7 +116,8 @@ class Batcher:
             if waiting.is_forming:
                 continue
             if waiting.timer is None:
-                self._form_in(target, waiting, (collecting.since + wait - now).total_seconds())
+                left = min(collecting.since + wait - now, wait)  # more only where the clock was set back
+                self._form_in(target, waiting, left.total_seconds())
             elif waiting.planned_by != target.batch:
                 self._form_soon(target.id, waiting)
 
@@ -155,7 +156,7 @@ class Batcher:
             return
         elif waiting.since is not None:
             wait = waiting.since + settings.max_wait - self._clock.now()
-            self._form_in(target, waiting, wait.total_seconds())
+            self._form_in(target, waiting, min(wait, settings.max_wait).total_seconds())
         elif waiting.events:
             self._form_in(target, waiting, settings.max_wait.total_seconds())
 

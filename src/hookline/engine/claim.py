@@ -7,20 +7,22 @@ nodes and lost wake-ups tell nobody.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from hookline.core.retry import longest_waits
 from hookline.engine.attempt import cause_of
 from hookline.engine.due import DueNotes
 from hookline.engine.lanes import Claim
 from hookline.errors import StorageError
-from hookline.ports import ClaimDeliveries, Want
+from hookline.ports import ClaimDeliveries, ShortenWaits, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from hookline.engine.commit import Committer
@@ -37,6 +39,9 @@ _CLAIM_AT_ONCE: Final = 256
 _SCAN_SECONDS: Final = 5.0
 """How often the table is asked for lanes that nobody told us of: what dead nodes and lost wake-ups left."""
 
+_STEP_SECONDS: Final = 1.0
+"""A clock that lost as much against one that never steps was set back."""
+
 
 class Claimer:
     """One per node. take: given what was claimed."""
@@ -51,6 +56,7 @@ class Claimer:
         lease: Lease,
         clock: Clock,
         take: Callable[[Sequence[Claim]], None],
+        time_scale: float,
     ) -> None:
         self._committer = committer
         self._archive = archive
@@ -59,9 +65,11 @@ class Claimer:
         self._lease = lease
         self._clock = clock
         self._take = take
+        self._time_scale = time_scale
+        self._ahead = math.inf
         self._due = DueNotes()
         self._task: asyncio.Task[None] | None = None
-        self._scans: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return "Claimer()"
@@ -71,7 +79,7 @@ class Claimer:
 
     def close(self) -> None:
         """Claim nothing more."""
-        for task in (self._task, *self._scans):
+        for task in (self._task, *self._asides):
             if task is not None:
                 task.cancel()
 
@@ -89,9 +97,12 @@ class Claimer:
 
     def rescan(self) -> None:
         """Another node left deliveries in the table: look soon."""
-        task = asyncio.create_task(self._scan_quietly())
-        self._scans.add(task)
-        task.add_done_callback(self._scans.discard)
+        self._do_aside(self._scan_quietly())
+
+    def _do_aside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     async def _claim_forever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -114,8 +125,31 @@ class Claimer:
             _log.warning("scan_failed", reason=exc.message)
 
     async def _scan(self) -> None:
-        for waiting in await self._archive.waiting():
+        found = await self._archive.waiting()
+        for waiting in found:
             self._due.note(waiting.webhook_id, waiting.lane, waiting.due_at)
+        if self._was_set_back():
+            self._do_aside(self._shorten_waits({waiting.webhook_id for waiting in found}))
+
+    def _was_set_back(self) -> bool:
+        """Say whether the clock was set back since this was last asked; at first nobody knows, so it may have been."""
+        before, self._ahead = self._ahead, self._clock.now().timestamp() - self._clock.elapsed()
+        return self._ahead < before - _STEP_SECONDS
+
+    async def _shorten_waits(self, webhook_ids: set[Key]) -> None:
+        """What the clock said when a wait was set may be hours away: nothing waits longer than its schedule says."""
+        try:
+            for webhook_id in webhook_ids:
+                target = await self._directory.target(webhook_id)
+                if target is not None:
+                    waits = longest_waits(target.schedule, time_scale=self._time_scale)
+                    await self._committer.commit(
+                        ShortenWaits(webhook_id=webhook_id, now=self._clock.now(), waits=waits)
+                    )
+            await self._scan()
+        except StorageError as exc:
+            _log.warning("waits_not_shortened", reason=exc.message)
+            self._ahead = math.inf
 
     async def _claim_due(self) -> None:
         """Claim what is due and has room, a bounded number for each webhook lane."""

@@ -99,6 +99,7 @@ class Deliverer:
             lease=lease,
             clock=clock,
             take=self._take_claimed,
+            time_scale=retry_time_scale,
         )
         self._settler = Settler(committer=committer, lease=lease, alerts=alerts, expect=self.expect)
         self._outcomes = Outcomes(

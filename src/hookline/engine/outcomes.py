@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from hookline.core.lifecycle import WEBHOOK_DELETED, after_attempt
-from hookline.core.retry import next_attempt_at, parse_retry_after
+from hookline.core.retry import OUR_PAUSE, next_attempt_at, parse_retry_after
 from hookline.engine.alert import NO_NEWS
 from hookline.engine.attempt import attempt_of, header, is_test, set_aside, unsent
 from hookline.engine.lanes import Claim
@@ -37,9 +37,6 @@ _log = structlog.get_logger("hookline.deliver")
 
 _CRASHES_ALLOWED: Final = 3
 """Times our own code may fail on a delivery before it is set aside (P22)."""
-
-_OUR_PAUSE: Final = timedelta(seconds=5)
-"""Before the next try when it was we who failed: the receiver had no part in it, so no step of the schedule is used."""
 
 _ASKS_FOR_REST: Final = (429, 503)
 """Statuses whose Retry-After counts (RFC 9110 section 10.2.3)."""
@@ -153,7 +150,7 @@ class Outcomes:
             events = self._alerts.poisoned(target, claim, reason, at)
             self._settler.post(set_aside(claim, reason, at, crashes=crashes, events=events))
             return
-        later = at + _OUR_PAUSE * self._time_scale
+        later = at + OUR_PAUSE * self._time_scale
         self._settler.post(unsent(delivery, claim.epoch, at, due=later, crashes=crashes))
 
     def _verdict(self, lane: WebhookLane, claim: Claim, answer: Answer) -> Verdict:
@@ -177,7 +174,7 @@ class Outcomes:
         if verdict.state is not DeliveryState.PENDING:
             return None
         if not verdict.counts_as_failure:
-            return ended_at + _OUR_PAUSE * self._time_scale
+            return ended_at + OUR_PAUSE * self._time_scale
         asked = header(answer, "retry-after") if answer.status in _ASKS_FOR_REST else None
         return next_attempt_at(
             target.schedule,

@@ -24,6 +24,9 @@ LOOKED_AT: Final = 10_000
 TYPE: Final = "batch"
 """Stands in lists where a single delivery has its event's type."""
 
+_AHEAD_MS: Final = 60_000
+"""What was added this long after now was added before the clock was set back. Clocks of nodes differ by less."""
+
 _ENVELOPE_BYTES: Final = 256
 """What wording adds to an event's data, about."""
 
@@ -61,8 +64,8 @@ def form(write: FormBatches, waiting: Iterable[Item]) -> list[Group]:
         group.size += size
         if len(group.items) >= write.max_events:
             ripe.append(open_.pop(item.ordering_key))
-    before = to_ms(write.added_before)
-    ripe += [group for group in open_.values() if group.items[0].added_at <= before]
+    before, ahead = to_ms(write.added_before), to_ms(write.at) + _AHEAD_MS
+    ripe += [group for group in open_.values() if not before < group.items[0].added_at <= ahead]
     return ripe[: write.limit]
 
 

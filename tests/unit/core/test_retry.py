@@ -12,6 +12,7 @@ from hookline.core.retry import (
     RetrySchedule,
     from_list,
     from_policy,
+    longest_waits,
     next_attempt_at,
     parse_retry_after,
 )
@@ -162,6 +163,14 @@ def test_a_time_scale_shortens_the_schedule_and_not_what_the_receiver_asks() -> 
     assert due() == 3
     assert due(retry_after=timedelta(seconds=5)) == 5
     assert due(retry_after=timedelta(days=9)) == 600
+
+
+def test_the_longest_waits_have_all_the_jitter_and_begin_with_our_own_pause() -> None:
+    """PROMISES section 3, a clock that is set back: by failures, from none on."""
+    schedule = RetrySchedule((timedelta(seconds=10), timedelta(seconds=60)), spread=0.2)
+
+    assert longest_waits(schedule) == tuple(timedelta(seconds=wait) for wait in (5, 12, 72))
+    assert longest_waits(schedule, time_scale=0.5) == tuple(timedelta(seconds=wait) for wait in (2.5, 6, 36))
 
 
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 80.0), (0.5, 100.0), (0.75, 110.0)])

@@ -49,6 +49,7 @@ from hookline.ports.writes.sends import (
     Settle,
     SettleMail,
     Shift,
+    ShortenWaits,
     Want,
 )
 
@@ -91,6 +92,7 @@ __all__ = [
     "Settle",
     "SettleMail",
     "Shift",
+    "ShortenWaits",
     "Suspend",
     "Taken",
     "Waiter",
@@ -120,6 +122,7 @@ Write = (
     | Settle
     | Reopen
     | Shift
+    | ShortenWaits
     | FanOut
     | FormBatches
     | ChangeHealth

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -107,6 +107,18 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     created_before: datetime | None = None
     epoch: Epoch = 0
     events: tuple[NewEvent, ...] = ()
+
+
+class ShortenWaits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bring forward what waits for longer than its webhook's schedule lets it, because its time was set by a clock that
+    has been set back since. Result: how many.
+
+    waits: the longest wait after 0, 1, 2 … failures. Who answered 429 or 503 may have asked for the longest of all.
+    """
+
+    webhook_id: Key
+    now: datetime
+    waits: tuple[timedelta, ...]
 
 
 class ChangeHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ from hookline.ports import (
     Settle,
     SettleMail,
     Shift,
+    ShortenWaits,
     Suspend,
 )
 from hookline.stores import rows
@@ -91,6 +92,7 @@ _ORDER: Final[tuple[tuple[type, Step], ...]] = (
     (FanOut, publishing.fan_out),
     (Reopen, settling.reopen),
     (Shift, settling.shift),
+    (ShortenWaits, settling.shorten_waits),
     (AdoptExecutions, running.adopt),
     (ClaimExecutions, running.claim),
     (SettleMail, alerts.settle_mails),

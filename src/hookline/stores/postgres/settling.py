@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.core.lifecycle import CONDITION_UNREADABLE
 from hookline.model.states import DeliveryState
-from hookline.ports import ClaimDeliveries, Owed, Reopen, Settle, Shift
+from hookline.ports import ClaimDeliveries, Owed, Reopen, Settle, Shift, ShortenWaits
 from hookline.stores import rows
 from hookline.stores.postgres import batches, columns, order
 from hookline.stores.postgres.columns import selected, transposed, unnest
@@ -153,6 +153,23 @@ def _shift_sql(source: DeliveryState) -> str:
 
 
 _SHIFT: Final = {source: _shift_sql(source) for source in _SOURCE}
+
+_SHORTEN: Final = """
+    WITH shortened AS (
+        UPDATE deliveries AS d SET next_attempt_at = w.latest
+        FROM unnest($2::integer[], $3::bigint[]) AS w (failures, latest)
+        WHERE d.webhook_id = $1 AND d.next_attempt_at > w.latest AND d.failures = w.failures
+            AND coalesce(d.last_status, 0) NOT IN (429, 503)
+        RETURNING 1
+    )
+    SELECT count(*) FROM shortened
+"""
+_SHORTEN_ALL: Final = """
+    WITH shortened AS (
+        UPDATE deliveries SET next_attempt_at = $2 WHERE webhook_id = $1 AND next_attempt_at > $2 RETURNING 1
+    )
+    SELECT count(*) FROM shortened
+"""
 
 
 async def claim(connection: Connection, batch: Batch) -> None:
@@ -309,3 +326,13 @@ async def _shift(connection: Connection, write: Shift) -> int:
         )  # fmt: skip
         moved += count or 0
     return moved
+
+
+async def shorten_waits(connection: Connection, batch: Batch) -> None:
+    for place, write in batch.of(ShortenWaits):
+        latest = [rows.to_ms(write.now + wait) for wait in write.waits]
+        shortened = await connection.fetchval(_SHORTEN_ALL, write.webhook_id, max(latest))
+        shortened += await connection.fetchval(_SHORTEN, write.webhook_id, list(range(len(latest))), latest)
+        batch.results[place] = shortened
+        if shortened:
+            batch.notices.add("deliveries")

@@ -8,7 +8,7 @@ import msgspec
 
 from hookline.core.lifecycle import CONDITION_UNREADABLE
 from hookline.model.states import DeliveryState
-from hookline.ports import ClaimDeliveries, FanOut, Owed, Reopen, Shift, Want
+from hookline.ports import ClaimDeliveries, FanOut, Owed, Reopen, Shift, ShortenWaits, Want
 from hookline.stores import rows
 from hookline.stores.rows import DELIVERY, ENDED, EVENT, listed, maybe_ms, to_ms
 from hookline.stores.sqlite import batches, order
@@ -71,6 +71,13 @@ _SHIFT: Final = f"""
         next_attempt_at = ?, ended_at = ?
     WHERE rowid = ?
 """
+_SHORTEN: Final = """
+    UPDATE deliveries SET next_attempt_at = ?1
+    WHERE webhook_id = ?2 AND next_attempt_at > ?1 AND failures = ?3 AND coalesce(last_status, 0) NOT IN (429, 503)
+"""
+_SHORTEN_ALL: Final = (
+    "UPDATE deliveries SET next_attempt_at = ?1 WHERE webhook_id = ?2 AND next_attempt_at > ?1"
+)
 
 _SKIP_TAKEN: Final = " ON CONFLICT (event_key, webhook_id) WHERE event_key IS NOT NULL DO NOTHING"
 _MOVE_CURSOR: Final = "UPDATE fanouts SET after = max(after, ?) WHERE event_key = ?"
@@ -140,6 +147,14 @@ def shift(batch: Batch, write: Shift) -> int:
     if write.to is DeliveryState.CANCELLED:
         batches.drop(batch, write.webhook_id)
     return len(found)
+
+
+def shorten_waits(batch: Batch, write: ShortenWaits) -> int:
+    latest = [to_ms(write.now + wait) for wait in write.waits]
+    shortened = batch.change(_SHORTEN_ALL, (max(latest), write.webhook_id))
+    for failures, at in enumerate(latest):
+        shortened += batch.change(_SHORTEN, (at, write.webhook_id, failures))
+    return shortened
 
 
 def fan_out(batch: Batch, write: FanOut) -> int:

@@ -32,6 +32,7 @@ from hookline.ports import (
     Settle,
     SettleMail,
     Shift,
+    ShortenWaits,
     Suspend,
 )
 from hookline.stores.sqlite import alerts, artifacts, batches, conversations, deliveries, executions
@@ -84,6 +85,7 @@ _APPLY: Final[dict[type, Callable[[Batch, Any], Result]]] = {
     ClaimDeliveries: deliveries.claim_deliveries,
     Reopen: deliveries.reopen,
     Shift: deliveries.shift,
+    ShortenWaits: deliveries.shorten_waits,
     FanOut: deliveries.fan_out,
     FormBatches: batches.form,
     ChangeHealth: alerts.change_health,
