@@ -121,5 +121,15 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandError(f"{question} Add --yes to say so.")
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    ask(question)
+
+
+def ask(question: str) -> None:
+    """Go on only with a yes; a terminal that ends the input says no. Raises CommandError."""
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        print(file=sys.stderr)
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
         raise CommandError("nothing was changed")

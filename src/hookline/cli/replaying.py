@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hookline.cli import show
 from hookline.cli.client import CommandError, segment
+from hookline.cli.options import ask
 
 if TYPE_CHECKING:
     from hookline.cli.client import Client
@@ -34,8 +35,7 @@ def confirm_replay(preview: dict[str, Any], things: str, *, would: str, question
     if not sys.stdin.isatty():
         raise CommandError(f"this would {would} {how_many(preview, things)}; add --yes to do it")
     show.line(how_many(preview, things))
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise CommandError("nothing was done")
+    ask(question)
 
 
 def follow(client: Client, made: dict[str, Any], *, is_shown: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from cyclopts import App
 
 from hookline.cli import COMMANDS, build, main, show
 from hookline.cli.client import CommandError, encoded
-from hookline.cli.options import read_data, read_fields, read_object, read_verbatim
+from hookline.cli.options import ask, read_data, read_fields, read_object, read_verbatim
 from hookline.core.signing import agenticflow_signature, standard_signature
 
 HEAVY = ("aiohttp", "fastapi", "pydantic", "uvicorn", "apsw", "asyncpg", "structlog", "asyncio")
@@ -279,3 +280,12 @@ def test_verify_tells_an_old_capture_from_a_wrong_signature(
 
     assert verified(captured(tmp_path, headers, b"{}")) == 1
     assert "The signature itself fits" in capsys.readouterr().out
+
+
+def test_a_question_that_is_answered_with_the_end_of_input_is_answered_no(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    with pytest.raises(CommandError, match="nothing was changed"):
+        ask("Delete it?")
