@@ -85,8 +85,10 @@ def test_a_kill_of_the_process_between_two_tries_counts_on(one: World, tmp_path:
     until(lambda: steps(one, execution_id)["unfinished"])
     os.kill(int(lines(path)[0].split()[1]), signal.SIGKILL)
     ended = one.ended(execution_id, within=30)
+    told = one.get(f"/api/v1/executions/{execution_id}/timeline")["timeline"]
 
     assert (ended["status"], ended["output"], ended["attempt"]) == ("succeeded", "there", 2)
+    assert any(str(moment.get("text")).startswith("Its process ended. Process 1") for moment in told)
     assert len(lines(path)) == 3
     assert len(steps(one, execution_id)["steps"][0]["failed_tries"]) == 2
 

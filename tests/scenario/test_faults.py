@@ -153,7 +153,9 @@ def test_a_stop_under_load_loses_and_repeats_nothing(database: str, tmp_path: Pa
 
 
 def test_executions_survive_a_kill(database: str, tmp_path: Path) -> None:
-    """P2: every execution that was acked ends, once; those that cannot resume are lost, with an event."""
+    """P2: every execution that was acked ends, once; those that cannot resume are lost, with an event. Its timeline says
+    of one that goes on where it was cut off.
+    """
     with world(database, tmp_path) as one:
         one.webhook("/ends", ["workflow.execution.completed", "workflow.execution.failed"])
         notes = tmp_path / "notes"
@@ -166,7 +168,15 @@ def test_executions_survive_a_kill(database: str, tmp_path: Path) -> None:
         ended = [one.ended(id) for id in ids]
         events = until(lambda: one.inbox.at("/ends"), lambda found: len(found) >= 4)
         told = Counter(json.loads(request.body)["data"]["execution_id"] for request in events)
+        timeline = one.get(f"/api/v1/executions/{ids[-1]}/timeline")["timeline"]
 
+    cut_off = [moment["text"] for moment in timeline if moment["what"] == "log"]
+    assert [text.split(". ")[:2] for text in cut_off] == [
+        [
+            "The node that ran it stopped",
+            "Process 1 of this run was cut off; what it had not finished is not kept.",
+        ]
+    ]
     assert ended[-1]["status"] == "succeeded"
     assert ended[-1]["attempt"] == 2
     noted = Counter(f"step{line}" for line in notes.read_text().split())

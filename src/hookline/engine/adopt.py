@@ -6,12 +6,17 @@ that lost its lease changes nothing: every write carries its epoch.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from hookline.engine.record import KILLED
+from hookline.engine.run import NODE_STOPPED, cut_off_line
+from hookline.errors import StorageError
 from hookline.model.executions import Failure
 from hookline.model.states import ExecutionStatus
-from hookline.ports import AdoptExecutions
+from hookline.ports import AdoptExecutions, Record
 from hookline.ports.runner import Lost
 
 if TYPE_CHECKING:
@@ -22,8 +27,10 @@ if TYPE_CHECKING:
     from hookline.engine.lease import Lease
     from hookline.model.executions import Automation, Execution
     from hookline.model.ids import Key
-    from hookline.ports import Archive, Epoch
+    from hookline.ports import Archive, Clock, Epoch
     from hookline.ports.runner import Outcome
+
+_log = structlog.get_logger("hookline.adopt")
 
 _AT_ONCE: Final = 256
 """Executions taken over in one write; others are served between two."""
@@ -42,6 +49,7 @@ class Adopter:
         archive: Archive,
         catalogue: Catalogue,
         lease: Lease,
+        clock: Clock,
         finish: Callable[[Execution, Epoch, Outcome], Awaitable[None]],
         give_back: Callable[[Execution, Epoch], Awaitable[None]],
     ) -> None:
@@ -49,6 +57,7 @@ class Adopter:
         self._archive = archive
         self._catalogue = catalogue
         self._lease = lease
+        self._clock = clock
         self._finish = finish
         self._give_back = give_back
         self._is_open = False
@@ -70,10 +79,21 @@ class Adopter:
         while self._is_open:
             adopted = await self._committer.commit(AdoptExecutions(epoch=epoch, limit=_AT_ONCE))
             assert isinstance(adopted, tuple)
+            await asyncio.gather(*[self._note(execution, epoch) for execution in adopted])  # in one commit
             for execution in adopted:
                 await self._settle(execution, epoch)
             if len(adopted) < _AT_ONCE:
                 return
+
+    async def _note(self, execution: Execution, epoch: Epoch) -> None:
+        """Say in its log that a process of it was cut off: its steps are told when they end, and one did not."""
+        if execution.status is not ExecutionStatus.RUNNING:
+            return
+        line = cut_off_line(execution, self._clock.now(), NODE_STOPPED)
+        try:
+            await self._committer.commit(Record(epoch=epoch, execution_id=execution.id, logs=(line,)))
+        except StorageError as exc:
+            _log.warning("cut_off_not_noted", execution=execution.id.hex(), reason=exc.message)
 
     async def release(self, execution_id: Key, epoch: Epoch) -> None:
         """Settle an execution that the table says we hold and we do not. Raises StorageError."""

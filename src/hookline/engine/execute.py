@@ -19,7 +19,7 @@ from hookline.core.calling import caller_of
 from hookline.engine.adopt import Adopter
 from hookline.engine.claim_runs import RunClaimer
 from hookline.engine.record import KILLED, ClaimGoneError
-from hookline.engine.run import Run
+from hookline.engine.run import NODE_STOPPED, Run
 from hookline.engine.run_limits import USED_UP
 from hookline.engine.run_queue import RunQueue
 from hookline.errors import MissingError, StorageError
@@ -94,6 +94,7 @@ class Executor:
             archive=archive,
             catalogue=catalogue,
             lease=lease,
+            clock=clock,
             finish=self._finish,
             give_back=self._give_back,
         )
@@ -242,6 +243,8 @@ class Executor:
         if isinstance(outcome, Suspended):
             await self._suspend(run, outcome)
         elif isinstance(outcome, Lost) and self._may_run_again(run, outcome):
+            if run.has_begun:
+                await run.note_cut_off("Its process ended." if self._is_open else NODE_STOPPED)
             await self._give_back(execution, run.epoch)
         elif isinstance(outcome, Failed | TimedOut | Lost) and self._retries_left(run):
             await self._retry_later(run, outcome.failure)

@@ -40,6 +40,19 @@ _STARTED: Final[dict[Kind, str]] = {kind: type_ for kind, type_ in STARTED.items
 """An agent's first event is written when its turn is accepted."""
 
 
+NODE_STOPPED: Final = "The node that ran it stopped."
+
+
+def cut_off_line(execution: Execution, at: datetime, why: str) -> LogLine:
+    """The last line of the log of an execution's latest process, which ended before its work did.
+
+    execution: with at least one process.  why: a sentence.
+    """
+    position = execution.attempt * _POSITIONS_PER_ATTEMPT - 1
+    text = f"{why} Process {execution.attempt} of this run was cut off; what it had not finished is not kept."
+    return LogLine(position=position, at=at, stream="log", level="warning", text=text)
+
+
 class Run:
     """One process of one execution: the runner's listener, and the execution as it now stands.
 
@@ -171,6 +184,12 @@ class Run:
         )
         words = f"{failure.code}: {failure.message[:1000]} Retry {self.retries + 1} at {rfc3339(at)}."
         await self.recorded([entry], [LogDraft(at=now, stream="log", level="warning", text=words)], 0.0, [])
+
+    async def note_cut_off(self, why: str) -> None:
+        """Write down that this process ended before its work did. why: a sentence.  Raises ClaimGoneError."""
+        line = cut_off_line(self.execution, self._recorder.now(), why)
+        record = Record(epoch=self.epoch, execution_id=self.execution.id, logs=(line,))
+        await self._recorder.guarded(record, ())
 
     def _line(self, draft: LogDraft) -> LogLine:
         position = self._position
