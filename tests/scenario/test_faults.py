@@ -153,8 +153,9 @@ def test_a_stop_under_load_loses_and_repeats_nothing(database: str, tmp_path: Pa
 
 
 def test_executions_survive_a_kill(database: str, tmp_path: Path) -> None:
-    """P2: every execution that was acked ends, once; those that cannot resume are lost, with an event. Its timeline says
-    of one that goes on where it was cut off.
+    """P2: every execution that was acked ends, once; those that cannot resume are lost, with an event.
+
+    The timeline of one that goes on says where it was cut off.
     """
     with world(database, tmp_path) as one:
         one.webhook("/ends", ["workflow.execution.completed", "workflow.execution.failed"])
