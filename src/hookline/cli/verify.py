@@ -27,6 +27,11 @@ _NOT_THE_BODY: Final = (
     "a header that holds one signature keeps the secret before: give it with --previous-secret."
 )
 
+_BY_A_KEY_PAIR: Final = (
+    "It is signed with a private key (v1a), not with a secret: "
+    "give the webhook's public_key, whpk_…, as --secret."
+)
+
 Headers = list[tuple[str, str]]
 
 
@@ -135,9 +140,18 @@ def _diagnosis(
     now: datetime,
 ) -> Diagnosis:
     try:
-        return diagnose(scheme, secrets, method=method, url=url, headers=headers, body=body, now=now)
+        found = diagnose(scheme, secrets, method=method, url=url, headers=headers, body=body, now=now)
     except InputError as error:
         raise CommandError(f"--secret does not fit {scheme.name}: {error.message}") from error
+    if found.is_valid or scheme.name != "standard" or not _is_by_a_key_pair(headers):
+        return found
+    kept = tuple(finding for finding in found.findings if finding != NO_IDEA)
+    return msgspec.structs.replace(found, findings=(*kept, _BY_A_KEY_PAIR))
+
+
+def _is_by_a_key_pair(headers: Headers) -> bool:
+    signatures = " ".join(value for name, value in headers if name.lower() == "webhook-signature").split()
+    return bool(signatures) and all(one.startswith("v1a,") for one in signatures)
 
 
 def _beside_a_good_one(diagnosis: Diagnosis) -> Diagnosis:

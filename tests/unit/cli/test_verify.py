@@ -98,6 +98,14 @@ def test_a_signature_beside_one_that_fits_is_explained_by_it(verify: Verify) -> 
     assert "agenticflow: valid" in verify(request, new, "--previous-secret", old, code=0)
 
 
+def test_a_secret_where_a_public_key_is_due_is_named(verify: Verify) -> None:
+    """P12: of a webhook whose signature is v1a."""
+    said = " ".join(verify(sample_request("standard_v1a", now=now()), new_secret(b"n" * 32), code=1).split())
+
+    assert "give the webhook's public_key" in said
+    assert "No usual mistake" not in said
+
+
 def test_the_clock_is_named_with_its_seconds(verify: Verify) -> None:
     """Issue 3 point 7: clock 412 s off."""
     request = sample_request("slack", now=datetime.fromtimestamp(time.time() - 412, UTC))
