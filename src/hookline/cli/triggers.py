@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -15,6 +14,7 @@ from hookline.cli.options import Json, Limit, Stay, Yes, confirm, read_fields, r
 from hookline.cli.replaying import confirm_replay, follow, how_many
 from hookline.cli.sending import send
 from hookline.cli.sheets import show_trigger
+from hookline.cli.trigger_made import show_made
 
 app = App(name="triggers", help="URLs that start something: who may call them, and what came in.")
 app.command(send)
@@ -141,7 +141,7 @@ def create(
     if json:
         show.as_json(made)
     else:
-        _show_made(made, password=known.get("password"))
+        show_made(made, password=known.get("password"))
 
 
 def _usual_profile(kind: str, auth: str) -> str:
@@ -157,38 +157,6 @@ def _with_more(body: dict[str, Any], auth: dict[str, Any], more: str | None) -> 
     if not isinstance(more_auth, dict):
         raise CommandError('--set: auth must be a JSON object, such as \'{"auth": {"preset": "github"}}\'')
     return {**body, "auth": auth | more_auth, **fields}
-
-
-def _show_made(made: dict[str, Any], *, password: str | None) -> None:
-    show_trigger(made)
-    credential = {"token", "api_key"} & made.keys()
-    if credential:
-        show.line(f"The {credential.pop()} is shown once: give it to whoever calls.", "yellow")
-    show.line("")
-    show.line("Call it:")
-    print(f"  {_call(made, password=password)}")
-
-
-def _call(made: dict[str, Any], *, password: str | None) -> str:
-    """Return a command that calls a trigger that was just made."""
-    kind = made["auth"]["type"]
-    if kind == "signature":
-        return f"hookline triggers send {made['id']} --secret @secret.txt --data '{{\"order\": 1}}'"
-    words = ["curl", made["url"]]
-    if kind == "api_key":
-        words += ["-H", f"Api-Key: {made['api_key']}"]
-    elif kind == "token" and "token=" not in made["url"]:
-        words += ["-H", f"Authorization: Bearer {made['token']}"]
-    elif kind == "basic":
-        words += ["-u", f"{made['auth']['username']}:{password}"]
-    words += ["-H", "Content-Type: application/json", "-d", _example(made)]
-    return shlex.join(words)
-
-
-def _example(made: dict[str, Any]) -> str:
-    if made["profile"] != "agenticflow":
-        return '{"order": 1}'
-    return '{"message": "Hello"}' if made["automation"]["kind"] == "agent" else '{"input_data": {"order": 1}}'
 
 
 @app.command
