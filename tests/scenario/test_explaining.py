@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,6 +179,13 @@ async def test_an_event_is_explained_for_every_webhook(store: Store) -> None:
         await api.webhook(name="late")
         answer = await api.admin("GET", f"/api/v1/events/{event_id}/explain")
         missing = await api.admin("GET", "/api/v1/events/nothing/explain")
+        waits = await api.webhook(events=["odd.*"], url="https://broken.example.com/")
+        (odd_id,) = await publish(api, {"type": "odd.paid", "data": {}})
+        async with asyncio.timeout(8):
+            reason = ""
+            while not re.fullmatch(r"[0-9] attempts?, next at [0-9T:.-]+Z", reason):
+                reasons = {one["webhook_id"]: one["reason"] for one in await explained(api, odd_id)}
+                reason = reasons[waits["id"]]
 
     told = {one["name"]: one for one in answer.json["webhooks"]}
     assert {name: told[name]["state"] for name in names} == {name: name for name in names}

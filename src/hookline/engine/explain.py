@@ -12,6 +12,7 @@ import msgspec
 
 from hookline.core.matching import Mismatch
 from hookline.core.templates import TemplateFailedError
+from hookline.core.times import rfc3339
 from hookline.errors import PayloadGoneError
 from hookline.model.configuration import Webhook
 from hookline.model.events import Delivery, Event
@@ -223,6 +224,8 @@ def _of_batch(webhook_id: Key, stored: Stored[Webhook] | None, delivery: Deliver
 def _of_row(webhook_id: Key, name: str, delivery: Delivery) -> Verdict:
     state = _STATES.get(delivery.state, delivery.state.value)
     tries = f"{delivery.attempts_made} attempt{'' if delivery.attempts_made == 1 else 's'}"
+    if delivery.state is DeliveryState.PENDING and delivery.next_attempt_at is not None:
+        tries += f", next at {rfc3339(delivery.next_attempt_at)}"
     return Verdict(
         webhook_id=webhook_id,
         name=name,
