@@ -149,7 +149,7 @@ def replay(
     wait: Stay = True,
     json: Json = False,
 ) -> None:
-    """Send many deliveries again, newest first: says how many, asks, then shows how far it is.
+    """Send many deliveries again, oldest first: says how many, asks, then shows how far it is.
 
     For example:
 
