@@ -97,7 +97,9 @@ def answer_word(failure: dict[str, Any]) -> str:
 
 def show_delivery(delivery: dict[str, Any]) -> None:
     """Print a delivery and its attempts."""
-    show.sheet((name, value) for name, value in delivery.items() if name != "attempts" and value != [])
+    body = delivery.get("request_body")
+    told = delivery | ({} if body is None else {"request_body": show.on_one_line(body)})
+    show.sheet((name, value) for name, value in told.items() if name != "attempts" and value != [])
     attempts = delivery.get("attempts")
     if isinstance(attempts, list):
         show.line("")
@@ -162,10 +164,7 @@ def show_request(request: dict[str, Any]) -> None:
             ("execution", request["execution_id"]),
             ("answered", request["status"]),
             ("because", request["reason"]),
-            (
-                "body",
-                f"{request['body_size']} bytes" + ("" if request["is_body_whole"] else ", not all kept"),
-            ),
+            ("body", _kept_of(request)),
         ]
     )
     if request["explain"] is not None:
@@ -180,6 +179,13 @@ def show_request(request: dict[str, Any]) -> None:
         show.line(request["body"])
     else:
         show.line(f"bytes that are no text: `hookline capture {request['id']} --out DIR` writes them", "dim")
+
+
+def _kept_of(request: dict[str, Any]) -> str:
+    """How much of a request's body there is: nothing of one that was refused before it was read."""
+    if request["body_size"] is None:
+        return "not kept"
+    return f"{request['body_size']} bytes" + ("" if request["is_body_whole"] else ", not all kept")
 
 
 def show_findings(told: dict[str, Any]) -> None:

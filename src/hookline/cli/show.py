@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 # What a receiver or a payload says may hold terminal escapes; a terminal must never obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -177,15 +178,24 @@ def _print(grid: Table) -> None:
 
 
 def sheet(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, one a line; None values are left out."""
+    """Print names and values, one a line; None values are left out. What is too long is folded: it may be copied."""
     from rich.table import Table
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in pairs:
         if value is not None:
             grid.add_row(Text(name, style="dim"), _cell(value))
     _print(grid)
+
+
+def on_one_line(text: str) -> Text:
+    """Return a value for a sheet that is cut where the line ends: it may be long, and nobody copies it."""
+    from rich.text import Text
+
+    return Text(clean(text), no_wrap=True, overflow="ellipsis")
 
 
 def line(text: str, style: str = "") -> None:
@@ -236,6 +246,8 @@ def _reach(row: Mapping[str, Any], path: str) -> object:
 def _cell(value: object) -> Any:
     from rich.text import Text
 
+    if isinstance(value, Text):
+        return value
     if isinstance(value, list | tuple):
         return Text(", ".join(_word(item) for item in value))
     text = _word(value)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from hookline.cli import show
 from hookline.cli.client import Client
 from hookline.cli.replaying import how_many
 from hookline.cli.requests import explain
-from hookline.cli.sheets import error_line, show_delivery
+from hookline.cli.sheets import error_line, show_delivery, show_request
 from hookline.cli.webhooks import logs
 
 
@@ -56,6 +59,44 @@ def test_a_delivery_shows_what_the_last_attempt_was_answered(
 )
 def test_an_error_that_code_raised_is_told_by_its_type(error: dict[str, Any], line: str) -> None:
     assert error_line(error) == line
+
+
+def test_a_value_is_whole_however_narrow_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A URL with its token is there to be copied."""
+    url = f"https://example.com/webhooks/workflows/orders?token={'x' * 60}"
+    monkeypatch.setattr(show, "console", lambda: Console(width=80, file=sys.stdout))
+
+    show.sheet([("url", url), ("body", show.on_one_line("x" * 100))])
+
+    *first, last = capsys.readouterr().out.splitlines()
+    assert "".join("".join(first).split()) == f"url{url}"
+    assert last.endswith("x…")
+
+
+@pytest.mark.parametrize(
+    ("size", "is_whole", "told"),
+    [(None, False, "not kept"), (7, True, "7 bytes"), (7, False, "7 bytes, not all kept")],
+)
+def test_a_request_says_how_much_of_its_body_is_kept(
+    size: int | None, is_whole: bool, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known: dict[str, Any] = dict.fromkeys(
+        ("received_at", "remote_address", "trigger_id", "execution_id", "status", "reason"), "-"
+    )
+    known |= {
+        "id": "req_1",
+        "query": None,
+        "method": "POST",
+        "path": "/",
+        "body": "",
+        "body_encoding": "utf-8",
+    }
+
+    show_request(known | {"explain": None, "headers": [], "body_size": size, "is_body_whole": is_whole})
+
+    assert f"body       {told}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 delivery, "), (2, "2 deliveries, ")])
