@@ -222,7 +222,7 @@ async def test_a_foreign_object_looks_exactly_like_a_missing_one(api: Api) -> No
     after = await owner("GET", f"/api/v1/webhooks/{theirs['webhook_id']}")
 
     assert wrong == []
-    assert (after.json["status"], after.json["name"]) == ("active", "receiver.example.com")
+    assert (after.json["status"], after.json["name"]) == ("active", "receiver.example.com/hook")
     assert (await owner("GET", f"/api/v1/triggers/{theirs['trigger_id']}")).status == 200
 
 
