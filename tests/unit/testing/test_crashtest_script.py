@@ -75,7 +75,7 @@ def test_without_a_second_node_nothing_is_paused() -> None:
 
 def test_asked_for_kinds_come_each_and_hit_a_split_node_where_its_role_passes() -> None:
     faults = faults_of(
-        3, 60, nodes=3, events=900, can_stop_database=True, is_split=True, kinds=("restart", "failpoint")
+        3, 120, nodes=3, events=900, can_stop_database=True, is_split=True, kinds=("restart", "failpoint")
     )
     points = {
         node: {
