@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -226,3 +226,39 @@ async def test_another_rate_counts_at_once(store: Store, rate: float | None) -> 
         await bed.until_deliveries(ended(20))
 
     assert len(bed.sender.sent) == 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        ({"rate_per_second": 0.01}, OK),
+        ({}, refused(429, ("Retry-After", "600"))),
+        ({"max_in_flight": 1}, None),
+    ],
+)
+async def test_a_test_is_sent_now_whatever_else_waits(
+    store: Store, settings: dict[str, Any], answer: Answer | None
+) -> None:
+    """CONTRACT section 5: ``/test`` sends now, though a rate, a rest or the cap keeps everything else."""
+    never = asyncio.Event()
+
+    async def answers(request: Outgoing) -> Answer:
+        if request.body.endswith(b'"data":1}'):
+            return OK
+        if answer is None:
+            await never.wait()
+        return answer or OK
+
+    async with running(store, sender=FakeSender(answers)) as bed:
+        webhook = await bed.webhook(**settings)
+        await bed.publish()
+        await bed.sender.received(1)
+        if answer is not None:
+            await bed.until_deliveries(lambda found: found[0].attempts_made == 1)
+        await bed.publish()
+        async with asyncio.timeout(10):
+            result = await bed.node.webhooks.test(bed.organization_id, webhook.id, "webhook.test", b"1")
+        never.set()
+
+    assert result is not None
+    assert (result.status, result.response_code) == ("success", 200)
