@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine_bed import SECRET, parsed, policy, running
+from engine_bed import SECRET, VAULT, parsed, policy, running
 
+from hookline.core.addresses import AddressPolicy
 from hookline.core.signing import verify_standard
+from hookline.engine.manage.webhook_fields import Rules
+from hookline.engine.manage.webhooks import create_webhook, get_webhook, update_webhook
 from hookline.model.states import AttemptOutcome, DeliveryState
 from hookline.testing.fakes import OK, TIMED_OUT, FakeSender, refused
 
@@ -314,3 +317,21 @@ async def test_a_webhooks_rate_is_never_exceeded(store: Store) -> None:
     spans = [later - earlier for earlier, later in zip(times, times[15:], strict=False)]
     assert min(spans) > 0.2
     assert times[-1] - times[0] > 0.45  # and all of them 25 gaps, which no late start shortens by much
+
+
+async def test_changes_of_one_webhook_at_the_same_moment_are_all_made(store: Store) -> None:
+    """AF-X5: a change merges its own fields, however many others change theirs meanwhile."""
+    organization_id, now = bytes(16), datetime.now(UTC)
+    rules = Rules(VAULT, AddressPolicy())
+    fields = {"url": "https://receiver.example.com/", "events": ["*"]}
+    stored, _ = await create_webhook(store, rules, organization_id, fields, now=now)
+    changes: list[dict[str, Any]] = [{"events": ["a.b"]}, {"max_in_flight": 4}, {"max_redirects": 1}]
+    changes += [{"metadata": {"a": 1}}, {"headers": {"X-A": "1"}}, {"rate_per_second": 3}, {"ordered": True}]
+    changes += [{"name": "N"}, {"timeout_seconds": 3}, {"conditions": {"a": {"eq": 1}}}, {"dialect": "raw"}]
+    await asyncio.gather(
+        *(update_webhook(store, rules, organization_id, stored.id, one, now=now) for one in changes)
+    )
+    changed = await get_webhook(store, organization_id, stored.id)
+
+    assert changed.revision == stored.revision + len(changes)
+    assert (changed.document.name, changed.document.dialect) == ("N", "raw")

@@ -15,6 +15,7 @@ import msgspec
 from hookline.core.canonical import type_name
 from hookline.core.inbound import check_secret, scheme_from
 from hookline.engine.contexts import WHOLE
+from hookline.engine.manage.contention import TRIES
 from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.triggers import PATHS, new_path_id
 from hookline.engine.vault import INSTANCE_CONFIG, INSTANCE_KEYS, token_digest
@@ -54,7 +55,6 @@ MOST_KEYS: Final = 10
 
 _WITH_KEYS: Final = frozenset({Security.CUSTOMER_OPTIONAL, Security.CUSTOMER_REQUIRED})
 _KEY_PREFIX: Final = "hwk_"
-_TRIES: Final = 5
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "string": (str,),
     "number": (int, float),
@@ -291,7 +291,7 @@ async def change_instance(
     names: Sequence[tuple[str, str]] | None = None,
 ) -> Stored[Instance]:
     """Read, change, write; again when somebody else wrote in between. Raises MissingError or ConflictError."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         stored = await registry.get(Instance, id, organization_id=organization_id)
         if stored is None:
             raise MissingError("There is no such instance.")
@@ -346,7 +346,7 @@ async def shared_place(
     others have been told its URL.
     """
     name = f"{organization_id.hex()}:{integration.id}"
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         found = await registry.find(Trigger, SHARED, name)
         if found is not None and found.document.path_id is not None:
             return Place(found.id, found.document.path_id)

@@ -8,6 +8,7 @@ import msgspec
 
 from hookline.core.canonical import decode
 from hookline.core.robots.recording import parse_recording
+from hookline.engine.manage.contention import TRIES
 from hookline.engine.manage.organizations import check_name
 from hookline.errors import ConflictError, MissingError
 from hookline.model.ids import Key, new_key
@@ -26,8 +27,6 @@ MOST_CONCURRENT: Final = 1_000
 MOST_REPEATS: Final = 20
 LONGEST_PAUSE_MS: Final = 10_000
 
-_TRIES: Final = 5
-
 
 async def create_robot(
     registry: Registry, organization_id: Key, fields: Mapping[str, Any], *, now: datetime
@@ -43,7 +42,7 @@ async def update_robot(
     registry: Registry, organization_id: Key, id: Key, fields: Mapping[str, Any], *, now: datetime
 ) -> Stored[Robot]:
     """Change the fields that are given. Raises MissingError, InputError or ConflictError."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         stored = await registry.get(Robot, id, organization_id=organization_id)
         if stored is None:
             raise missing_robot()

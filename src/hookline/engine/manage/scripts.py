@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from hookline.engine.manage.contention import TRIES
 from hookline.engine.manage.organizations import check_name
 from hookline.engine.manage.webhooks import create_webhook, delete_webhook, update_webhook
 from hookline.errors import ConflictError, InputError, MissingError
@@ -43,7 +44,6 @@ _SLUG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}\.(py|js)", re.ASCI
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,99}", re.ASCII)
 _ORG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
 _NOT_IN_ORG: Final = re.compile(r"[^a-z0-9]+")
-_TRIES: Final = 5
 _LOWEST, _PAST_HIGHEST = 10**15, 2**53
 """Numbers of 16 digits that JavaScript reads exactly (PB-4)."""
 
@@ -338,7 +338,7 @@ async def _rewrite(
     now: datetime,
 ) -> Stored[Any]:
     """Read, edit, write; again when somebody else wrote in between."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         stored = await registry.get(kind, id, organization_id=organization_id)
         if stored is None:
             raise MissingError(f"There is no such {kind.kind.replace('_', ' ')}.")

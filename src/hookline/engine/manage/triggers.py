@@ -16,6 +16,7 @@ import msgspec
 
 from hookline.core.canonical import type_name
 from hookline.core.times import rfc3339
+from hookline.engine.manage.contention import TRIES
 from hookline.engine.manage.credentials import (
     BASICS,
     TOKENS,
@@ -47,7 +48,6 @@ ROTATION: Final = timedelta(hours=24)
 """How long a replaced credential still works unless the caller says otherwise."""
 PREVIOUS_UNTIL: Final = "previous_until"
 """Setting: until when it does."""
-_TRIES: Final = 5
 
 
 class NewTrigger(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +207,7 @@ async def change_trigger(
     registry: Registry, organization_id: Key, id: Key, change: Callable[[Trigger], Trigger], *, now: datetime
 ) -> Stored[Trigger]:
     """Read, change, write; again when somebody else wrote in between. Raises MissingError or ConflictError."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         stored = await registry.get(Trigger, id, organization_id=organization_id)
         if stored is None:
             raise MissingError("There is no such trigger.")

@@ -12,6 +12,7 @@ import msgspec
 from hookline.core.addresses import parse_target
 from hookline.core.signing import check_own_secret, new_secret
 from hookline.dialects import DEFAULT
+from hookline.engine.manage.contention import TRIES
 from hookline.engine.manage.signing_keys import rotated, with_own_key
 from hookline.engine.manage.webhook_fields import Rules, change
 from hookline.engine.vault import SIGNING_SECRET, Vault
@@ -34,8 +35,6 @@ _SHOWN_END: Final = 8
 """Letters of a name: of the host, of a path's last part that is told whole, and of a longer one, which may be the
 secret of a chat room's URL.
 """
-
-_TRIES: Final = 5
 
 
 async def create_webhook(
@@ -167,7 +166,7 @@ async def _rewrite(
     origin: Origin = Origin.REGISTERED,
 ) -> Stored[Webhook]:
     """Read, edit, write; again when somebody else wrote in between."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         stored = await get_webhook(registry, organization_id, id, origin=origin)
         edited = edit(stored.document)
         if edited == stored.document:
