@@ -1,1 +1,0 @@
-{"event":"webhook.test","timestamp":"2026-11-21T21:34:04.500Z","webhook_id":"wh_01a20007-daa6-766f-a30b-d42c97094f0a","data":{}}
