@@ -209,7 +209,7 @@ class PostgresArchive(Connected):
         limit: int,
     ) -> list[Event]:
         sql = _RECENT_EVENTS if after is None else _LATER_EVENTS
-        found = await self._rows(sql, organization_id, after or before, list(types), limit)
+        found = await self._rows(sql, organization_id, before if after is None else after, list(types), limit)
         return [rows.event_from(row) for row in found]
 
     # --- deliveries

@@ -79,7 +79,7 @@ class Search:
         window.
         """
         self._is_ascending = after is not None
-        start = after or before or _LAST_KEY
+        start = (before or _LAST_KEY) if after is None else after
         if not self.where.conditions:
             return db.read(*self._page(start, limit))
         found: list[Row] = []
