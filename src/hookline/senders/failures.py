@@ -10,7 +10,6 @@ from hookline.senders import tls
 
 _CONNECT_ERRORS = {
     errno.ECONNREFUSED: "the connection was refused",
-    errno.ECONNRESET: "the connection was reset",
     errno.EHOSTUNREACH: "there is no route to it",
     errno.ENETUNREACH: "there is no route to its network",
     errno.ETIMEDOUT: "it did not answer",
@@ -32,7 +31,10 @@ def stopping() -> UnopenedError:
 
 
 def connect_failure(error: OSError, address: str) -> UnopenedError:
-    """The kernel made no connection."""
+    """The kernel made no connection, or one that was reset before anything could be asked."""
+    if error.errno == errno.ECONNRESET:
+        message = f"The connection to {address} was lost before it answered: it was reset."
+        return UnopenedError(AttemptOutcome.CONNECTION_LOST, message, address)
     reason = _CONNECT_ERRORS.get(error.errno or 0, error.strerror or "the connection failed")
     return UnopenedError(AttemptOutcome.CONNECT_FAILED, f"No connection to {address}: {reason}.", address)
 

@@ -137,7 +137,7 @@ async def _open_tunnel(dialled: socket.socket, proxy: EgressProxy, address: str,
         more = await loop.sock_recv(dialled, 4096)
         answer += more
         if not more:
-            raise ConnectionResetError(errno.ECONNRESET, "the egress proxy hung up")
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the egress proxy hung up")
         if len(answer) > _ANSWER_BYTES:
             raise _RefusedError(None)
     status = _STATUS.match(answer)

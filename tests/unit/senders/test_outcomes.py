@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,30 @@ async def test_a_closed_port_is_a_failed_connect(send: Any) -> None:
 
     assert answer.outcome is Is.CONNECT_FAILED
     assert answer.error == "No connection to 127.0.0.1: the connection was refused."
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.ECONNRESET, Is.CONNECTION_LOST),
+        (errno.ECONNREFUSED, Is.CONNECT_FAILED),
+        (errno.EHOSTUNREACH, Is.CONNECT_FAILED),
+        (errno.ETIMEDOUT, Is.CONNECT_FAILED),
+    ],
+)
+async def test_a_reset_is_a_lost_connection_however_early_it_comes(
+    send: Any, monkeypatch: pytest.MonkeyPatch, number: int, outcome: Is
+) -> None:
+    """Who resets what it has just accepted does so before or after we look."""
+
+    async def connect(*_: object) -> None:
+        raise OSError(number, "as the kernel says")
+
+    monkeypatch.setattr("hookline.senders.guard.Guard._connect", connect)
+    answer = await send("http://127.0.0.1:9/")
+
+    assert (answer.outcome, answer.address) == (outcome, "127.0.0.1")
+    assert answer.error is not None
 
 
 async def test_cancelling_closes_the_connection(send: Any) -> None:
