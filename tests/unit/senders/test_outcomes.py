@@ -234,7 +234,6 @@ async def test_a_closed_port_is_a_failed_connect(send: Any) -> None:
         (errno.ECONNRESET, Is.CONNECTION_LOST),
         (errno.ECONNREFUSED, Is.CONNECT_FAILED),
         (errno.EHOSTUNREACH, Is.CONNECT_FAILED),
-        (errno.ETIMEDOUT, Is.CONNECT_FAILED),
     ],
 )
 async def test_a_reset_is_a_lost_connection_however_early_it_comes(
