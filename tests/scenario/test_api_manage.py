@@ -567,10 +567,12 @@ async def test_a_refused_address_says_how_the_operator_allows_it(api: Api) -> No
 async def test_unknown_routes_and_methods_are_worded_like_everything(api: Api) -> None:
     unknown = await api.admin("GET", "/api/v1/nothing")
     method = await api.admin("DELETE", "/api/v1/events")
+    of_one = await api.admin("POST", "/api/v1/webhooks/wh_1")
     guessed = await api.anyone("GET", "/api/v1/nothing")
 
     assert (unknown.status, unknown.code) == (404, "NOT_FOUND")
     assert (method.status, method.code) == (405, "METHOD_NOT_ALLOWED")
+    assert (method.headers["allow"], of_one.headers["allow"]) == ("GET, POST", "DELETE, GET, PATCH, PUT")
     assert guessed.status == 401
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -96,6 +97,7 @@ def build_application(services: Services, settings: ApiSettings, addresses: Addr
     routes = hot_routes(site)
     app = management_app(site)
     app.state.openapi = describe(app, routes, settings.version)
+    app.state.hot_methods = {route.path: route.method for route in routes if route.prefix is None}
     # Starlette types ASGI by MutableMapping where ours says dict: the same objects at run time.
     # Each has a budget of its own: open streams of the management API must not keep events out.
     return Front(
@@ -118,6 +120,7 @@ def management_app(site: Site) -> FastAPI:
         telemetry={"tracing": False, "metrics": False},
     )
     app.state.site = site
+    app.state.hot_methods = {}
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(HooklineError, _on_error)
@@ -144,9 +147,23 @@ async def _on_http(request: Request, exc: Exception) -> Response:
     if exc.status_code == 405:
         return _worded(
             request,
-            MethodError("This URL takes no such method.", allow=(exc.headers or {}).get("Allow", "GET")),
+            MethodError("This URL takes no such method.", allow=_methods_at(request)),
         )
     return _worded(request, InputError("The request cannot be read."))
+
+
+def _methods_at(request: Request) -> str:
+    """All methods of a path, as RFC 9110 section 15.5.6 asks; the framework tells those of one route alone."""
+    path = request.scope["path"]
+    found = {
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for method in route.methods or ()
+    }
+    hot = request.app.state.hot_methods.get(path)
+    return ", ".join(sorted(found if hot is None else {*found, hot}))
 
 
 async def _on_defect(request: Request, _: Exception) -> Response:
