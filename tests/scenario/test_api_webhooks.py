@@ -366,6 +366,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "headers.X-A",
     ),
     ({"template": {"txt": "x"}}, "template.txt"),
+    ({"rate_per_second": 0.00001}, "rate_per_second"),
     ({"rate_per_second": 0}, "rate_per_second"),
     ({"max_in_flight": True}, "max_in_flight"),
     ({"max_in_flight": 1001}, "max_in_flight"),

@@ -66,7 +66,7 @@ class WebhookFields(Body):
     template: Any = None
     batch_settings: BatchBody | None = None
     headers: dict[str, str] | None = None
-    rate_per_second: float | None = Field(None, gt=0, le=100_000, allow_inf_nan=False)
+    rate_per_second: float | None = Field(None, ge=0.0001, le=100_000, allow_inf_nan=False)
     max_in_flight: int | None = Field(None, ge=1, le=1000)
     ordered: bool | None = None
     timeout_seconds: float | None = Field(None, ge=0.1, le=120, allow_inf_nan=False)
