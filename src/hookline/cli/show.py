@@ -91,7 +91,8 @@ def table(
 ) -> None:
     """Print rows. columns: heading by dotted path into a row.  empty: what to say when there are none.
 
-    spare: paths of columns that are left out where the terminal is too narrow, the least important first.
+    spare: paths of columns that are left out where the terminal is too narrow, the least important first; a line below
+    names them.
     """
     from rich.table import Table
     from rich.text import Text
