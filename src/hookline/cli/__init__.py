@@ -6,6 +6,7 @@ for people goes to the terminal, ``--json`` prints one value for programs, and e
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -103,8 +104,19 @@ def _expected(error: HooklineError) -> str:
     return f" ({error.field}: expected {error.expected}{got})"
 
 
+def _leave(number: int, _frame: object) -> None:
+    """Unwind on a signal as on an error: what a command has started, such as servers to measure, ends with it."""
+    raise SystemExit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code: 0 done, 1 it failed, 2 asked for wrongly, 130 interrupted."""
+    """Run one command and exit with its code: 0 done, 1 it failed, 2 asked for wrongly, 130 interrupted, 143
+    terminated.
+
+    arguments: None for those of this process, which then is the command's alone.
+    """
+    if arguments is None:
+        signal.signal(signal.SIGTERM, _leave)  # a server puts its own in place of it
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         build(given[0] if given else None)(given)

@@ -289,3 +289,26 @@ def test_a_question_that_is_answered_with_the_end_of_input_is_answered_no(
 
     with pytest.raises(CommandError, match="nothing was changed"):
         ask("Delete it?")
+
+
+def test_a_command_that_is_terminated_ends_what_it_has_started() -> None:
+    """A benchmark under ``timeout`` left its database server behind."""
+    program = """
+import os, signal
+from hookline import cli
+
+def build(_):
+    def run(_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            print("stopped", flush=True)
+    return run
+
+cli.build = build
+cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
+
+    assert (ended.returncode, ended.stdout) == (143, b"stopped\n")
