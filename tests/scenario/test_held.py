@@ -11,6 +11,8 @@ from api_bed import Api, serving
 
 from hookline.model.configuration import Webhook
 from hookline.model.ids import parse
+from hookline.model.states import WebhookStatus
+from hookline.testing.fakes import FakeSender, refused
 
 if TYPE_CHECKING:
     from hookline.ports import Store
@@ -101,6 +103,36 @@ async def test_what_gathers_for_a_batch_is_held_too_and_follows_new_settings(sto
     assert [one["state"] for one in told] == ["held", "held"]
     assert all("webhook_paused" in one["reason"] for one in told)
     assert [msgspec.json.decode(one.body)["count"] for one in api.bed.sender.sent] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("is_deleted", "state", "reason"),
+    [(False, "held", "webhook_paused"), (True, "cancelled", "webhook_deleted")],
+)
+async def test_what_a_node_left_waiting_when_it_died_in_a_change_is_settled(
+    store: Store, state: str, reason: str, *, is_deleted: bool
+) -> None:
+    """PROMISES section 3, K1: the webhook is paused or deleted, and its deliveries were not told any more."""
+    sender = FakeSender(lambda _: refused(500))
+    async with serving(store, sender=sender, time_scale=1.0) as api:
+        webhook = await api.webhook()
+        await api.admin("POST", "/api/v1/events", {"type": "a", "data": 1})
+        await until_states(api, webhook, "pending")
+        id_ = parse("webhook", webhook["id"])
+        assert id_ is not None
+        stored = await store.get(Webhook, id_, organization_id=None)
+        assert stored is not None
+        now = api.bed.node.clock.now()
+        if is_deleted:
+            await store.delete(Webhook, id_, organization_id=stored.organization_id, at=now)
+        else:
+            paused = msgspec.structs.replace(stored.document, status=WebhookStatus.PAUSED)
+            await store.put(msgspec.structs.replace(stored, document=paused), at=now)
+
+        await api.bed.node.maintenance.sweep()
+        (left,) = await until_states(api, webhook, state)
+
+    assert left["state_reason"] == reason
 
 
 @pytest.mark.parametrize(("action", "state"), [("pause", "held"), ("delete", "cancelled")])

@@ -49,7 +49,8 @@ _HELD_AT_ONCE: Final = 500
 
 class Maintenance:
     """One per node. kept: how long the server keeps things; organizations may want theirs kept shorter.
-    settle_in: sends what waits for a webhook that is active.
+    settle_in: sends what waits for a webhook that is active.  settle_left: holds or cancels what a node that died left
+    waiting for one that is not.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Maintenance:
         kept: Kept,
         alerts: Alerts,
         settle_in: Callable[[Key, Key], Awaitable[None]],
+        settle_left: Callable[[], Awaitable[None]],
         shrinker: Shrinker,
     ) -> None:
         self._store = store
@@ -75,6 +77,7 @@ class Maintenance:
         self._kept = kept
         self._alerts = alerts
         self._settle_in = settle_in
+        self._settle_left = settle_left
         self._teller = alerts.teller
         self._shrinker = shrinker
         self._sweeping = asyncio.Lock()
@@ -92,6 +95,7 @@ class Maintenance:
     async def _sweep(self) -> None:
         async with alone("maintenance", onces=self._onces, lease=self._lease, clock=self._clock) as epoch:
             if epoch is not None:
+                await self._settle_left()
                 await self._expire_held(epoch)
                 await self._prune(epoch)
                 await self._shrinker.shrink(lambda: self._is_ours(epoch))

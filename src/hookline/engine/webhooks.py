@@ -14,6 +14,7 @@ import msgspec
 from hookline.core.lifecycle import WEBHOOK_DELETED
 from hookline.engine.publish import EventDraft
 from hookline.errors import ConflictError
+from hookline.model.configuration import Webhook
 from hookline.model.ids import Key
 from hookline.model.states import AttemptOutcome, DeliveryState, Lane
 from hookline.ports import DeliveryFilter, Reopen, Shift
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from hookline.engine.directory import Directory
     from hookline.engine.publish import Publisher
     from hookline.engine.target import Target
-    from hookline.model.configuration import Stored, Webhook
+    from hookline.model.configuration import Stored
     from hookline.model.events import Attempt, Delivery
     from hookline.ports import Clock, Store
 
@@ -105,6 +106,22 @@ class Webhooks:
                 self.shift(target.stored, DeliveryState.PENDING) if target.is_active else self.hold(target)
             )
 
+    async def settle_left(self) -> None:
+        """Hold or cancel what waits for a webhook that takes nothing: a node that died between the change of a webhook
+        and that of its deliveries left them as they were.
+        """
+        left = {waiting.webhook_id for waiting in await self._store.waiting()}
+        await self._directory.refresh()
+        for webhook_id in left:
+            stored = await self._store.get(Webhook, webhook_id, organization_id=None)
+            if stored is None:
+                sources = (DeliveryState.PENDING, DeliveryState.HELD)
+                await self._move(webhook_id, sources, DeliveryState.CANCELLED, WEBHOOK_DELETED)
+                continue
+            target = await self._directory.target(webhook_id)
+            if target is not None and not target.is_active:
+                await self.settle_in(stored.organization_id, webhook_id)
+
     async def shift(self, webhook: Stored[Webhook], to: DeliveryState, *, held_for: str | None = None) -> int:
         """Hold, drain or cancel what waits for a webhook, in bounded steps. Returns how many moved.
 
@@ -119,12 +136,17 @@ class Webhooks:
             DeliveryState.HELD: held_for or f"webhook_{webhook.document.status}",
             DeliveryState.CANCELLED: WEBHOOK_DELETED,
         }.get(to)
+        return await self._move(webhook.id, sources, to, reason)
+
+    async def _move(
+        self, webhook_id: Key, sources: tuple[DeliveryState, ...], to: DeliveryState, reason: str | None
+    ) -> int:
         total = 0
         while True:
             now = self._clock.now()
             moved = await self._committer.commit(
                 Shift(
-                    webhook_id=webhook.id,
+                    webhook_id=webhook_id,
                     sources=sources,
                     to=to,
                     reason=reason,

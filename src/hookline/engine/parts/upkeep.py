@@ -93,6 +93,7 @@ def _maintenance(ground: Ground, outgoing: Outgoing) -> Maintenance:
         kept=kept,
         alerts=outgoing.alerts,
         settle_in=outgoing.webhooks.settle_in,
+        settle_left=outgoing.webhooks.settle_left,
         shrinker=Shrinker(
             store=ground.store,
             clock=ground.clock,
