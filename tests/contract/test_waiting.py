@@ -208,9 +208,9 @@ async def test_nothing_waits_longer_than_its_schedule_lets_it(
         (1, None, 3000, 10),
         (1, 500, 11, 10),
         (1, 429, 3000, 3000),
-        (1, 503, 7200, 3600),
+        (1, 503, 9000, 7200),
         (2, None, 7200, 3600),
-        (9, None, 7200, 3600),
+        (9, None, 9000, 7200),
     ]
     owed = [
         await _owe(
@@ -224,7 +224,8 @@ async def test_nothing_waits_longer_than_its_schedule_lets_it(
     held = await _owe(store, epoch, clock, org, hook, state=DeliveryState.HELD)
     other = await _owe(store, epoch, clock, org, new_key(), next_attempt_at=now + 7200 * SECOND)
 
-    found = [await apply(store, ShortenWaits(webhook_id=hook, now=now, waits=waits)) for _ in range(2)]
+    shorten = ShortenWaits(webhook_id=hook, now=now, waits=waits, asked=7200 * SECOND)
+    found = [await apply(store, shorten) for _ in range(2)]
 
     stored = [await store.delivery(one.id, organization_id=org) for one in (*owed, held, other)]
     assert stored == [

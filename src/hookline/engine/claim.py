@@ -10,6 +10,7 @@ import asyncio
 import math
 import random
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -142,10 +143,13 @@ class Claimer:
             for webhook_id in webhook_ids:
                 target = await self._directory.target(webhook_id)
                 if target is not None:
-                    waits = longest_waits(target.schedule, time_scale=self._time_scale)
-                    await self._committer.commit(
-                        ShortenWaits(webhook_id=webhook_id, now=self._clock.now(), waits=waits)
+                    shorten = ShortenWaits(
+                        webhook_id=webhook_id,
+                        now=self._clock.now(),
+                        waits=longest_waits(target.schedule, time_scale=self._time_scale),
+                        asked=max(target.schedule.delays, default=timedelta()),
                     )
+                    await self._committer.commit(shorten)
             await self._scan()
         except StorageError as exc:
             _log.warning("waits_not_shortened", reason=exc.message)

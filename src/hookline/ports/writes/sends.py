@@ -113,12 +113,13 @@ class ShortenWaits(msgspec.Struct, frozen=True, kw_only=True):
     """Bring forward what waits for longer than its webhook's schedule lets it, because its time was set by a clock that
     has been set back since. Result: how many.
 
-    waits: the longest wait after 0, 1, 2 … failures. Who answered 429 or 503 may have asked for the longest of all.
+    waits: the longest wait after 0, 1, 2 … failures.  asked: that of who answered 429 or 503, and said for how long.
     """
 
     webhook_id: Key
     now: datetime
     waits: tuple[timedelta, ...]
+    asked: timedelta
 
 
 class ChangeHealth(msgspec.Struct, frozen=True, kw_only=True):

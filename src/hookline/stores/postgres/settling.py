@@ -331,7 +331,8 @@ async def _shift(connection: Connection, write: Shift) -> int:
 async def shorten_waits(connection: Connection, batch: Batch) -> None:
     for place, write in batch.of(ShortenWaits):
         latest = [rows.to_ms(write.now + wait) for wait in write.waits]
-        shortened = await connection.fetchval(_SHORTEN_ALL, write.webhook_id, max(latest))
+        furthest = max(*latest, rows.to_ms(write.now + write.asked))
+        shortened = await connection.fetchval(_SHORTEN_ALL, write.webhook_id, furthest)
         shortened += await connection.fetchval(_SHORTEN, write.webhook_id, list(range(len(latest))), latest)
         batch.results[place] = shortened
         if shortened:

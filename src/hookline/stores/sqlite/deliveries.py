@@ -151,7 +151,8 @@ def shift(batch: Batch, write: Shift) -> int:
 
 def shorten_waits(batch: Batch, write: ShortenWaits) -> int:
     latest = [to_ms(write.now + wait) for wait in write.waits]
-    shortened = batch.change(_SHORTEN_ALL, (max(latest), write.webhook_id))
+    furthest = max(*latest, to_ms(write.now + write.asked))
+    shortened = batch.change(_SHORTEN_ALL, (furthest, write.webhook_id))
     for failures, at in enumerate(latest):
         shortened += batch.change(_SHORTEN, (at, write.webhook_id, failures))
     return shortened
