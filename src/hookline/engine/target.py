@@ -28,9 +28,10 @@ from hookline.model.ids import public
 from hookline.model.states import WebhookStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from hookline.dialects.base import HeaderList
+    from hookline.dialects.base import Dialect, HeaderList
     from hookline.engine.vault import Vault
     from hookline.model.configuration import RetryPolicy, Stored, Webhook
     from hookline.model.events import Event
@@ -69,13 +70,11 @@ class Target:
         "is_readable",
         "max_redirects",
         "organization_id",
-        "previous_secret",
         "public_id",
         "query_secret",
         "rests_for",
         "revision",
         "schedule",
-        "secret",
         "secret_headers",
         "secrets",
         "stored",
@@ -100,11 +99,7 @@ class Target:
         self.revision = stored.revision
         self.public_id = public("webhook", stored.id)
         self.dialect = get_dialect(webhook.dialect)
-        self.schedule = (
-            self.dialect.schedule
-            if webhook.retry_policy is None
-            else schedule_of(webhook.retry_policy, most_retries)
-        )
+        self.schedule = _schedule(webhook, self.dialect, most_retries)
         self.timeout_seconds = (
             webhook.timeout_ms / 1000 if webhook.timeout_ms is not None else self.dialect.timeout_seconds
         )
@@ -112,36 +107,14 @@ class Target:
             webhook.max_redirects if webhook.max_redirects is not None else self.dialect.max_redirects
         )
         self.tls = opened(vault, webhook)
-        self.template = (
-            None
-            if webhook.template is None
-            else BodyTemplate(webhook.template, webhook.template_content_type)
-        )
+        self.template = _template(webhook)
         self._accepts = compile_patterns(webhook.events)
-        self.is_readable, self._condition = True, None
-        if webhook.conditions:
-            try:
-                self._condition = compile_conditions(webhook.conditions)
-            except InputError:  # a newer version stored what this one does not know
-                self.is_readable = False
+        self._condition, self.is_readable = _condition(webhook)
         self.rests_for = _rest_of(webhook.status, is_readable=self.is_readable)
         self.is_active = self.rests_for is None
-        self._recipient = Recipient(
-            webhook_id=self.public_id,
-            trim=(
-                compile_filter(webhook.include_fields, webhook.exclude_fields)
-                if webhook.include_fields or webhook.exclude_fields
-                else None
-            ),
-            options=webhook.options,
-            base_url=base_url,
-        )
+        self._recipient = _recipient(webhook, self.public_id, base_url)
         self._signer = _signer(vault, webhook, webhook.sealed_secret, webhook.sealed_signing_key)
-        self._previous_signer = (
-            _signer(vault, webhook, webhook.sealed_previous_secret, webhook.sealed_previous_signing_key)
-            if webhook.sealed_previous_secret is not None
-            else None
-        )
+        self._previous_signer = _previous_signer(vault, webhook)
         self.credential = _credential(webhook, vault)
         self.headers = (*_authentication_headers(webhook, self.credential), *webhook.headers.items())
         self.query_secret = _query_secret(webhook, self.credential)
@@ -257,6 +230,43 @@ def schedule_of(policy: RetryPolicy, most_retries: int = POLICY_MAX_RETRIES) -> 
     if policy.schedule_seconds is not None:
         return from_list(policy.schedule_seconds, policy.jitter)
     return from_policy(policy.max_retries, policy.backoff_multiplier, most_retries=most_retries)
+
+
+def _schedule(webhook: Webhook, dialect: Dialect, most_retries: int) -> RetrySchedule:
+    policy = webhook.retry_policy
+    return dialect.schedule if policy is None else schedule_of(policy, most_retries)
+
+
+def _template(webhook: Webhook) -> BodyTemplate | None:
+    if webhook.template is None:
+        return None
+    return BodyTemplate(webhook.template, webhook.template_content_type)
+
+
+def _condition(webhook: Webhook) -> tuple[Callable[[Any], bool] | None, bool]:
+    """The conditions, None without any, and whether they can be read: a newer version may have stored what this one
+    does not know.
+    """
+    try:
+        return (compile_conditions(webhook.conditions) if webhook.conditions else None), True
+    except InputError:
+        return None, False
+
+
+def _recipient(webhook: Webhook, public_id: str, base_url: str) -> Recipient:
+    has_filter = webhook.include_fields or webhook.exclude_fields
+    return Recipient(
+        webhook_id=public_id,
+        trim=compile_filter(webhook.include_fields, webhook.exclude_fields) if has_filter else None,
+        options=webhook.options,
+        base_url=base_url,
+    )
+
+
+def _previous_signer(vault: Vault, webhook: Webhook) -> Signer | None:
+    """Who signs besides while a rotation's window is open."""
+    sealed = webhook.sealed_previous_secret
+    return None if sealed is None else _signer(vault, webhook, sealed, webhook.sealed_previous_signing_key)
 
 
 def _signer(vault: Vault, webhook: Webhook, sealed_secret: bytes, sealed_key: bytes | None) -> Signer:
