@@ -225,9 +225,8 @@ class Lanes:
             or not lane.cap.is_proven
         ):
             return False
-        lane.active += 1
-        self.active += 1
         self.load += 1
+        self._started(lane)
         return True
 
     def begin_test(self, lane: WebhookLane) -> bool:
@@ -236,10 +235,8 @@ class Lanes:
         """
         if self.active >= self._max_in_flight or lane.active > lane.cap.value:
             return False
-        lane.active += 1
-        self.active += 1
         self.load += 1
-        self._active_unproven += not lane.cap.is_proven
+        self._started(lane)
         return True
 
     def next(self) -> tuple[WebhookLane, Claim] | None:
@@ -260,15 +257,18 @@ class Lanes:
             self._later -= line is not Lane.FIRST
             if lane.pace is not None:
                 lane.pace.is_ready = False
-            lane.active += 1
-            self.active += 1
-            self._active_unproven += not lane.cap.is_proven
+            self._started(lane)
             self.offer(lane)
             return lane, claim
         return None
 
+    def _started(self, lane: WebhookLane) -> None:
+        lane.active += 1
+        self.active += 1
+        self._active_unproven += not lane.cap.is_proven
+
     def done(self, lane: WebhookLane) -> None:
-        """One that ``next`` gave has ended."""
+        """One that was counted as active has ended."""
         lane.active -= 1
         self.active -= 1
         self.load -= 1
